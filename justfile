@@ -1,0 +1,39 @@
+# Thin names for commands that also work without just.
+
+# list the recipes
+default:
+    @just --list
+
+# the main job, once: two sites, one link, every byte compared
+demo *ARGS:
+    go run ./cmd/isgwnode demo {{ARGS}}
+
+# every test
+test:
+    go test ./...
+
+# the tests under the race detector
+race:
+    go test -race ./...
+
+# generate the protobuf and connect code again
+generate:
+    go tool -modfile=.ci/tools.mod buf generate
+
+# what CI checks before it tests
+lint:
+    gofmt -l $(git ls-files '*.go')
+    go vet ./...
+    go tool -modfile=.ci/tools.mod staticcheck ./...
+
+# build both programs into bin/
+build:
+    go build -o bin/ ./cmd/...
+
+# the long forms: 2 GiB under ten kills, 1 MiB into 1 GiB, a copy, a Go source tree
+long:
+    bash .ci/long
+
+# fuzz every parser of bytes from outside, each for TIME
+fuzz TIME="20s":
+    bash .ci/fuzz {{TIME}}
