@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"io"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// The interfaces stand for what a node can do. Every method may be called by
+// any number of goroutines at once and returns when its context ends. Errors
+// are *Error, *plan.Error or the typed errors of raftfsm/state, wrapped as
+// often as is useful; anything else is an internal error to the caller. Names
+// and paths in requests are what an operator typed and are not validated yet.
+
+// System is the node and its site.
+type System interface {
+	// Init makes the site on a node that has none. Where there is one it
+	// returns an error of CodeExists and changes nothing.
+	Init(ctx context.Context, req *adminpb.InitRequest) (*adminpb.StatusResponse, error)
+	// Status describes the node, also before Init.
+	Status(ctx context.Context) (*adminpb.StatusResponse, error)
+}
+
+// Paths are the namespaces, tenants and buckets of the site.
+type Paths interface {
+	// Create makes a namespace, tenant or bucket and returns it.
+	Create(ctx context.Context, req *adminpb.CreatePathRequest) (*adminpb.Path, error)
+	// List returns a page, ordered by path.
+	List(ctx context.Context, req *adminpb.ListPathsRequest) (*adminpb.ListPathsResponse, error)
+	// Get returns one of them.
+	Get(ctx context.Context, req *adminpb.GetPathRequest) (*adminpb.Path, error)
+	// Delete removes an empty one.
+	Delete(ctx context.Context, req *adminpb.DeletePathRequest) error
+}
+
+// Keys are the S3 access keys of tenants.
+type Keys interface {
+	// Create makes a key; its secret is in this answer and in no other.
+	Create(ctx context.Context, tenant string) (*adminpb.Key, error)
+	// List returns the keys of a tenant, or all of them when it is empty,
+	// without secrets, ordered by tenant and access key.
+	List(ctx context.Context, tenant string) ([]*adminpb.Key, error)
+	// Delete removes a key. Requests signed with it are refused from then on.
+	Delete(ctx context.Context, accessKey string) error
+}
+
+// Sites are the other sites.
+type Sites interface {
+	// Invite makes a token that pairs another site with this one, once.
+	Invite(ctx context.Context, req *adminpb.InviteRequest) (*adminpb.InviteResponse, error)
+	// Pair uses a token: both sites have pinned each other when it returns.
+	Pair(ctx context.Context, token string) (*adminpb.Pairing, error)
+	// Pairings returns the sites this one is paired with, ordered by name and id.
+	Pairings(ctx context.Context) ([]*adminpb.Pairing, error)
+}
+
+// Services are what the site serves.
+type Services interface {
+	// Create makes a service and returns it.
+	Create(ctx context.Context, req *adminpb.CreateServiceRequest) (*adminpb.Service, error)
+	// List returns all services, ordered by name. Their status always has
+	// the state with its cause and next step; the rest only with stats.
+	List(ctx context.Context, stats bool) ([]*adminpb.Service, error)
+	// Get returns one service; stats as in List. Watch calls it repeatedly.
+	Get(ctx context.Context, name string, stats bool) (*adminpb.Service, error)
+	// Serve adds a tenant or bucket to what a service serves.
+	Serve(ctx context.Context, name, path string) (*adminpb.Service, error)
+	// Unserve takes it out again.
+	Unserve(ctx context.Context, name, path string) (*adminpb.Service, error)
+	// SetEnabled starts or stops a service. Setting what is set is no error.
+	SetEnabled(ctx context.Context, name string, enabled bool) (*adminpb.Service, error)
+	// Delete ends a service. What it copied stays.
+	Delete(ctx context.Context, name string) error
+}
+
+// Objects are the contents of buckets.
+type Objects interface {
+	// List returns a page of the live objects of a bucket, ordered by key.
+	List(ctx context.Context, req *adminpb.ListObjectsRequest) (*adminpb.ListObjectsResponse, error)
+	// Show describes an object.
+	Show(ctx context.Context, req *adminpb.ShowObjectRequest) (*adminpb.ShowObjectResponse, error)
+	// Put stores what body has until io.EOF as a new version. Any other error
+	// of body means that nothing may be stored. The object is durable when
+	// Put returns.
+	Put(ctx context.Context, header *adminpb.PutObjectHeader, body io.Reader) (*adminpb.Object, error)
+	// Get returns an object and its bytes, which the caller closes.
+	Get(ctx context.Context, bucket, key string) (*adminpb.Object, io.ReadCloser, error)
+	// Delete deletes an object. A key that is not there is no error, as in S3.
+	Delete(ctx context.Context, bucket, key string) error
+}
