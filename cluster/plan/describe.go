@@ -1,0 +1,276 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+)
+
+// The functions of this file say what the config has, in the words of the admin
+// API. Numbers that are not config (objects and bytes of a bucket, the status of
+// a link) are left for the caller to fill in.
+
+// MaxPage is the most items of one page of a list.
+const MaxPage = 1000
+
+// defaultReplicas is what holds when neither bucket nor tenant says.
+const defaultReplicas = 3
+
+// ListPaths is a page of the namespaces, tenants or buckets.
+func ListPaths(cfg *state.Config, req *adminpb.ListPathsRequest) (*adminpb.ListPathsResponse, error) {
+	word, _, depth := kindWord(req.GetKind())
+	if depth == 0 {
+		return nil, invalid("the request does not say whether to list clusters, tenants or buckets")
+	}
+	if parent := req.GetParent(); parent != "" {
+		p, err := state.ParsePath(parent)
+		if err != nil {
+			return nil, adopt(err)
+		}
+		if p.Depth() >= depth {
+			return nil, invalid("there is no %s below %s", word, parent)
+		}
+		if err := PathExists(cfg, p); err != nil {
+			return nil, err
+		}
+	}
+	names := pathNames(cfg, depth, req.GetParent())
+	if after := req.GetAfter(); after != "" {
+		i, found := slices.BinarySearch(names, after)
+		if found {
+			i++
+		}
+		names = names[i:]
+	}
+	limit := PageLimit(req.GetLimit())
+	res := &adminpb.ListPathsResponse{More: len(names) > limit}
+	for _, name := range names[:min(len(names), limit)] {
+		if path, ok := describe(cfg, depth, name); ok {
+			res.Paths = append(res.Paths, path)
+		}
+	}
+	return res, nil
+}
+
+// PageLimit is the number of items of a page for which limit were asked.
+func PageLimit(limit uint32) int {
+	if limit == 0 || limit > MaxPage {
+		return MaxPage
+	}
+	return int(limit)
+}
+
+// GetPath describes one namespace, tenant or bucket.
+func GetPath(cfg *state.Config, kind adminpb.PathKind, path string) (*adminpb.Path, error) {
+	p, err := ParsePath(kind, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := PathExists(cfg, p); err != nil {
+		return nil, err
+	}
+	described, ok := describe(cfg, p.Depth(), p.String())
+	if !ok {
+		return nil, pathMissing(p)
+	}
+	return described, nil
+}
+
+// pathNames are the paths of a depth below a parent, ordered.
+func pathNames(cfg *state.Config, depth int, parent string) []string {
+	var names []string
+	switch depth {
+	case 1:
+		for _, n := range cfg.Namespaces() {
+			names = append(names, n.GetName())
+		}
+	case 2:
+		for _, t := range cfg.Tenants(parent) {
+			names = append(names, t.GetPath())
+		}
+	case 3:
+		for _, b := range cfg.Buckets(parent) {
+			names = append(names, b.GetPath())
+		}
+	}
+	return names
+}
+
+func describe(cfg *state.Config, depth int, name string) (*adminpb.Path, bool) {
+	switch depth {
+	case 1:
+		n, _, ok := cfg.Namespace(name)
+		return &adminpb.Path{
+			Path: name, Kind: adminpb.PathKind_PATH_KIND_NAMESPACE, Created: Timestamp(n.GetCreated()),
+			Children: uint64(len(cfg.Tenants(name))),
+		}, ok
+	case 2:
+		t, _, ok := cfg.Tenant(name)
+		return &adminpb.Path{
+			Path: name, Kind: adminpb.PathKind_PATH_KIND_TENANT, Created: Timestamp(t.GetCreated()),
+			Replicas: t.GetReplicas(), Versions: t.GetVersions(),
+			EffectiveReplicas: effectiveReplicas(nil, t), EffectiveVersions: state.EffectiveVersions(nil, t),
+			Children: uint64(len(cfg.Buckets(name))),
+			Services: servedBy(cfg, name),
+		}, ok
+	}
+	b, _, ok := cfg.Bucket(name)
+	t, _, _ := cfg.Tenant(name[:strings.LastIndexByte(name, '/')])
+	return &adminpb.Path{
+		Path: name, Kind: adminpb.PathKind_PATH_KIND_BUCKET, Created: Timestamp(b.GetCreated()),
+		Replicas: b.GetReplicas(), Versions: b.GetVersions(),
+		EffectiveReplicas: effectiveReplicas(b, t), EffectiveVersions: state.EffectiveVersions(b, t),
+		CreatedBy: b.GetCreatedBy(), Services: servedBy(cfg, name), Incarnation: hex.EncodeToString(b.GetIncarnation()),
+	}, ok
+}
+
+// effectiveReplicas resolves how many copies are asked for: the bucket's own
+// setting, else its tenant's, else the default. Fewer nodes keep fewer copies.
+func effectiveReplicas(b *statepb.Bucket, t *statepb.Tenant) uint32 {
+	if n := b.GetReplicas(); n > 0 {
+		return n
+	}
+	if n := t.GetReplicas(); n > 0 {
+		return n
+	}
+	return defaultReplicas
+}
+
+// servedBy names the services that serve a path, by itself or with its tenant.
+func servedBy(cfg *state.Config, path string) []string {
+	var names []string
+	for _, s := range cfg.Services() {
+		if state.Serves(s, path) {
+			names = append(names, s.GetName())
+		}
+	}
+	return names
+}
+
+// ListKeys describes the access keys of a tenant, or of all when it is empty,
+// without their secrets, ordered by tenant and access key.
+func ListKeys(cfg *state.Config, tenant string) ([]*adminpb.Key, error) {
+	if tenant != "" {
+		p, err := ParseTenant(tenant)
+		if err != nil {
+			return nil, err
+		}
+		if err := PathExists(cfg, p); err != nil {
+			return nil, err
+		}
+	}
+	var keys []*adminpb.Key
+	for _, k := range cfg.Keys(tenant) {
+		keys = append(keys, &adminpb.Key{AccessKey: k.GetAccessKey(), Tenant: k.GetTenant(), Created: Timestamp(k.GetCreated())})
+	}
+	slices.SortStableFunc(keys, func(a, b *adminpb.Key) int { return strings.Compare(a.GetTenant(), b.GetTenant()) })
+	return keys, nil
+}
+
+// ListServices describes every service, ordered by name, without its status.
+func ListServices(cfg *state.Config) []*adminpb.Service {
+	var out []*adminpb.Service
+	for _, s := range cfg.Services() {
+		out = append(out, describeService(cfg, s))
+	}
+	return out
+}
+
+// GetService describes one service, without its status.
+func GetService(cfg *state.Config, name string) (*adminpb.Service, error) {
+	s, _, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	return describeService(cfg, s), nil
+}
+
+func describeService(cfg *state.Config, s *statepb.Service) *adminpb.Service {
+	out := &adminpb.Service{
+		Name: s.GetName(), Type: s.GetType(), Remote: s.GetRemote(), Enabled: !s.GetDisabled(),
+		Direction: s.GetDirection(), Replication: s.GetReplication(), Connections: s.GetConnections(),
+		Created: Timestamp(s.GetCreated()),
+	}
+	if out.Direction == "" {
+		out.Direction = state.DirectionBoth
+	}
+	if out.Replication == "" {
+		out.Replication = state.ReplicationBoth
+	}
+	for _, served := range s.GetServes() {
+		out.Serves = append(out.Serves, served.GetPath())
+	}
+	if peer, err := state.SiteIDFromBytes(s.GetPeer()); err == nil {
+		out.PeerId = peer.String()
+		pairing, _, _ := cfg.Pairing(peer)
+		out.PeerName = pairing.GetSiteName()
+	}
+	return out
+}
+
+// ListPairings describes the sites that this one is paired with, ordered by
+// name and id.
+func ListPairings(cfg *state.Config) []*adminpb.Pairing {
+	var out []*adminpb.Pairing
+	for _, p := range cfg.Pairings() {
+		out = append(out, describePairing(cfg, p))
+	}
+	slices.SortStableFunc(out, func(a, b *adminpb.Pairing) int { return strings.Compare(a.GetSiteName(), b.GetSiteName()) })
+	return out
+}
+
+// GetPairing describes the pairing with one site.
+func GetPairing(cfg *state.Config, site state.SiteID) (*adminpb.Pairing, error) {
+	p, _, ok := cfg.Pairing(site)
+	if !ok {
+		return nil, refuse(state.ErrNotFound, "site %s is not paired with this one", site)
+	}
+	return describePairing(cfg, p), nil
+}
+
+func describePairing(cfg *state.Config, p *statepb.Pairing) *adminpb.Pairing {
+	out := &adminpb.Pairing{
+		SiteId: hex.EncodeToString(p.GetSite()), SiteName: p.GetSiteName(), Address: p.GetAddress(),
+		Created: Timestamp(p.GetCreated()), Fingerprint: Fingerprint(p.GetIdentityPublic()),
+	}
+	for _, s := range cfg.Services() {
+		if len(s.GetPeer()) > 0 && hex.EncodeToString(s.GetPeer()) == out.SiteId {
+			out.Services = append(out.Services, s.GetName())
+		}
+	}
+	return out
+}
+
+// SiteName is what people call a site: its name where it is known, else its id.
+func SiteName(cfg *state.Config, id state.SiteID) string {
+	if site, _, ok := cfg.Site(); ok && id == cfg.SiteID() {
+		return site.GetName()
+	}
+	if p, _, ok := cfg.Pairing(id); ok && p.GetSiteName() != "" {
+		return p.GetSiteName()
+	}
+	return id.String()
+}
+
+// Fingerprint is the short form of a public key by which two people compare it:
+// the first 16 bytes of its SHA-256, in hexadecimal.
+func Fingerprint(publicKey []byte) string {
+	sum := sha256.Sum256(publicKey)
+	return "SHA256:" + hex.EncodeToString(sum[:16])
+}
+
+// Timestamp turns Unix nanoseconds into the form of the API; 0 is no time.
+func Timestamp(nanos int64) *timestamppb.Timestamp {
+	if nanos == 0 {
+		return nil
+	}
+	return timestamppb.New(time.Unix(0, nanos))
+}

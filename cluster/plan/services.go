@@ -1,0 +1,198 @@
+package plan
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+)
+
+// CreateService makes a link. It may have no remote, and be made before the
+// sites are paired.
+func CreateService(cfg *state.Config, req *adminpb.CreateServiceRequest, now time.Time) (*statepb.Txn, error) {
+	if err := checkService(req); err != nil {
+		return nil, err
+	}
+	remote, err := ParseRemote(req.GetRemote())
+	if err != nil {
+		return nil, err
+	}
+	if _, _, ok := cfg.Service(req.GetName()); ok {
+		return nil, refuse(state.ErrExists, "service %s exists already", req.GetName())
+	}
+	return create(&statepb.Service{
+		Name:        req.GetName(),
+		Type:        req.GetType(),
+		Remote:      remote,
+		Direction:   req.GetDirection(),
+		Replication: req.GetReplication(),
+		Connections: req.GetConnections(),
+		Created:     now.UnixNano(),
+	})
+}
+
+// Serve adds a tenant or a bucket to a link. A bucket or tenant that does not
+// exist yet is legal, its namespace has to be there.
+func Serve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
+	p, err := ParseServed(path)
+	if err != nil {
+		return nil, err
+	}
+	old, revision, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := PathExists(cfg, state.Path{Namespace: p.Namespace}); err != nil {
+		return nil, err
+	}
+	path = p.String()
+	i, found := slices.BinarySearchFunc(old.GetServes(), path, compareServed)
+	if found {
+		return nil, refuse(state.ErrExists, "service %s serves %s already", name, path)
+	}
+	if tenant := p.Parent().String(); p.Depth() == 3 && serves(old, tenant) {
+		return nil, refuse(state.ErrExists, "service %s serves %s already, with all of tenant %s", name, path, tenant)
+	}
+	if len(old.GetServes()) >= state.MaxServed {
+		return nil, refuse(state.ErrConflict, "service %s serves %d paths already, which is the most", name, len(old.GetServes())).
+			next("serve whole tenants instead of their buckets")
+	}
+	service := proto.CloneOf(old)
+	service.Serves = slices.Insert(service.Serves, i, &statepb.Served{Path: path})
+	if err := servedOnce(cfg, service); err != nil {
+		return nil, err
+	}
+	return replace(service, revision)
+}
+
+// Unserve takes a tenant or a bucket off a link. What was copied stays.
+func Unserve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
+	p, err := ParseServed(path)
+	if err != nil {
+		return nil, err
+	}
+	old, revision, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	path = p.String()
+	i, found := slices.BinarySearchFunc(old.GetServes(), path, compareServed)
+	if !found {
+		refusal := refuse(state.ErrNotFound, "service %s does not serve %s", name, path)
+		if tenant := p.Parent().String(); p.Depth() == 3 && serves(old, tenant) {
+			return nil, refusal.next("it serves all of tenant %s: unserve that, and serve the other buckets one by one", tenant)
+		}
+		return nil, refusal.next("see `isgwctl service show %s`", name)
+	}
+	service := proto.CloneOf(old)
+	service.Serves = slices.Delete(service.Serves, i, i+1)
+	return replace(service, revision)
+}
+
+// SetEnabled starts or stops a link. It returns nil when it is so already.
+func SetEnabled(cfg *state.Config, name string, enabled bool) (*statepb.Txn, error) {
+	old, revision, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	if old.GetDisabled() == !enabled {
+		return nil, nil
+	}
+	service := proto.CloneOf(old)
+	service.Disabled = !enabled
+	return replace(service, revision)
+}
+
+// BindPeer remembers which site answered at a link's other end; a link has one
+// peer for its whole life. It returns nil when it is known already.
+func BindPeer(cfg *state.Config, name string, site state.SiteID) (*statepb.Txn, error) {
+	old, revision, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	pairing, _, ok := cfg.Pairing(site)
+	if !ok {
+		return nil, refuse(state.ErrNotFound, "site %s is not paired with this one", site).
+			next("pair them: `isgwctl site invite` at one, `isgwctl site pair TOKEN` at the other")
+	}
+	if len(old.GetPeer()) != 0 {
+		if bytes.Equal(old.GetPeer(), site[:]) {
+			return nil, nil
+		}
+		bound, _ := state.SiteIDFromBytes(old.GetPeer()) // Apply admits valid ids only
+		return nil, refuse(state.ErrConflict, "service %s is a link with site %s, but site %s (%s) answers",
+			name, SiteName(cfg, bound), pairing.GetSiteName(), site).
+			next("correct the remote's address, or delete the service and create it again")
+	}
+	service := proto.CloneOf(old)
+	service.Peer = site.Bytes()
+	if err := servedOnce(cfg, service); err != nil {
+		return nil, err
+	}
+	return replace(service, revision)
+}
+
+// DeleteService ends a link. What it copied stays.
+func DeleteService(cfg *state.Config, name string) (*statepb.Txn, error) {
+	_, revision, err := findService(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	return remove(state.Key{Kind: statepb.Kind_KIND_SERVICE, Name: name}, revision), nil
+}
+
+func findService(cfg *state.Config, name string) (*statepb.Service, uint64, error) {
+	service, revision, ok := cfg.Service(name)
+	if !ok {
+		return nil, 0, serviceMissing(name)
+	}
+	return service, revision, nil
+}
+
+func serviceMissing(name string) *Error {
+	return refuse(state.ErrNotFound, "service %q does not exist", name).next("see `isgwctl service list`")
+}
+
+// servedOnce refuses a path that another link to the same site serves: both
+// would carry the same records.
+func servedOnce(cfg *state.Config, service *statepb.Service) error {
+	if len(service.GetPeer()) == 0 {
+		return nil
+	}
+	for _, other := range cfg.Services() {
+		if other.GetName() == service.GetName() || !bytes.Equal(other.GetPeer(), service.GetPeer()) {
+			continue
+		}
+		for _, served := range service.GetServes() {
+			for _, theirs := range other.GetServes() {
+				if !covers(served.GetPath(), theirs.GetPath()) && !covers(theirs.GetPath(), served.GetPath()) {
+					continue
+				}
+				id, _ := state.SiteIDFromBytes(service.GetPeer()) // Apply admits valid ids only
+				return refuse(state.ErrConflict, "service %s cannot serve %s: service %s serves %s to the same site, %s",
+					service.GetName(), served.GetPath(), other.GetName(), theirs.GetPath(), SiteName(cfg, id)).
+					next("unserve it there first: a bucket is on one link to a site")
+			}
+		}
+	}
+	return nil
+}
+
+// covers says whether a served path includes another.
+func covers(served, path string) bool {
+	return served == path || strings.HasPrefix(path, served+"/")
+}
+
+// serves says whether a path itself is in a service's list.
+func serves(s *statepb.Service, path string) bool {
+	_, found := slices.BinarySearchFunc(s.GetServes(), path, compareServed)
+	return found
+}
+
+func compareServed(s *statepb.Served, path string) int { return strings.Compare(s.GetPath(), path) }

@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"net"
+	"strconv"
+	"strings"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
+)
+
+// The checks of this file need no config: they look at what was typed.
+
+// kindWord is the word of the commands for a kind of path, and shape an example.
+func kindWord(kind adminpb.PathKind) (word, shape string, depth int) {
+	switch kind {
+	case adminpb.PathKind_PATH_KIND_NAMESPACE:
+		return "cluster", "NAMESPACE", 1
+	case adminpb.PathKind_PATH_KIND_TENANT:
+		return "tenant", "NAMESPACE/TENANT", 2
+	case adminpb.PathKind_PATH_KIND_BUCKET:
+		return "bucket", "NAMESPACE/TENANT/BUCKET", 3
+	}
+	return "", "", 0
+}
+
+// ParsePath reads the path of a namespace, tenant or bucket, as kind says.
+func ParsePath(kind adminpb.PathKind, path string) (state.Path, error) {
+	word, shape, depth := kindWord(kind)
+	if depth == 0 {
+		return state.Path{}, invalid("the request does not say whether %q is a cluster, a tenant or a bucket", path)
+	}
+	if path == "" || strings.Count(path, "/") != depth-1 {
+		return state.Path{}, invalid("%q is not the path of a %s", path, word).next("give it as %s", shape)
+	}
+	p, err := state.ParsePath(path)
+	if err != nil {
+		return state.Path{}, adopt(err)
+	}
+	return p, nil
+}
+
+// ParseTenant reads the path of a tenant.
+func ParseTenant(path string) (state.Path, error) {
+	return ParsePath(adminpb.PathKind_PATH_KIND_TENANT, path)
+}
+
+// ParseBucket reads the path of a bucket.
+func ParseBucket(path string) (state.Path, error) {
+	return ParsePath(adminpb.PathKind_PATH_KIND_BUCKET, path)
+}
+
+// ParseServed reads the path of a tenant or a bucket: what a link can serve.
+func ParseServed(path string) (state.Path, error) {
+	p, err := state.ParsePath(path)
+	if err != nil {
+		return state.Path{}, adopt(err).next("give it as NAMESPACE/TENANT or NAMESPACE/TENANT/BUCKET")
+	}
+	if p.Depth() < 2 {
+		return state.Path{}, invalid("a whole cluster such as %s cannot be served", path).
+			next("serve its tenants or buckets one by one")
+	}
+	return p, nil
+}
+
+// checkStorage looks at the settings of a tenant or bucket; 0 inherits.
+func checkStorage(kind adminpb.PathKind, replicas, versions uint32) error {
+	if kind == adminpb.PathKind_PATH_KIND_NAMESPACE && (replicas != 0 || versions != 0) {
+		return invalid("a cluster has no replicas and no versions of its own").next("give them to its tenants or buckets")
+	}
+	if replicas > state.MaxReplicas {
+		return invalid("replicas are 1 to %d, not %d", state.MaxReplicas, replicas)
+	}
+	if versions > state.MaxVersions {
+		return invalid("the number of versions is 1 to %d, not %d", state.MaxVersions, versions)
+	}
+	return nil
+}
+
+// ParseRemote reads the URL of a link's other end and returns it in its plain
+// form, "ccow://HOST:PORT". The empty URL is legal: the other side dials.
+func ParseRemote(remote string) (string, error) {
+	if remote == "" {
+		return "", nil
+	}
+	scheme, _, ok := strings.Cut(remote, "://")
+	if ok && (scheme == "file" || scheme == "s3") {
+		return "", invalid("a link to %s:// is not available yet", scheme).next("link to another site with ccow://HOST:PORT")
+	}
+	address, err := state.ParseRemote(remote)
+	if err != nil {
+		return "", adopt(err).next("give it as ccow://HOST:PORT, where the other site's link endpoint listens")
+	}
+	if err := checkHost(address); err != nil {
+		return "", err
+	}
+	return "ccow://" + address, nil
+}
+
+// CheckAddress looks at an address HOST:PORT that other sites are told; the
+// empty one is legal.
+func CheckAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return invalid("address %q is not HOST:PORT", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return invalid("address %q has no port from 1 to 65535", address)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return invalid("address %s means every address of this node: nobody can dial it", address).
+			next("give one that the other site can reach")
+	}
+	return checkHost(address)
+}
+
+// checkHost admits the characters that names and IP addresses have.
+func checkHost(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || len(host) > 253 {
+		return invalid("address %q is not HOST:PORT", address)
+	}
+	for _, c := range []byte(host) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".-_:%", c) >= 0) {
+			return invalid("%q is not the name or address of a host", host)
+		}
+	}
+	return nil
+}
+
+// checkService looks at the settings of a service to be made.
+func checkService(req *adminpb.CreateServiceRequest) error {
+	switch req.GetType() {
+	case state.TypeLink:
+	case state.TypeS3:
+		return invalid("a service of type s3 is not available yet").
+			next("every node serves S3 already: see `isgwctl system status` for its address")
+	default:
+		return invalid("there is no service of type %q", req.GetType()).next("the type of a link is isgw")
+	}
+	if err := state.CheckName("service", req.GetName()); err != nil {
+		return adopt(err)
+	}
+	switch req.GetDirection() {
+	case "", state.DirectionBoth:
+	case state.DirectionSend, state.DirectionReceive:
+		return invalid("direction %s is not available yet", req.GetDirection()).
+			next("leave it out: a link is %s; what is not served at one site does not leave it", state.DirectionBoth)
+	default:
+		return invalid("there is no direction %q", req.GetDirection()).next("leave it out: a link is %s", state.DirectionBoth)
+	}
+	switch req.GetReplication() {
+	case "", state.ReplicationBoth:
+	case state.ReplicationInitial, state.ReplicationContinuous:
+		return invalid("replication type %s is not available yet", req.GetReplication()).
+			next("leave it out: a link is %s", state.ReplicationBoth)
+	default:
+		return invalid("there is no replication type %q", req.GetReplication()).next("leave it out: a link is %s", state.ReplicationBoth)
+	}
+	if req.GetConnections() > state.MaxConnections {
+		return invalid("a link has 1 to %d connections for chunks, not %d", state.MaxConnections, req.GetConnections())
+	}
+	return nil
+}
