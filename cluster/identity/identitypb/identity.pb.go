@@ -160,7 +160,8 @@ func (x *Member) GetLinkAddress() string {
 	return ""
 }
 
-// SignedRoster is a roster and the site identity's signature over exactly those bytes.
+// SignedRoster is a roster and the site identity's signature over exactly those
+// bytes, with the domain of roster signatures before them.
 type SignedRoster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Roster        []byte                 `protobuf:"bytes,1,opt,name=roster,proto3" json:"roster,omitempty"`
@@ -298,6 +299,121 @@ func (x *Token) GetExpires() int64 {
 	return 0
 }
 
+// PairRequest uses a token. It travels on a connection whose handshake has
+// shown both sides each other's rosters.
+type PairRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	TokenPublic   []byte                 `protobuf:"bytes,2,opt,name=token_public,json=tokenPublic,proto3" json:"token_public,omitempty"` // the ed25519 public key made from the token's secret
+	Proof         []byte                 `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`                                // its signature over the connection and both identities
+	LinkAddress   string                 `protobuf:"bytes,4,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"` // where the sender's link endpoint is reached; may be empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairRequest) Reset() {
+	*x = PairRequest{}
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairRequest) ProtoMessage() {}
+
+func (x *PairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairRequest.ProtoReflect.Descriptor instead.
+func (*PairRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PairRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PairRequest) GetTokenPublic() []byte {
+	if x != nil {
+		return x.TokenPublic
+	}
+	return nil
+}
+
+func (x *PairRequest) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *PairRequest) GetLinkAddress() string {
+	if x != nil {
+		return x.LinkAddress
+	}
+	return ""
+}
+
+// PairReply says that the inviting site has pinned the other one.
+type PairReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LinkAddress   string                 `protobuf:"bytes,1,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"` // as above, of the inviting site
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairReply) Reset() {
+	*x = PairReply{}
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairReply) ProtoMessage() {}
+
+func (x *PairReply) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairReply.ProtoReflect.Descriptor instead.
+func (*PairReply) Descriptor() ([]byte, []int) {
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PairReply) GetLinkAddress() string {
+	if x != nil {
+		return x.LinkAddress
+	}
+	return ""
+}
+
 var File_cluster_identity_identitypb_identity_proto protoreflect.FileDescriptor
 
 const file_cluster_identity_identitypb_identity_proto_rawDesc = "" +
@@ -323,7 +439,14 @@ const file_cluster_identity_identitypb_identity_proto_rawDesc = "" +
 	"\x0fidentity_public\x18\x03 \x01(\fR\x0eidentityPublic\x12\x18\n" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06secret\x18\x05 \x01(\fR\x06secret\x12\x18\n" +
-	"\aexpires\x18\x06 \x01(\x03R\aexpiresB.Z,edgefog.dev/isgw/cluster/identity/identitypbb\x06proto3"
+	"\aexpires\x18\x06 \x01(\x03R\aexpires\"\x83\x01\n" +
+	"\vPairRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12!\n" +
+	"\ftoken_public\x18\x02 \x01(\fR\vtokenPublic\x12\x14\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\x12!\n" +
+	"\flink_address\x18\x04 \x01(\tR\vlinkAddress\".\n" +
+	"\tPairReply\x12!\n" +
+	"\flink_address\x18\x01 \x01(\tR\vlinkAddressB.Z,edgefog.dev/isgw/cluster/identity/identitypbb\x06proto3"
 
 var (
 	file_cluster_identity_identitypb_identity_proto_rawDescOnce sync.Once
@@ -337,12 +460,14 @@ func file_cluster_identity_identitypb_identity_proto_rawDescGZIP() []byte {
 	return file_cluster_identity_identitypb_identity_proto_rawDescData
 }
 
-var file_cluster_identity_identitypb_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_cluster_identity_identitypb_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_cluster_identity_identitypb_identity_proto_goTypes = []any{
 	(*Roster)(nil),       // 0: isgw.identity.v1.Roster
 	(*Member)(nil),       // 1: isgw.identity.v1.Member
 	(*SignedRoster)(nil), // 2: isgw.identity.v1.SignedRoster
 	(*Token)(nil),        // 3: isgw.identity.v1.Token
+	(*PairRequest)(nil),  // 4: isgw.identity.v1.PairRequest
+	(*PairReply)(nil),    // 5: isgw.identity.v1.PairReply
 }
 var file_cluster_identity_identitypb_identity_proto_depIdxs = []int32{
 	1, // 0: isgw.identity.v1.Roster.members:type_name -> isgw.identity.v1.Member
@@ -364,7 +489,7 @@ func file_cluster_identity_identitypb_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_identity_identitypb_identity_proto_rawDesc), len(file_cluster_identity_identitypb_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -24,6 +24,96 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Opening is the first message on a connection, from the side that dialled.
+type Opening struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"` // name of the link that the connection is for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Opening) Reset() {
+	*x = Opening{}
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Opening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Opening) ProtoMessage() {}
+
+func (x *Opening) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Opening.ProtoReflect.Descriptor instead.
+func (*Opening) Descriptor() ([]byte, []int) {
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Opening) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// OpeningReply answers it on a connection that the dialling side will serve.
+type OpeningReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refusal       *Refusal               `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"` // unset: the connection is wanted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpeningReply) Reset() {
+	*x = OpeningReply{}
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpeningReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpeningReply) ProtoMessage() {}
+
+func (x *OpeningReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpeningReply.ProtoReflect.Descriptor instead.
+func (*OpeningReply) Descriptor() ([]byte, []int) {
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OpeningReply) GetRefusal() *Refusal {
+	if x != nil {
+		return x.Refusal
+	}
+	return nil
+}
+
 // Hello opens a session; both sides send one.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -44,7 +134,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[0]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -56,7 +146,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[0]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -69,7 +159,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{0}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -159,7 +249,7 @@ type Served struct {
 
 func (x *Served) Reset() {
 	*x = Served{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[1]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -171,7 +261,7 @@ func (x *Served) String() string {
 func (*Served) ProtoMessage() {}
 
 func (x *Served) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[1]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -184,7 +274,7 @@ func (x *Served) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Served.ProtoReflect.Descriptor instead.
 func (*Served) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{1}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Served) GetBuckets() []*ServedBucket {
@@ -210,7 +300,7 @@ type ServedBucket struct {
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[2]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -222,7 +312,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[2]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -235,7 +325,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{2}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServedBucket) GetPath() string {
@@ -304,7 +394,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[3]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +406,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[3]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +419,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{3}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ChangesRequest) GetCursors() []*BucketCursor {
@@ -350,7 +440,7 @@ type BucketCursor struct {
 
 func (x *BucketCursor) Reset() {
 	*x = BucketCursor{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +452,7 @@ func (x *BucketCursor) String() string {
 func (*BucketCursor) ProtoMessage() {}
 
 func (x *BucketCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +465,7 @@ func (x *BucketCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCursor.ProtoReflect.Descriptor instead.
 func (*BucketCursor) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{4}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BucketCursor) GetPath() string {
@@ -417,7 +507,7 @@ type ChangeBatch struct {
 
 func (x *ChangeBatch) Reset() {
 	*x = ChangeBatch{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +519,7 @@ func (x *ChangeBatch) String() string {
 func (*ChangeBatch) ProtoMessage() {}
 
 func (x *ChangeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +532,7 @@ func (x *ChangeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeBatch.ProtoReflect.Descriptor instead.
 func (*ChangeBatch) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{5}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChangeBatch) GetPath() string {
@@ -519,7 +609,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +621,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +634,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{6}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Change) GetSeq() uint64 {
@@ -580,7 +670,7 @@ type BucketHead struct {
 
 func (x *BucketHead) Reset() {
 	*x = BucketHead{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +682,7 @@ func (x *BucketHead) String() string {
 func (*BucketHead) ProtoMessage() {}
 
 func (x *BucketHead) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +695,7 @@ func (x *BucketHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketHead.ProtoReflect.Descriptor instead.
 func (*BucketHead) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{7}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BucketHead) GetPath() string {
@@ -647,7 +737,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +749,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +762,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{8}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScanRequest) GetPath() string {
@@ -712,7 +802,7 @@ type ScanPage struct {
 
 func (x *ScanPage) Reset() {
 	*x = ScanPage{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +814,7 @@ func (x *ScanPage) String() string {
 func (*ScanPage) ProtoMessage() {}
 
 func (x *ScanPage) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +827,7 @@ func (x *ScanPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanPage.ProtoReflect.Descriptor instead.
 func (*ScanPage) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{9}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanPage) GetIncarnation() []byte {
@@ -800,7 +890,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +902,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +915,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{10}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FetchRequest) GetWants() []*Want {
@@ -847,7 +937,7 @@ type Want struct {
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +949,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +962,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{11}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Want) GetPath() string {
@@ -920,7 +1010,7 @@ type ChunkHeader struct {
 
 func (x *ChunkHeader) Reset() {
 	*x = ChunkHeader{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1022,7 @@ func (x *ChunkHeader) String() string {
 func (*ChunkHeader) ProtoMessage() {}
 
 func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1035,7 @@ func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkHeader.ProtoReflect.Descriptor instead.
 func (*ChunkHeader) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{12}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChunkHeader) GetId() []byte {
@@ -1014,7 +1104,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1116,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1129,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Progress) GetBuckets() []*BucketProgress {
@@ -1063,7 +1153,7 @@ type BucketProgress struct {
 
 func (x *BucketProgress) Reset() {
 	*x = BucketProgress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1165,7 @@ func (x *BucketProgress) String() string {
 func (*BucketProgress) ProtoMessage() {}
 
 func (x *BucketProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1178,7 @@ func (x *BucketProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketProgress.ProtoReflect.Descriptor instead.
 func (*BucketProgress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BucketProgress) GetPath() string {
@@ -1142,7 +1232,7 @@ type ProgressReply struct {
 
 func (x *ProgressReply) Reset() {
 	*x = ProgressReply{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1244,7 @@ func (x *ProgressReply) String() string {
 func (*ProgressReply) ProtoMessage() {}
 
 func (x *ProgressReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1257,7 @@ func (x *ProgressReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressReply.ProtoReflect.Descriptor instead.
 func (*ProgressReply) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProgressReply) GetClock() int64 {
@@ -1188,7 +1278,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1290,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1303,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Refusal) GetCode() string {
@@ -1234,7 +1324,11 @@ var File_sync_link_linkpb_link_proto protoreflect.FileDescriptor
 
 const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsync/link/linkpb/link.proto\x12\fisgw.link.v1\x1a'raftfsm/catalog/catalogpb/catalog.proto\"\xb0\x02\n" +
+	"\x1bsync/link/linkpb/link.proto\x12\fisgw.link.v1\x1a'raftfsm/catalog/catalogpb/catalog.proto\"#\n" +
+	"\aOpening\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"?\n" +
+	"\fOpeningReply\x12/\n" +
+	"\arefusal\x18\x01 \x01(\v2\x15.isgw.link.v1.RefusalR\arefusal\"\xb0\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1f\n" +
 	"\vmin_version\x18\x02 \x01(\rR\n" +
@@ -1342,53 +1436,56 @@ func file_sync_link_linkpb_link_proto_rawDescGZIP() []byte {
 	return file_sync_link_linkpb_link_proto_rawDescData
 }
 
-var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sync_link_linkpb_link_proto_goTypes = []any{
-	(*Hello)(nil),            // 0: isgw.link.v1.Hello
-	(*Served)(nil),           // 1: isgw.link.v1.Served
-	(*ServedBucket)(nil),     // 2: isgw.link.v1.ServedBucket
-	(*ChangesRequest)(nil),   // 3: isgw.link.v1.ChangesRequest
-	(*BucketCursor)(nil),     // 4: isgw.link.v1.BucketCursor
-	(*ChangeBatch)(nil),      // 5: isgw.link.v1.ChangeBatch
-	(*Change)(nil),           // 6: isgw.link.v1.Change
-	(*BucketHead)(nil),       // 7: isgw.link.v1.BucketHead
-	(*ScanRequest)(nil),      // 8: isgw.link.v1.ScanRequest
-	(*ScanPage)(nil),         // 9: isgw.link.v1.ScanPage
-	(*FetchRequest)(nil),     // 10: isgw.link.v1.FetchRequest
-	(*Want)(nil),             // 11: isgw.link.v1.Want
-	(*ChunkHeader)(nil),      // 12: isgw.link.v1.ChunkHeader
-	(*Progress)(nil),         // 13: isgw.link.v1.Progress
-	(*BucketProgress)(nil),   // 14: isgw.link.v1.BucketProgress
-	(*ProgressReply)(nil),    // 15: isgw.link.v1.ProgressReply
-	(*Refusal)(nil),          // 16: isgw.link.v1.Refusal
-	(*catalogpb.Cursor)(nil), // 17: isgw.catalog.v1.Cursor
-	(*catalogpb.Vector)(nil), // 18: isgw.catalog.v1.Vector
-	(*catalogpb.Record)(nil), // 19: isgw.catalog.v1.Record
-	(*catalogpb.Dot)(nil),    // 20: isgw.catalog.v1.Dot
+	(*Opening)(nil),          // 0: isgw.link.v1.Opening
+	(*OpeningReply)(nil),     // 1: isgw.link.v1.OpeningReply
+	(*Hello)(nil),            // 2: isgw.link.v1.Hello
+	(*Served)(nil),           // 3: isgw.link.v1.Served
+	(*ServedBucket)(nil),     // 4: isgw.link.v1.ServedBucket
+	(*ChangesRequest)(nil),   // 5: isgw.link.v1.ChangesRequest
+	(*BucketCursor)(nil),     // 6: isgw.link.v1.BucketCursor
+	(*ChangeBatch)(nil),      // 7: isgw.link.v1.ChangeBatch
+	(*Change)(nil),           // 8: isgw.link.v1.Change
+	(*BucketHead)(nil),       // 9: isgw.link.v1.BucketHead
+	(*ScanRequest)(nil),      // 10: isgw.link.v1.ScanRequest
+	(*ScanPage)(nil),         // 11: isgw.link.v1.ScanPage
+	(*FetchRequest)(nil),     // 12: isgw.link.v1.FetchRequest
+	(*Want)(nil),             // 13: isgw.link.v1.Want
+	(*ChunkHeader)(nil),      // 14: isgw.link.v1.ChunkHeader
+	(*Progress)(nil),         // 15: isgw.link.v1.Progress
+	(*BucketProgress)(nil),   // 16: isgw.link.v1.BucketProgress
+	(*ProgressReply)(nil),    // 17: isgw.link.v1.ProgressReply
+	(*Refusal)(nil),          // 18: isgw.link.v1.Refusal
+	(*catalogpb.Cursor)(nil), // 19: isgw.catalog.v1.Cursor
+	(*catalogpb.Vector)(nil), // 20: isgw.catalog.v1.Vector
+	(*catalogpb.Record)(nil), // 21: isgw.catalog.v1.Record
+	(*catalogpb.Dot)(nil),    // 22: isgw.catalog.v1.Dot
 }
 var file_sync_link_linkpb_link_proto_depIdxs = []int32{
-	2,  // 0: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
-	4,  // 1: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
-	17, // 2: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
-	18, // 3: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
-	6,  // 4: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
-	18, // 5: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
-	7,  // 6: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
-	19, // 7: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
-	18, // 8: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
-	19, // 9: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
-	11, // 10: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
-	20, // 11: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
-	19, // 12: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
-	14, // 13: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
-	17, // 14: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	18, // 15: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
-	20, // 16: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	18, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
+	4,  // 1: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
+	6,  // 2: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
+	19, // 3: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
+	20, // 4: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
+	8,  // 5: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
+	20, // 6: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
+	9,  // 7: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
+	21, // 8: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
+	20, // 9: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
+	21, // 10: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
+	13, // 11: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
+	22, // 12: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
+	21, // 13: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
+	16, // 14: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
+	19, // 15: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	20, // 16: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
+	22, // 17: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sync_link_linkpb_link_proto_init() }
@@ -1402,7 +1499,7 @@ func file_sync_link_linkpb_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_link_linkpb_link_proto_rawDesc), len(file_sync_link_linkpb_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

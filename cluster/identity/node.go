@@ -1,0 +1,280 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"edgefog.dev/isgw/raftfsm/state"
+)
+
+// FileName is the name of the identity file in a data directory.
+const FileName = "node.identity"
+
+// tempPrefix begins the names of identity files that are being written.
+const tempPrefix = ".node.identity-"
+
+// nodeIDBytes is how many random bytes name a node; the id is their hexadecimal.
+const nodeIDBytes = 16
+
+// Node is who a node is: the content of its identity file. It prints without
+// its keys. Any number of goroutines may use it at once.
+type Node struct {
+	dir      string
+	id       string
+	name     string
+	siteName string
+	key      ed25519.PrivateKey
+
+	mu      sync.Mutex
+	site    state.SiteID
+	siteKey SiteKey
+}
+
+// NodeOptions are what the operator says of the node.
+type NodeOptions struct {
+	SiteName string // required
+	// NodeName names a new node, "node-" and the beginning of its id by
+	// default. When it is given for a node that exists it must be its name.
+	NodeName string
+	// Rand is where a new node's id and key come from; crypto/rand by default.
+	Rand io.Reader
+}
+
+// OpenNode reads the identity file of a data directory, or makes the directory
+// and the file when there is none yet. It must come before anything else is
+// put into the directory: files without an identity file mean that the identity
+// was lost, and that is refused. Errors are one sentence for the operator with
+// the path and what to do.
+func OpenNode(dir string, o NodeOptions) (*Node, error) {
+	if err := state.CheckName("site", o.SiteName); err != nil {
+		return nil, fmt.Errorf("open data directory %s: %w", dir, err)
+	}
+	if o.NodeName != "" {
+		if err := state.CheckName("node", o.NodeName); err != nil {
+			return nil, fmt.Errorf("open data directory %s: %w", dir, err)
+		}
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	if err := removeUnfinished(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, FileName)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return createNode(dir, o)
+	case err != nil:
+		return nil, fmt.Errorf("open identity file %s: %w", path, reason(err))
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("identity file %s is not a regular file: move it away and restore the file from a backup", path)
+	case info.Size() > maxFileBytes:
+		return nil, damaged(path, fmt.Errorf("it has %d bytes", info.Size()))
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read identity file %s: %w: start the node as the user that owns its data directory", path, reason(err))
+	}
+	n, err := decodeNode(raw)
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	n.dir = dir
+	if n.siteName != o.SiteName {
+		return nil, fmt.Errorf("data directory %s belongs to site %s, not to %s: start the node with that site name, or give it another directory", dir, n.siteName, o.SiteName)
+	}
+	if o.NodeName != "" && n.name != o.NodeName {
+		return nil, fmt.Errorf("data directory %s belongs to node %s of site %s, not to node %s: start it with that node name, or give it another directory", dir, n.name, n.siteName, o.NodeName)
+	}
+	// Rights may have been widened by a copy; the keys must not stay readable.
+	if info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return nil, fmt.Errorf("identity file %s can be read by others and that cannot be changed: %w: set its mode to 0600", path, reason(err))
+		}
+	}
+	return n, nil
+}
+
+// makeDir makes sure that dir is a directory.
+func makeDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		return fmt.Errorf("data directory %s is a file: give the path of a directory", dir)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("open data directory %s: %w", dir, reason(err))
+	}
+	if err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory %s: %w", dir, reason(err))
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("make data directory %s: %w", dir, reason(err))
+	}
+	return nil
+}
+
+// removeUnfinished removes identity files that a crash left half written.
+func removeUnfinished(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read data directory %s: %w: start the node as the user that owns it", dir, reason(err))
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("remove unfinished identity file: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// createNode makes a new node in an empty directory.
+func createNode(dir string, o NodeOptions) (*Node, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read data directory %s: %w", dir, reason(err))
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" { // of a file system of its own
+			return nil, fmt.Errorf("data directory %s holds %s but no identity file %s: restore that file from a backup, or give the node an empty directory", dir, e.Name(), FileName)
+		}
+	}
+	id := make([]byte, nodeIDBytes)
+	if _, err := io.ReadFull(random(o.Rand), id); err != nil {
+		return nil, fmt.Errorf("draw node id: %w", err)
+	}
+	n := &Node{dir: dir, id: hex.EncodeToString(id), name: o.NodeName, siteName: o.SiteName}
+	if n.name == "" {
+		n.name = "node-" + n.id[:8]
+	}
+	if n.key, err = newKey(o.Rand); err != nil {
+		return nil, fmt.Errorf("draw node key: %w", err)
+	}
+	if err := n.write(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// ID is the node's random id.
+func (n *Node) ID() string { return n.id }
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.name }
+
+// SiteName is the name of the node's site.
+func (n *Node) SiteName() string { return n.siteName }
+
+// Public is the node's public key.
+func (n *Node) Public() ed25519.PublicKey { return public(n.key) }
+
+// Key is the node's private key, for certificates.
+func (n *Node) Key() ed25519.PrivateKey { return n.key }
+
+// Site returns the site's id and key; the id is zero before the site is
+// initialised.
+func (n *Node) Site() (state.SiteID, SiteKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.site, n.siteKey
+}
+
+// SetSite puts the node into a site: the id and the key are durable in the
+// identity file when it returns nil. Saying the same again changes nothing; a
+// node that is in a site already does not change to another, nor to another key.
+// It is called before the site is proposed, so that a crash in between leaves a
+// key without a site, which a repeated init uses, and never a site without its key.
+func (n *Node) SetSite(site state.SiteID, key SiteKey) error {
+	if site.IsZero() || key.IsZero() {
+		return errors.New("set site of node: the site id or the site key is empty")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.site.IsZero() {
+		if n.site == site && n.siteKey == key {
+			return nil
+		}
+		return fmt.Errorf("data directory %s is in site %s (%s) already", n.dir, n.siteName, n.site)
+	}
+	n.site, n.siteKey = site, key
+	if err := n.write(); err != nil {
+		n.site, n.siteKey = state.SiteID{}, SiteKey{}
+		return err
+	}
+	return nil
+}
+
+// Format shows who the node is and no key.
+func (n *Node) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "node %s (%s) of site %s", n.name, n.id, n.siteName)
+}
+
+// LogValue shows who the node is and no key.
+func (n *Node) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(n)) }
+
+// write puts the identity file in place of the old one, durably: at every
+// moment of a crash there is the old file or the new one.
+func (n *Node) write() (err error) {
+	path := filepath.Join(n.dir, FileName)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write identity file %s: %w", path, reason(err))
+		}
+	}()
+	f, err := os.CreateTemp(n.dir, tempPrefix+"*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	placed := false
+	defer func() {
+		if !placed {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if _, err = f.Write(n.encode()); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	placed = true
+	return syncDir(n.dir)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// reason takes the path out of an error of package os: our sentences name it
+// themselves.
+func reason(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
