@@ -433,6 +433,9 @@ type BucketState struct {
 	Objects         uint64                 `protobuf:"varint,11,opt,name=objects,proto3" json:"objects,omitempty"`   // keys whose head is content
 	Bytes           uint64                 `protobuf:"varint,12,opt,name=bytes,proto3" json:"bytes,omitempty"`       // logical bytes of those heads
 	Created         int64                  `protobuf:"varint,13,opt,name=created,proto3" json:"created,omitempty"`
+	Epoch           uint32                 `protobuf:"varint,14,opt,name=epoch,proto3" json:"epoch,omitempty"`                                      // the site's epoch when seq last advanced
+	MaxGeneration   uint64                 `protobuf:"varint,15,opt,name=max_generation,json=maxGeneration,proto3" json:"max_generation,omitempty"` // of any record ever kept here; the floor after a deletion of the bucket
+	Digest          []byte                 `protobuf:"bytes,16,opt,name=digest,proto3" json:"digest,omitempty"`                                     // set hash of all that lies under the bucket, 32 bytes
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -558,16 +561,41 @@ func (x *BucketState) GetCreated() int64 {
 	return 0
 }
 
+func (x *BucketState) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *BucketState) GetMaxGeneration() uint64 {
+	if x != nil {
+		return x.MaxGeneration
+	}
+	return 0
+}
+
+func (x *BucketState) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // LogEntry is the value of a sequence in a bucket's log.
 type LogEntry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Dot           *Dot                   `protobuf:"bytes,2,opt,name=dot,proto3" json:"dot,omitempty"`
-	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
-	Time          int64                  `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`           // of the record
-	Committed     int64                  `protobuf:"varint,5,opt,name=committed,proto3" json:"committed,omitempty"` // when this site's proposer stamped it
-	Via           []byte                 `protobuf:"bytes,6,opt,name=via,proto3" json:"via,omitempty"`              // the site it came from; empty when it was written here
-	Size          uint64                 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Key        []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Dot        *Dot                   `protobuf:"bytes,2,opt,name=dot,proto3" json:"dot,omitempty"`
+	Generation uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	Time       int64                  `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`           // of the record
+	Committed  int64                  `protobuf:"varint,5,opt,name=committed,proto3" json:"committed,omitempty"` // when this site's proposer stamped it
+	Via        []byte                 `protobuf:"bytes,6,opt,name=via,proto3" json:"via,omitempty"`              // the site it came from; empty when it was written here
+	Size       uint64                 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	// A tombstone that is announced although the peer's vector may cover it: it
+	// won over a version that its writer had not seen, so a peer that has dropped
+	// the tombstone already may hold that version.
+	Again         bool `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +677,13 @@ func (x *LogEntry) GetSize() uint64 {
 		return x.Size
 	}
 	return 0
+}
+
+func (x *LogEntry) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 // Cursor says how far this site has durably taken a peer's log of one bucket.
@@ -966,7 +1001,8 @@ type Write struct {
 	Record         *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"` // key, kind, time, root, etag, headers, metadata; Apply sets the rest
 	Conditions     *Conditions            `protobuf:"bytes,3,opt,name=conditions,proto3" json:"conditions,omitempty"`
 	Upload         string                 `protobuf:"bytes,4,opt,name=upload,proto3" json:"upload,omitempty"`                                         // the upload that this write completes, if any
-	PartListDigest []byte                 `protobuf:"bytes,5,opt,name=part_list_digest,json=partListDigest,proto3" json:"part_list_digest,omitempty"` // with upload: BLAKE3 of the part list that it was built from
+	PartListDigest []byte                 `protobuf:"bytes,5,opt,name=part_list_digest,json=partListDigest,proto3" json:"part_list_digest,omitempty"` // with upload: catalog.PartListDigest of the parts that it was built from
+	Parts          []uint32               `protobuf:"varint,6,rep,packed,name=parts,proto3" json:"parts,omitempty"`                                   // with upload: the numbers of those parts, ascending; empty means all parts
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1036,18 +1072,29 @@ func (x *Write) GetPartListDigest() []byte {
 	return nil
 }
 
-// Ingest takes records of a peer's log, and the cursor with them.
+func (x *Write) GetParts() []uint32 {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// Ingest takes records of a peer's log, and the cursor with them. It is all or
+// nothing. The order within it: records, hold, settle, cursor, seen.
 type Ingest struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Bucket            string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Peer              []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`                                                    // site id of the sender
-	Expect            *Cursor                `protobuf:"bytes,3,opt,name=expect,proto3" json:"expect,omitempty"`                                                // refused with a conflict unless the stored cursor has this epoch, incarnation, seq
-	Cursor            *Cursor                `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`                                                // the new cursor; unset leaves it
-	Records           []*Record              `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`                                              // each is applied if the rules say so
-	Hold              []*Pending             `protobuf:"bytes,6,rep,name=hold,proto3" json:"hold,omitempty"`                                                    // records to keep by name, replacing those with the same dot
-	Settle            []*Dot                 `protobuf:"bytes,7,rep,name=settle,proto3" json:"settle,omitempty"`                                                // pending records that are settled (applied, superseded or gone)
-	Seen              *Vector                `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`                                                    // the sender's vector at the cursor; merged when cursor.initial_done
-	MergedIncarnation []byte                 `protobuf:"bytes,9,opt,name=merged_incarnation,json=mergedIncarnation,proto3" json:"merged_incarnation,omitempty"` // the sender's incarnation, added to the bucket's
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bucket string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Peer   []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"` // site id of the sender
+	// Refused with a conflict unless the stored cursor has this epoch,
+	// incarnation, seq and scan position. Unset with a cursor: refused if there is
+	// a stored cursor. Unset without a cursor: no demand.
+	Expect            *Cursor    `protobuf:"bytes,3,opt,name=expect,proto3" json:"expect,omitempty"`
+	Cursor            *Cursor    `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`                                                // the new cursor; unset leaves it; seq goes back only when a scan is set
+	Records           []*Record  `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`                                              // each is applied if the rules say so
+	Hold              []*Pending `protobuf:"bytes,6,rep,name=hold,proto3" json:"hold,omitempty"`                                                    // records to keep by name, replacing those with the same dot; one that the rules would not apply is not kept
+	Settle            []*Dot     `protobuf:"bytes,7,rep,name=settle,proto3" json:"settle,omitempty"`                                                // pending records that are settled (applied, superseded or gone)
+	Seen              *Vector    `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`                                                    // the sender's vector at the cursor; merged when the new cursor is initial_done and has no scan
+	MergedIncarnation []byte     `protobuf:"bytes,9,opt,name=merged_incarnation,json=mergedIncarnation,proto3" json:"merged_incarnation,omitempty"` // the sender's incarnation, added to the bucket's
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1145,7 +1192,8 @@ func (x *Ingest) GetMergedIncarnation() []byte {
 	return nil
 }
 
-// PeerProgress is what a receiver told its sender, committed by the sender.
+// PeerProgress is what a receiver told its sender, committed by the sender. One
+// without a cursor removes what was stored for the peer, and its pins with it.
 type PeerProgress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -1645,7 +1693,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
 	"\x06Vector\x12(\n" +
-	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\"\xf7\x02\n" +
+	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\"\xcc\x03\n" +
 	"\vBucketState\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12 \n" +
@@ -1660,7 +1708,10 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	" \x01(\rR\bversions\x12\x18\n" +
 	"\aobjects\x18\v \x01(\x04R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\f \x01(\x04R\x05bytes\x12\x18\n" +
-	"\acreated\x18\r \x01(\x03R\acreated\"\xbc\x01\n" +
+	"\acreated\x18\r \x01(\x03R\acreated\x12\x14\n" +
+	"\x05epoch\x18\x0e \x01(\rR\x05epoch\x12%\n" +
+	"\x0emax_generation\x18\x0f \x01(\x04R\rmaxGeneration\x12\x16\n" +
+	"\x06digest\x18\x10 \x01(\fR\x06digest\"\xd2\x01\n" +
 	"\bLogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12&\n" +
 	"\x03dot\x18\x02 \x01(\v2\x14.isgw.catalog.v1.DotR\x03dot\x12\x1e\n" +
@@ -1670,7 +1721,8 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\x03R\x04time\x12\x1c\n" +
 	"\tcommitted\x18\x05 \x01(\x03R\tcommitted\x12\x10\n" +
 	"\x03via\x18\x06 \x01(\fR\x03via\x12\x12\n" +
-	"\x04size\x18\a \x01(\x04R\x04size\"\xb4\x01\n" +
+	"\x04size\x18\a \x01(\x04R\x04size\x12\x14\n" +
+	"\x05again\x18\b \x01(\bR\x05again\"\xb4\x01\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -1696,7 +1748,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"Conditions\x12\x19\n" +
 	"\bif_match\x18\x01 \x01(\tR\aifMatch\x12\"\n" +
 	"\rif_none_match\x18\x02 \x01(\tR\vifNoneMatch\x12(\n" +
-	"\x04head\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x04head\"\xcf\x01\n" +
+	"\x04head\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x04head\"\xe5\x01\n" +
 	"\x05Write\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12/\n" +
 	"\x06record\x18\x02 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x12;\n" +
@@ -1704,7 +1756,8 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"conditions\x18\x03 \x01(\v2\x1b.isgw.catalog.v1.ConditionsR\n" +
 	"conditions\x12\x16\n" +
 	"\x06upload\x18\x04 \x01(\tR\x06upload\x12(\n" +
-	"\x10part_list_digest\x18\x05 \x01(\fR\x0epartListDigest\"\x81\x03\n" +
+	"\x10part_list_digest\x18\x05 \x01(\fR\x0epartListDigest\x12\x14\n" +
+	"\x05parts\x18\x06 \x03(\rR\x05parts\"\x81\x03\n" +
 	"\x06Ingest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12/\n" +
