@@ -8,6 +8,7 @@
 // served over Connect, so that JSON by curl, gRPC clients and generated clients
 // all speak it. A failed call carries an ErrorDetail. Every call may carry a
 // request id in the header X-Request-Id; the answer names the id that was used.
+// Calls without side effects are marked; every other call changes something.
 //
 // Names and paths are the operator's: "Hawaii", "Hawaii/Cola",
 // "Hawaii/Cola/bk1". Sizes are bytes, rates are bytes per second. A number that
@@ -4869,38 +4870,38 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x14SERVICE_STATE_BEHIND\x10\b\x12\x18\n" +
 	"\x14SERVICE_STATE_SYNCED\x10\t\x12\x19\n" +
 	"\x15SERVICE_STATE_STALLED\x10\n" +
-	"2\x90\x01\n" +
+	"2\x95\x01\n" +
 	"\x06System\x12?\n" +
-	"\x04Init\x12\x1a.isgw.admin.v1.InitRequest\x1a\x1b.isgw.admin.v1.InitResponse\x12E\n" +
-	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse2\xb6\x02\n" +
+	"\x04Init\x12\x1a.isgw.admin.v1.InitRequest\x1a\x1b.isgw.admin.v1.InitResponse\x12J\n" +
+	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse\"\x03\x90\x02\x012\xc0\x02\n" +
 	"\x05Paths\x12M\n" +
-	"\x06Create\x12 .isgw.admin.v1.CreatePathRequest\x1a!.isgw.admin.v1.CreatePathResponse\x12I\n" +
-	"\x04List\x12\x1f.isgw.admin.v1.ListPathsRequest\x1a .isgw.admin.v1.ListPathsResponse\x12D\n" +
-	"\x03Get\x12\x1d.isgw.admin.v1.GetPathRequest\x1a\x1e.isgw.admin.v1.GetPathResponse\x12M\n" +
-	"\x06Delete\x12 .isgw.admin.v1.DeletePathRequest\x1a!.isgw.admin.v1.DeletePathResponse2\xe9\x01\n" +
+	"\x06Create\x12 .isgw.admin.v1.CreatePathRequest\x1a!.isgw.admin.v1.CreatePathResponse\x12N\n" +
+	"\x04List\x12\x1f.isgw.admin.v1.ListPathsRequest\x1a .isgw.admin.v1.ListPathsResponse\"\x03\x90\x02\x01\x12I\n" +
+	"\x03Get\x12\x1d.isgw.admin.v1.GetPathRequest\x1a\x1e.isgw.admin.v1.GetPathResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\x06Delete\x12 .isgw.admin.v1.DeletePathRequest\x1a!.isgw.admin.v1.DeletePathResponse2\xee\x01\n" +
 	"\x04Keys\x12K\n" +
-	"\x06Create\x12\x1f.isgw.admin.v1.CreateKeyRequest\x1a .isgw.admin.v1.CreateKeyResponse\x12G\n" +
-	"\x04List\x12\x1e.isgw.admin.v1.ListKeysRequest\x1a\x1f.isgw.admin.v1.ListKeysResponse\x12K\n" +
-	"\x06Delete\x12\x1f.isgw.admin.v1.DeleteKeyRequest\x1a .isgw.admin.v1.DeleteKeyResponse2\xe8\x01\n" +
+	"\x06Create\x12\x1f.isgw.admin.v1.CreateKeyRequest\x1a .isgw.admin.v1.CreateKeyResponse\x12L\n" +
+	"\x04List\x12\x1e.isgw.admin.v1.ListKeysRequest\x1a\x1f.isgw.admin.v1.ListKeysResponse\"\x03\x90\x02\x01\x12K\n" +
+	"\x06Delete\x12\x1f.isgw.admin.v1.DeleteKeyRequest\x1a .isgw.admin.v1.DeleteKeyResponse2\xed\x01\n" +
 	"\x05Sites\x12E\n" +
 	"\x06Invite\x12\x1c.isgw.admin.v1.InviteRequest\x1a\x1d.isgw.admin.v1.InviteResponse\x12?\n" +
-	"\x04Pair\x12\x1a.isgw.admin.v1.PairRequest\x1a\x1b.isgw.admin.v1.PairResponse\x12W\n" +
-	"\fListPairings\x12\".isgw.admin.v1.ListPairingsRequest\x1a#.isgw.admin.v1.ListPairingsResponse2\xe0\x05\n" +
+	"\x04Pair\x12\x1a.isgw.admin.v1.PairRequest\x1a\x1b.isgw.admin.v1.PairResponse\x12\\\n" +
+	"\fListPairings\x12\".isgw.admin.v1.ListPairingsRequest\x1a#.isgw.admin.v1.ListPairingsResponse\"\x03\x90\x02\x012\xef\x05\n" +
 	"\bServices\x12S\n" +
-	"\x06Create\x12#.isgw.admin.v1.CreateServiceRequest\x1a$.isgw.admin.v1.CreateServiceResponse\x12O\n" +
-	"\x04List\x12\".isgw.admin.v1.ListServicesRequest\x1a#.isgw.admin.v1.ListServicesResponse\x12J\n" +
-	"\x03Get\x12 .isgw.admin.v1.GetServiceRequest\x1a!.isgw.admin.v1.GetServiceResponse\x12B\n" +
+	"\x06Create\x12#.isgw.admin.v1.CreateServiceRequest\x1a$.isgw.admin.v1.CreateServiceResponse\x12T\n" +
+	"\x04List\x12\".isgw.admin.v1.ListServicesRequest\x1a#.isgw.admin.v1.ListServicesResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\x03Get\x12 .isgw.admin.v1.GetServiceRequest\x1a!.isgw.admin.v1.GetServiceResponse\"\x03\x90\x02\x01\x12B\n" +
 	"\x05Serve\x12\x1b.isgw.admin.v1.ServeRequest\x1a\x1c.isgw.admin.v1.ServeResponse\x12H\n" +
 	"\aUnserve\x12\x1d.isgw.admin.v1.UnserveRequest\x1a\x1e.isgw.admin.v1.UnserveResponse\x12S\n" +
 	"\x06Enable\x12#.isgw.admin.v1.EnableServiceRequest\x1a$.isgw.admin.v1.EnableServiceResponse\x12V\n" +
 	"\aDisable\x12$.isgw.admin.v1.DisableServiceRequest\x1a%.isgw.admin.v1.DisableServiceResponse\x12S\n" +
-	"\x06Delete\x12#.isgw.admin.v1.DeleteServiceRequest\x1a$.isgw.admin.v1.DeleteServiceResponse\x12R\n" +
-	"\x05Watch\x12\".isgw.admin.v1.WatchServiceRequest\x1a#.isgw.admin.v1.WatchServiceResponse0\x012\x90\x03\n" +
-	"\aObjects\x12M\n" +
-	"\x04List\x12!.isgw.admin.v1.ListObjectsRequest\x1a\".isgw.admin.v1.ListObjectsResponse\x12K\n" +
-	"\x04Show\x12 .isgw.admin.v1.ShowObjectRequest\x1a!.isgw.admin.v1.ShowObjectResponse\x12J\n" +
-	"\x03Put\x12\x1f.isgw.admin.v1.PutObjectRequest\x1a .isgw.admin.v1.PutObjectResponse(\x01\x12J\n" +
-	"\x03Get\x12\x1f.isgw.admin.v1.GetObjectRequest\x1a .isgw.admin.v1.GetObjectResponse0\x01\x12Q\n" +
+	"\x06Delete\x12#.isgw.admin.v1.DeleteServiceRequest\x1a$.isgw.admin.v1.DeleteServiceResponse\x12W\n" +
+	"\x05Watch\x12\".isgw.admin.v1.WatchServiceRequest\x1a#.isgw.admin.v1.WatchServiceResponse\"\x03\x90\x02\x010\x012\x9f\x03\n" +
+	"\aObjects\x12R\n" +
+	"\x04List\x12!.isgw.admin.v1.ListObjectsRequest\x1a\".isgw.admin.v1.ListObjectsResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\x04Show\x12 .isgw.admin.v1.ShowObjectRequest\x1a!.isgw.admin.v1.ShowObjectResponse\"\x03\x90\x02\x01\x12J\n" +
+	"\x03Put\x12\x1f.isgw.admin.v1.PutObjectRequest\x1a .isgw.admin.v1.PutObjectResponse(\x01\x12O\n" +
+	"\x03Get\x12\x1f.isgw.admin.v1.GetObjectRequest\x1a .isgw.admin.v1.GetObjectResponse\"\x03\x90\x02\x010\x01\x12Q\n" +
 	"\x06Delete\x12\".isgw.admin.v1.DeleteObjectRequest\x1a#.isgw.admin.v1.DeleteObjectResponseB(Z&edgefog.dev/isgw/cluster/admin/adminpbb\x06proto3"
 
 var (

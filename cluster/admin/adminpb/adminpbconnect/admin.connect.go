@@ -6,6 +6,7 @@
 // served over Connect, so that JSON by curl, gRPC clients and generated clients
 // all speak it. A failed call carries an ErrorDetail. Every call may carry a
 // request id in the header X-Request-Id; the answer names the id that was used.
+// Calls without side effects are marked; every other call changes something.
 //
 // Names and paths are the operator's: "Hawaii", "Hawaii/Cola",
 // "Hawaii/Cola/bk1". Sizes are bytes, rates are bytes per second. A number that
@@ -134,6 +135,7 @@ func NewSystemClient(httpClient connect.HTTPClient, baseURL string, opts ...conn
 			httpClient,
 			baseURL+SystemStatusProcedure,
 			connect.WithSchema(systemMethods.ByName("Status")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -180,6 +182,7 @@ func NewSystemHandler(svc SystemHandler, opts ...connect.HandlerOption) (string,
 		SystemStatusProcedure,
 		svc.Status,
 		connect.WithSchema(systemMethods.ByName("Status")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/isgw.admin.v1.System/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -236,12 +239,14 @@ func NewPathsClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			httpClient,
 			baseURL+PathsListProcedure,
 			connect.WithSchema(pathsMethods.ByName("List")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		get: connect.NewClient[adminpb.GetPathRequest, adminpb.GetPathResponse](
 			httpClient,
 			baseURL+PathsGetProcedure,
 			connect.WithSchema(pathsMethods.ByName("Get")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		delete: connect.NewClient[adminpb.DeletePathRequest, adminpb.DeletePathResponse](
@@ -308,12 +313,14 @@ func NewPathsHandler(svc PathsHandler, opts ...connect.HandlerOption) (string, h
 		PathsListProcedure,
 		svc.List,
 		connect.WithSchema(pathsMethods.ByName("List")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	pathsGetHandler := connect.NewUnaryHandler(
 		PathsGetProcedure,
 		svc.Get,
 		connect.WithSchema(pathsMethods.ByName("Get")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	pathsDeleteHandler := connect.NewUnaryHandler(
@@ -385,6 +392,7 @@ func NewKeysClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 			httpClient,
 			baseURL+KeysListProcedure,
 			connect.WithSchema(keysMethods.ByName("List")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		delete: connect.NewClient[adminpb.DeleteKeyRequest, adminpb.DeleteKeyResponse](
@@ -442,6 +450,7 @@ func NewKeysHandler(svc KeysHandler, opts ...connect.HandlerOption) (string, htt
 		KeysListProcedure,
 		svc.List,
 		connect.WithSchema(keysMethods.ByName("List")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	keysDeleteHandler := connect.NewUnaryHandler(
@@ -513,6 +522,7 @@ func NewSitesClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			httpClient,
 			baseURL+SitesListPairingsProcedure,
 			connect.WithSchema(sitesMethods.ByName("ListPairings")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -570,6 +580,7 @@ func NewSitesHandler(svc SitesHandler, opts ...connect.HandlerOption) (string, h
 		SitesListPairingsProcedure,
 		svc.ListPairings,
 		connect.WithSchema(sitesMethods.ByName("ListPairings")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/isgw.admin.v1.Sites/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -638,12 +649,14 @@ func NewServicesClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+ServicesListProcedure,
 			connect.WithSchema(servicesMethods.ByName("List")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		get: connect.NewClient[adminpb.GetServiceRequest, adminpb.GetServiceResponse](
 			httpClient,
 			baseURL+ServicesGetProcedure,
 			connect.WithSchema(servicesMethods.ByName("Get")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		serve: connect.NewClient[adminpb.ServeRequest, adminpb.ServeResponse](
@@ -680,6 +693,7 @@ func NewServicesClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+ServicesWatchProcedure,
 			connect.WithSchema(servicesMethods.ByName("Watch")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -776,12 +790,14 @@ func NewServicesHandler(svc ServicesHandler, opts ...connect.HandlerOption) (str
 		ServicesListProcedure,
 		svc.List,
 		connect.WithSchema(servicesMethods.ByName("List")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	servicesGetHandler := connect.NewUnaryHandler(
 		ServicesGetProcedure,
 		svc.Get,
 		connect.WithSchema(servicesMethods.ByName("Get")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	servicesServeHandler := connect.NewUnaryHandler(
@@ -818,6 +834,7 @@ func NewServicesHandler(svc ServicesHandler, opts ...connect.HandlerOption) (str
 		ServicesWatchProcedure,
 		svc.Watch,
 		connect.WithSchema(servicesMethods.ByName("Watch")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/isgw.admin.v1.Services/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -912,12 +929,14 @@ func NewObjectsClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			httpClient,
 			baseURL+ObjectsListProcedure,
 			connect.WithSchema(objectsMethods.ByName("List")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		show: connect.NewClient[adminpb.ShowObjectRequest, adminpb.ShowObjectResponse](
 			httpClient,
 			baseURL+ObjectsShowProcedure,
 			connect.WithSchema(objectsMethods.ByName("Show")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		put: connect.NewClient[adminpb.PutObjectRequest, adminpb.PutObjectResponse](
@@ -930,6 +949,7 @@ func NewObjectsClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			httpClient,
 			baseURL+ObjectsGetProcedure,
 			connect.WithSchema(objectsMethods.ByName("Get")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		delete: connect.NewClient[adminpb.DeleteObjectRequest, adminpb.DeleteObjectResponse](
@@ -998,12 +1018,14 @@ func NewObjectsHandler(svc ObjectsHandler, opts ...connect.HandlerOption) (strin
 		ObjectsListProcedure,
 		svc.List,
 		connect.WithSchema(objectsMethods.ByName("List")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	objectsShowHandler := connect.NewUnaryHandler(
 		ObjectsShowProcedure,
 		svc.Show,
 		connect.WithSchema(objectsMethods.ByName("Show")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	objectsPutHandler := connect.NewClientStreamHandler(
@@ -1016,6 +1038,7 @@ func NewObjectsHandler(svc ObjectsHandler, opts ...connect.HandlerOption) (strin
 		ObjectsGetProcedure,
 		svc.Get,
 		connect.WithSchema(objectsMethods.ByName("Get")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	objectsDeleteHandler := connect.NewUnaryHandler(

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb/adminpbconnect"
+)
+
+// Options are what a server serves. All six interfaces are needed.
+type Options struct {
+	System   System
+	Paths    Paths
+	Keys     Keys
+	Sites    Sites
+	Services Services
+	Objects  Objects
+
+	// Node is the node's name, told with every refusal.
+	Node string
+	// Logger takes one line for each call: changes at level info, reads at
+	// level debug. Nothing is logged when it is nil.
+	Logger *slog.Logger
+	// Clock measures calls; time.Now by default.
+	Clock func() time.Time
+	// Rand draws request ids; crypto/rand by default.
+	Rand io.Reader
+}
+
+// Server serves the admin API. It is safe for concurrent use.
+type Server struct {
+	options  Options
+	handler  http.Handler
+	draining chan struct{} // closed when the first Serve ends: streams end too
+	drain    sync.Once
+}
+
+// NewServer makes a server.
+func NewServer(o Options) (*Server, error) {
+	if o.System == nil || o.Paths == nil || o.Keys == nil || o.Sites == nil || o.Services == nil || o.Objects == nil {
+		return nil, errors.New("make admin server: an interface is missing")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	s := &Server{options: o, draining: make(chan struct{})}
+	common := []connect.HandlerOption{
+		connect.WithInterceptors(&gate{server: s}),
+		connect.WithSendMaxBytes(maxResponse),
+		connect.WithRecover(s.recovered),
+	}
+	small := append(common[:len(common):len(common)], connect.WithReadMaxBytes(maxRequest))
+	large := append(common[:len(common):len(common)], connect.WithReadMaxBytes(maxUpload))
+	mux := http.NewServeMux()
+	mux.Handle(adminpbconnect.NewSystemHandler(&systemHandler{s}, small...))
+	mux.Handle(adminpbconnect.NewPathsHandler(&pathsHandler{s}, small...))
+	mux.Handle(adminpbconnect.NewKeysHandler(&keysHandler{s}, small...))
+	mux.Handle(adminpbconnect.NewSitesHandler(&sitesHandler{s}, small...))
+	mux.Handle(adminpbconnect.NewServicesHandler(&servicesHandler{s}, small...))
+	mux.Handle(adminpbconnect.NewObjectsHandler(&objectsHandler{s}, large...))
+	s.handler = byProgress(mux)
+	return s, nil
+}
+
+// Handler returns the API as an HTTP handler, for a listener of the caller's
+// own. Deadlines of bodies are in it, those of headers are the listener's.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Serve answers calls on a listener until the context ends; then it takes no
+// new ones, gives those under way up to ten seconds, ends the rest, and returns
+// nil. It closes the listener. A server that has ended once does not start again.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // streams of a unix socket need no TLS
+	base, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	server := &http.Server{
+		Handler:           s.handler,
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxRequest,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(bounded(l, maxConnections)) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve admin API on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.drain.Do(func() { close(s.draining) })
+	grace, cancel := context.WithTimeout(base, drainTime)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		end()
+		server.Close()
+	}
+	<-served
+	return nil
+}
+
+// byProgress cuts a call whose body does not move for a while, in either
+// direction, however long the call takes as a whole.
+func byProgress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deadline := http.NewResponseController(w)
+		r.Body = &movingBody{ReadCloser: r.Body, deadline: deadline}
+		next.ServeHTTP(&movingWriter{ResponseWriter: w, deadline: deadline}, r)
+	})
+}
+
+type movingBody struct {
+	io.ReadCloser
+	deadline *http.ResponseController
+}
+
+func (b *movingBody) Read(p []byte) (int, error) {
+	// A writer that has no deadlines (a test's recorder) works without.
+	_ = b.deadline.SetReadDeadline(time.Now().Add(progressTime))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil { // the end: what follows on the connection is not this body
+		_ = b.deadline.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+type movingWriter struct {
+	http.ResponseWriter
+	deadline *http.ResponseController
+}
+
+func (w *movingWriter) Write(p []byte) (int, error) {
+	_ = w.deadline.SetWriteDeadline(time.Now().Add(progressTime))
+	n, err := w.ResponseWriter.Write(p)
+	if err == nil {
+		_ = w.deadline.SetWriteDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// Flush sends what was written; connect flushes after each message of a stream.
+func (w *movingWriter) Flush() {
+	_ = w.deadline.SetWriteDeadline(time.Now().Add(progressTime))
+	if w.deadline.Flush() == nil {
+		_ = w.deadline.SetWriteDeadline(time.Time{})
+	}
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (w *movingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
