@@ -427,6 +427,7 @@ func (x *Result) GetRevision() uint64 {
 	return 0
 }
 
+// Results is the outcome of an entry, one result for each command.
 type Results struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*Result              `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
@@ -471,13 +472,14 @@ func (x *Results) GetResults() []*Result {
 	return nil
 }
 
-// Session is the stored state of a proposer's session.
+// Session is the stored state of a proposer's session. The results of its last
+// entries are stored beside it.
 type Session struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Last          uint64                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`                            // highest entry number applied
-	LastIndex     uint64                 `protobuf:"varint,3,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"` // raft index of it
-	Window        []*Remembered          `protobuf:"bytes,4,rep,name=window,proto3" json:"window,omitempty"`
+	LastIndex     uint64                 `protobuf:"varint,3,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"` // raft index of the entry applied last
+	Remembered    []uint64               `protobuf:"varint,4,rep,packed,name=remembered,proto3" json:"remembered,omitempty"`         // numbers whose results are stored, ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,61 +535,9 @@ func (x *Session) GetLastIndex() uint64 {
 	return 0
 }
 
-func (x *Session) GetWindow() []*Remembered {
+func (x *Session) GetRemembered() []uint64 {
 	if x != nil {
-		return x.Window
-	}
-	return nil
-}
-
-type Remembered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Results       *Results               `protobuf:"bytes,2,opt,name=results,proto3" json:"results,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Remembered) Reset() {
-	*x = Remembered{}
-	mi := &file_raftfsm_raftfsmpb_raftfsm_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Remembered) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Remembered) ProtoMessage() {}
-
-func (x *Remembered) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_raftfsmpb_raftfsm_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
-func (*Remembered) Descriptor() ([]byte, []int) {
-	return file_raftfsm_raftfsmpb_raftfsm_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *Remembered) GetNumber() uint64 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-func (x *Remembered) GetResults() *Results {
-	if x != nil {
-		return x.Results
+		return x.Remembered
 	}
 	return nil
 }
@@ -621,17 +571,15 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"\aapplied\x18\x05 \x01(\x04R\aapplied\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\"<\n" +
 	"\aResults\x121\n" +
-	"\aresults\x18\x01 \x03(\v2\x17.isgw.raftfsm.v1.ResultR\aresults\"\x89\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x17.isgw.raftfsm.v1.ResultR\aresults\"t\n" +
 	"\aSession\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x1d\n" +
 	"\n" +
-	"last_index\x18\x03 \x01(\x04R\tlastIndex\x123\n" +
-	"\x06window\x18\x04 \x03(\v2\x1b.isgw.raftfsm.v1.RememberedR\x06window\"X\n" +
+	"last_index\x18\x03 \x01(\x04R\tlastIndex\x12\x1e\n" +
 	"\n" +
-	"Remembered\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\x122\n" +
-	"\aresults\x18\x02 \x01(\v2\x18.isgw.raftfsm.v1.ResultsR\aresults*h\n" +
+	"remembered\x18\x04 \x03(\x04R\n" +
+	"remembered*h\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\f\n" +
 	"\bCONFLICT\x10\x01\x12\r\n" +
@@ -655,7 +603,7 @@ func file_raftfsm_raftfsmpb_raftfsm_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_raftfsmpb_raftfsm_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftfsm_raftfsmpb_raftfsm_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_raftfsm_raftfsmpb_raftfsm_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_raftfsm_raftfsmpb_raftfsm_proto_goTypes = []any{
 	(Code)(0),                      // 0: isgw.raftfsm.v1.Code
 	(*Entry)(nil),                  // 1: isgw.raftfsm.v1.Entry
@@ -663,37 +611,34 @@ var file_raftfsm_raftfsmpb_raftfsm_proto_goTypes = []any{
 	(*Result)(nil),                 // 3: isgw.raftfsm.v1.Result
 	(*Results)(nil),                // 4: isgw.raftfsm.v1.Results
 	(*Session)(nil),                // 5: isgw.raftfsm.v1.Session
-	(*Remembered)(nil),             // 6: isgw.raftfsm.v1.Remembered
-	(*statepb.Txn)(nil),            // 7: isgw.state.v1.Txn
-	(*catalogpb.Write)(nil),        // 8: isgw.catalog.v1.Write
-	(*catalogpb.Ingest)(nil),       // 9: isgw.catalog.v1.Ingest
-	(*catalogpb.CreateUpload)(nil), // 10: isgw.catalog.v1.CreateUpload
-	(*catalogpb.PutPart)(nil),      // 11: isgw.catalog.v1.PutPart
-	(*catalogpb.AbortUpload)(nil),  // 12: isgw.catalog.v1.AbortUpload
-	(*catalogpb.PeerProgress)(nil), // 13: isgw.catalog.v1.PeerProgress
-	(*catalogpb.Trim)(nil),         // 14: isgw.catalog.v1.Trim
-	(*catalogpb.Record)(nil),       // 15: isgw.catalog.v1.Record
+	(*statepb.Txn)(nil),            // 6: isgw.state.v1.Txn
+	(*catalogpb.Write)(nil),        // 7: isgw.catalog.v1.Write
+	(*catalogpb.Ingest)(nil),       // 8: isgw.catalog.v1.Ingest
+	(*catalogpb.CreateUpload)(nil), // 9: isgw.catalog.v1.CreateUpload
+	(*catalogpb.PutPart)(nil),      // 10: isgw.catalog.v1.PutPart
+	(*catalogpb.AbortUpload)(nil),  // 11: isgw.catalog.v1.AbortUpload
+	(*catalogpb.PeerProgress)(nil), // 12: isgw.catalog.v1.PeerProgress
+	(*catalogpb.Trim)(nil),         // 13: isgw.catalog.v1.Trim
+	(*catalogpb.Record)(nil),       // 14: isgw.catalog.v1.Record
 }
 var file_raftfsm_raftfsmpb_raftfsm_proto_depIdxs = []int32{
 	2,  // 0: isgw.raftfsm.v1.Entry.commands:type_name -> isgw.raftfsm.v1.Command
-	7,  // 1: isgw.raftfsm.v1.Command.config:type_name -> isgw.state.v1.Txn
-	8,  // 2: isgw.raftfsm.v1.Command.write:type_name -> isgw.catalog.v1.Write
-	9,  // 3: isgw.raftfsm.v1.Command.ingest:type_name -> isgw.catalog.v1.Ingest
-	10, // 4: isgw.raftfsm.v1.Command.create_upload:type_name -> isgw.catalog.v1.CreateUpload
-	11, // 5: isgw.raftfsm.v1.Command.put_part:type_name -> isgw.catalog.v1.PutPart
-	12, // 6: isgw.raftfsm.v1.Command.abort_upload:type_name -> isgw.catalog.v1.AbortUpload
-	13, // 7: isgw.raftfsm.v1.Command.progress:type_name -> isgw.catalog.v1.PeerProgress
-	14, // 8: isgw.raftfsm.v1.Command.trim:type_name -> isgw.catalog.v1.Trim
+	6,  // 1: isgw.raftfsm.v1.Command.config:type_name -> isgw.state.v1.Txn
+	7,  // 2: isgw.raftfsm.v1.Command.write:type_name -> isgw.catalog.v1.Write
+	8,  // 3: isgw.raftfsm.v1.Command.ingest:type_name -> isgw.catalog.v1.Ingest
+	9,  // 4: isgw.raftfsm.v1.Command.create_upload:type_name -> isgw.catalog.v1.CreateUpload
+	10, // 5: isgw.raftfsm.v1.Command.put_part:type_name -> isgw.catalog.v1.PutPart
+	11, // 6: isgw.raftfsm.v1.Command.abort_upload:type_name -> isgw.catalog.v1.AbortUpload
+	12, // 7: isgw.raftfsm.v1.Command.progress:type_name -> isgw.catalog.v1.PeerProgress
+	13, // 8: isgw.raftfsm.v1.Command.trim:type_name -> isgw.catalog.v1.Trim
 	0,  // 9: isgw.raftfsm.v1.Result.code:type_name -> isgw.raftfsm.v1.Code
-	15, // 10: isgw.raftfsm.v1.Result.record:type_name -> isgw.catalog.v1.Record
+	14, // 10: isgw.raftfsm.v1.Result.record:type_name -> isgw.catalog.v1.Record
 	3,  // 11: isgw.raftfsm.v1.Results.results:type_name -> isgw.raftfsm.v1.Result
-	6,  // 12: isgw.raftfsm.v1.Session.window:type_name -> isgw.raftfsm.v1.Remembered
-	4,  // 13: isgw.raftfsm.v1.Remembered.results:type_name -> isgw.raftfsm.v1.Results
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_raftfsmpb_raftfsm_proto_init() }
@@ -717,7 +662,7 @@ func file_raftfsm_raftfsmpb_raftfsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc), len(file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
