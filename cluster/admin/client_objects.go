@@ -68,11 +68,13 @@ func (c *objectsClient) Get(ctx context.Context, bucket, key string) (*adminpb.O
 		if err == nil {
 			err = Errorf(CodeFailed, "the node at %s sent no object", c.target)
 		}
-		return nil, nil, errors.Join(c.failure(err), d.Close())
+		d.Close()
+		return nil, nil, c.failure(err)
 	}
 	object := stream.Msg().GetObject()
 	if object == nil {
-		return nil, nil, errors.Join(Errorf(CodeFailed, "the node at %s sent no description of the object", c.target), d.Close())
+		d.Close()
+		return nil, nil, Errorf(CodeFailed, "the node at %s sent no description of the object", c.target)
 	}
 	d.left = object.GetSize()
 	return object, d, nil
