@@ -1,0 +1,94 @@
+package s3gate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/versity/versitygw/s3err"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/cluster/objects"
+	"edgefog.dev/isgw/raftfsm/state"
+)
+
+// Errors of S3 that versitygw has no name for.
+var (
+	errUnavailable = s3err.APIError{
+		Code:           "ServiceUnavailable",
+		Description:    "The server is stopping. Please try again.",
+		HTTPStatusCode: http.StatusServiceUnavailable,
+	}
+	errChanged = s3err.APIError{
+		Code:           "OperationAborted",
+		Description:    "A part was uploaded again while the upload was completed. Please try again.",
+		HTTPStatusCode: http.StatusConflict,
+	}
+	errTimeout = s3err.APIError{
+		Code:           "RequestTimeout",
+		Description:    "Your socket connection to the server was not read from or written to within the timeout period.",
+		HTTPStatusCode: http.StatusBadRequest,
+	}
+)
+
+// apiError returns the S3 error for a failure of op. Failures that are the
+// site's and not the client's are logged and answered as internal errors, which
+// tell nothing.
+func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
+	name := bucket[strings.LastIndexByte(bucket, '/')+1:]
+	var s3e s3err.S3Error
+	switch {
+	case errors.As(err, &s3e):
+		return s3e // of the body: a wrong signature, digest or framing
+	case errors.Is(err, objects.ErrNoBucket), errors.Is(err, state.ErrNotFound):
+		return s3err.GetBucketErr(s3err.ErrNoSuchBucket, name)
+	case errors.Is(err, objects.ErrNoKey):
+		return s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case errors.Is(err, objects.ErrPrecondition):
+		return s3err.GetAPIError(s3err.ErrPreconditionFailed)
+	case errors.Is(err, objects.ErrNoUpload):
+		return s3err.GetAPIError(s3err.ErrNoSuchUpload)
+	case errors.Is(err, objects.ErrInvalidPart):
+		return s3err.GetAPIError(s3err.ErrInvalidPart)
+	case errors.Is(err, objects.ErrPartOrder):
+		return s3err.GetAPIError(s3err.ErrInvalidPartOrder)
+	case errors.Is(err, objects.ErrPartTooSmall):
+		return s3err.GetAPIError(s3err.ErrEntityTooSmall)
+	case errors.Is(err, objects.ErrUploadChanged):
+		return errChanged
+	case errors.Is(err, objects.ErrInvalidKey):
+		if len(key) > objects.MaxKeySize {
+			return s3err.GetKeyTooLongErr(int64(len(key)), objects.MaxKeySize)
+		}
+		return s3err.GetAPIError(s3err.ErrInvalidURI)
+	case errors.Is(err, objects.ErrRange):
+		return s3err.GetAPIError(s3err.ErrInvalidRange)
+	case errors.Is(err, objects.ErrInvalid):
+		return s3err.GetAPIError(s3err.ErrInvalidRequest)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errTimeout
+	case errors.Is(err, objects.ErrBodySize), errors.Is(err, io.ErrUnexpectedEOF):
+		return s3err.GetAPIError(s3err.ErrIncompleteBody)
+	case errors.Is(err, state.ErrExists):
+		return s3err.GetBucketErr(s3err.ErrBucketAlreadyOwnedByYou, name)
+	case errors.Is(err, state.ErrNotEmpty):
+		return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
+	case errors.Is(err, state.ErrInvalid):
+		return s3err.GetBucketErr(s3err.ErrInvalidBucketName, name)
+	case errors.Is(err, context.Canceled):
+		return errUnavailable
+	case errors.Is(err, chunks.ErrNoSpace):
+		b.logger.Error("S3 request failed: the disk of the chunk store is full", "operation", op, "bucket", bucket, "key", key)
+		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
+	}
+	b.logger.Error("S3 request failed", "operation", op, "bucket", bucket, "key", key, "error", err)
+	return s3err.GetAPIError(s3err.ErrInternalError)
+}
+
+// invalidArgument refuses the value of one argument of a request.
+func invalidArgument(name, value, description string) error {
+	return s3err.InvalidArgumentError{Description: description, ArgumentName: name, ArgumentValue: strings.Clone(value)}
+}

@@ -1,0 +1,141 @@
+package s3gate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/s3api"
+	"github.com/versity/versitygw/s3api/middlewares"
+
+	"edgefog.dev/isgw/cluster/objects"
+)
+
+// The defaults of Options.
+const (
+	DefaultRegion         = "us-east-1"
+	DefaultMaxConnections = 1024
+	DefaultMaxRequests    = 128
+	DefaultStallTimeout   = time.Minute
+	DefaultDrainTimeout   = 10 * time.Second
+)
+
+// Bucket is a bucket of a tenant.
+type Bucket struct {
+	Name    string // its last name
+	Created time.Time
+}
+
+// Options are what a Gate is made of. The functions are called by many
+// goroutines at once.
+type Options struct {
+	// Objects is where everything is read and written. Required.
+	Objects *objects.Store
+	// Keys returns the secret of an access key and the path of the tenant that
+	// owns it, or ok false when there is no such key. Required. It is called
+	// for every request, so it must be fast.
+	Keys func(accessKey string) (secret, tenant string, ok bool, err error)
+	// Buckets returns the buckets of a tenant, in any order. Required.
+	Buckets func(tenant string) []Bucket
+	// CreateBucket and DeleteBucket change the config; path is
+	// Namespace/Tenant/bucket. Their errors are those of raftfsm/state:
+	// ErrExists, ErrNotFound, ErrNotEmpty, ErrInvalid; others are answered as
+	// internal errors. Without them the operations are refused.
+	CreateBucket func(ctx context.Context, path string) error
+	DeleteBucket func(ctx context.Context, path string) error
+	// Region is the one that clients must sign for; DefaultRegion by default,
+	// which is always accepted where S3 accepts it.
+	Region string
+	// Logger takes failures of requests that are the site's and not the
+	// client's; slog.Default by default.
+	Logger *slog.Logger
+	// MaxConnections bounds the connections; one above it is answered 503 and
+	// closed. MaxRequests bounds the requests under way; one above it is
+	// answered SlowDown.
+	MaxConnections, MaxRequests int
+	// StallTimeout ends a connection on which a request's or an answer's bytes
+	// do not move; DefaultStallTimeout by default.
+	StallTimeout time.Duration
+	// DrainTimeout is how long requests under way may go on when Serve is told
+	// to end; DefaultDrainTimeout by default.
+	DrainTimeout time.Duration
+}
+
+// Gate is an S3 endpoint.
+type Gate struct {
+	app     *fiber.App
+	backend *tenantBackend
+	counts  *counters
+	logger  *slog.Logger
+
+	maxConnections int
+	stall, drain   time.Duration
+}
+
+// New returns a gate, which serves nothing yet.
+func New(o Options) (*Gate, error) {
+	if o.Objects == nil || o.Keys == nil || o.Buckets == nil {
+		return nil, errors.New("make S3 gate: Objects, Keys and Buckets are required")
+	}
+	if o.Region == "" {
+		o.Region = DefaultRegion
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = DefaultMaxConnections
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = DefaultMaxRequests
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = DefaultStallTimeout
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = DefaultDrainTimeout
+	}
+	g := &Gate{
+		counts: newCounters(), logger: o.Logger,
+		maxConnections: o.MaxConnections, stall: o.StallTimeout, drain: o.DrainTimeout,
+	}
+	g.backend = newTenantBackend(o)
+	// s3api wants a root account, which may do everything. Nobody knows this
+	// one: there are no default credentials, and it has no tenant, so that it
+	// would find no bucket either.
+	root := middlewares.RootUserConfig{Access: "root-" + rand.Text(), Secret: rand.Text() + rand.Text()}
+	srv, err := s3api.New(g.backend, root, o.Region, &identities{keys: o.Keys}, nil, nil, nil, g.counts,
+		s3api.WithQuiet(),
+		s3api.WithKeepAlive(),
+		s3api.WithDisableACL(),
+		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
+		s3api.WithMiddleware("/", refuseUnsupported),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make S3 gate: %w", err)
+	}
+	if g.app, err = fiberApp(srv); err != nil {
+		return nil, fmt.Errorf("make S3 gate: %w", err)
+	}
+	return g, nil
+}
+
+// fiberApp returns the application that s3api built. s3api.Server only listens
+// on addresses that it is given as strings, and keeps the application to itself;
+// a node needs its own listener, timeouts and draining. See
+// docs/decisions/004-s3-server.md.
+func fiberApp(srv *s3api.S3ApiServer) (*fiber.App, error) {
+	f := reflect.ValueOf(srv).Elem().FieldByName("app")
+	if !f.IsValid() || f.Type() != reflect.TypeFor[*fiber.App]() || f.IsNil() {
+		return nil, errors.New("s3api.S3ApiServer has no field app of type *fiber.App: this version of versitygw is not supported")
+	}
+	return (*fiber.App)(f.UnsafePointer()), nil
+}
+
+// Stats returns counts since New.
+func (g *Gate) Stats() Stats { return g.counts.stats() }

@@ -1,0 +1,86 @@
+package s3gate
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+)
+
+// maxControlBody is the greatest body, in bytes, of a request that is no upload
+// of content. It is read into memory as a whole; a list of 10,000 parts with
+// checksums has less.
+const maxControlBody = 4 << 20
+
+// refuseUnsupported stands before versitygw's routes and refuses what they would
+// pass over in silence: a request for encryption, for a storage class or for an
+// ACL that would not be honoured, and a body that they would read into memory
+// whatever its size.
+func refuseUnsupported(ctx fiber.Ctx) error {
+	err := unsupportedHeader(ctx)
+	if err == nil {
+		err = oversizedControl(ctx)
+	}
+	if err == nil {
+		return ctx.Next()
+	}
+	requestID, hostID := utils.EnsureRequestIDs(ctx)
+	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
+	return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))
+}
+
+func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
+	for k, v := range ctx.Request().Header.All() {
+		if len(k) < len("x-amz-") || len(v) == 0 || !strings.EqualFold(string(k[:6]), "x-amz-") {
+			continue
+		}
+		name := strings.ToLower(string(k))
+		switch {
+		case strings.HasPrefix(name, "x-amz-server-side-encryption"),
+			strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption"):
+			return s3err.GetNotImplementedErr(name, "")
+		case name == "x-amz-storage-class" && string(v) != "STANDARD":
+			return s3err.GetNotImplementedErr(name, "")
+		case name == "x-amz-acl" && string(v) != "private" && string(v) != "bucket-owner-full-control",
+			strings.HasPrefix(name, "x-amz-grant-"):
+			return s3err.GetAPIError(s3err.ErrAclNotSupported)
+		}
+	}
+	return nil
+}
+
+// oversizedControl refuses a body that is too long, or of unknown length, unless
+// it is content.
+func oversizedControl(ctx fiber.Ctx) s3err.S3Error {
+	length := ctx.Request().Header.ContentLength()
+	if length >= 0 && length <= maxControlBody || isContent(ctx) {
+		return nil
+	}
+	if length < 0 {
+		if ctx.Method() == http.MethodGet || ctx.Method() == http.MethodHead || ctx.Method() == http.MethodDelete {
+			return nil // no body, and none is read
+		}
+		return s3err.GetAPIError(s3err.ErrMissingContentLength)
+	}
+	return s3err.GetMaxMessageLengthExceeded(maxControlBody)
+}
+
+// isContent reports whether the body is an object's or a part's, which is
+// streamed.
+func isContent(ctx fiber.Ctx) bool {
+	args := ctx.Request().URI().QueryArgs()
+	path := strings.TrimPrefix(string(ctx.Request().URI().PathOriginal()), "/")
+	bucket, key, _ := strings.Cut(path, "/")
+	switch ctx.Method() {
+	case http.MethodPut:
+		if bucket == "" || key == "" || len(ctx.Request().Header.Peek("X-Amz-Copy-Source")) > 0 {
+			return false
+		}
+		return !args.Has("tagging") && !args.Has("retention") && !args.Has("legal-hold") && !args.Has("acl")
+	case http.MethodPost:
+		return bucket != "" && key == "" && !args.Has("delete")
+	}
+	return false
+}

@@ -1,0 +1,199 @@
+package s3gate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// conditions are those of a request that reads. Nil is no condition.
+type conditions struct {
+	ifMatch, ifNoneMatch              *string
+	ifModifiedSince, ifUnmodifedSince *time.Time
+}
+
+// readConditions evaluates conditions by the precedence of RFC 9110, section
+// 13.2.2: a condition on ETags replaces the one on time.
+func readConditions(rec *catalogpb.Record, c conditions) error {
+	at := modified(rec.GetTime())
+	if c.ifMatch != nil {
+		if !matchesETag(*c.ifMatch, rec.GetEtag()) {
+			return s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)
+		}
+	} else if c.ifUnmodifedSince != nil && at.After(*c.ifUnmodifedSince) {
+		return s3err.GetPreconditionFailedErr(s3err.ConditionIfUnmodifiedSince)
+	}
+	if c.ifNoneMatch != nil {
+		if matchesETag(*c.ifNoneMatch, rec.GetEtag()) {
+			return s3err.GetAPIError(s3err.ErrNotModified)
+		}
+	} else if c.ifModifiedSince != nil && !at.After(*c.ifModifiedSince) {
+		return s3err.GetAPIError(s3err.ErrNotModified)
+	}
+	return nil
+}
+
+// matchesETag reports whether a list of ETags, or *, holds one.
+func matchesETag(list, etag string) bool {
+	for tag := range strings.SplitSeq(list, ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == "*" || strings.Trim(tag, `"`) == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// selection is the part of an object that a request reads.
+type selection struct {
+	off, length int64
+	header      *string // Content-Range, when it is a part
+	parts       *int32  // with a part number: how many parts there are
+	whole       bool
+}
+
+// selectRange reads a Range header or a part number. A Range that is malformed,
+// of another unit or of several ranges is passed over, as S3 does it.
+func selectRange(rec *catalogpb.Record, header string, part *int32) (selection, error) {
+	size := int64(rec.GetRoot().GetSize())
+	if part != nil {
+		return selectPart(rec, size, int(*part))
+	}
+	off, length, partial, err := backend.ParseObjectRange(size, strings.Clone(header))
+	if err != nil {
+		return selection{}, err
+	}
+	s := selection{off: off, length: length, whole: !partial}
+	if partial {
+		s.header = contentRange(off, length, size)
+	}
+	return s, nil
+}
+
+// selectPart finds the bytes of one part of an object that was uploaded in
+// parts; any other object is its own part 1.
+func selectPart(rec *catalogpb.Record, size int64, part int) (selection, error) {
+	sizes := rec.GetPartSizes()
+	if len(sizes) == 0 {
+		if part != 1 {
+			return selection{}, s3err.GetInvalidPartNumberRangeErr(1, int32(part))
+		}
+		s := selection{length: size, whole: true}
+		if size > 0 {
+			s.header = contentRange(0, size, size)
+		}
+		return s, nil
+	}
+	if part < 1 || part > len(sizes) {
+		return selection{}, s3err.GetInvalidPartNumberRangeErr(int32(len(sizes)), int32(part))
+	}
+	s := selection{parts: ptr(int32(len(sizes)))}
+	for _, n := range sizes[:part-1] {
+		s.off += int64(n)
+	}
+	s.length = int64(sizes[part-1])
+	if s.length > 0 {
+		s.header = contentRange(s.off, s.length, size)
+	}
+	return s, nil
+}
+
+func contentRange(off, length, size int64) *string {
+	return ptr(fmt.Sprintf("bytes %d-%d/%d", off, off+length-1, size))
+}
+
+// copyRange reads x-amz-copy-source-range: one range with both ends, within
+// the object.
+func copyRange(size int64, header string) (off, length int64, err error) {
+	if header == "" {
+		return 0, size, nil
+	}
+	var first, last int64
+	if n, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last); n != 2 || err != nil ||
+		header != fmt.Sprintf("bytes=%d-%d", first, last) || first < 0 || last < first {
+		return 0, 0, s3err.GetInvalidArgumentErr(s3err.InvalidArgCopySourceRange, strings.Clone(header))
+	}
+	if last >= size {
+		return 0, 0, s3err.GetInvalidArgExceedingRange(size)
+	}
+	return first, last - first + 1, nil
+}
+
+// contentFields are the headers of a request that describe its content.
+type contentFields struct {
+	contentType, encoding, disposition, language, cacheControl, expires *string
+}
+
+// contentHeaders returns the headers that a record keeps. The encoding
+// aws-chunked is of the transfer and not of the content.
+func contentHeaders(f contentFields) map[string]string {
+	h := make(map[string]string, 2)
+	set := func(name, value string) {
+		if value != "" {
+			h[name] = strings.Clone(value)
+		}
+	}
+	set("content-type", str(f.contentType))
+	set("content-encoding", withoutChunked(str(f.encoding)))
+	set("content-disposition", str(f.disposition))
+	set("content-language", str(f.language))
+	set("cache-control", str(f.cacheControl))
+	set("expires", str(f.expires))
+	return h
+}
+
+func withoutChunked(encoding string) string {
+	if !strings.Contains(encoding, "aws-chunked") {
+		return encoding
+	}
+	var kept []string
+	for e := range strings.SplitSeq(encoding, ",") {
+		if e = strings.TrimSpace(e); e != "aws-chunked" && e != "" {
+			kept = append(kept, e)
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+// header returns a header of a record, or nil.
+func header(h map[string]string, name string) *string {
+	if v := h[name]; v != "" {
+		return &v
+	}
+	return nil
+}
+
+// cloneMap copies a map whose strings share memory with a request.
+func cloneMap(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[strings.Clone(k)] = strings.Clone(v)
+	}
+	return out
+}
+
+// pageBuckets sorts buckets by name and returns those with the prefix after a
+// name, at most limit, and the name that the next page follows.
+func pageBuckets(all []Bucket, prefix, after string, limit int) (page []Bucket, next string) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Bucket) int { return strings.Compare(a.Name, b.Name) })
+	for _, bucket := range all {
+		if bucket.Name <= after || !strings.HasPrefix(bucket.Name, prefix) {
+			continue
+		}
+		if limit > 0 && len(page) == limit {
+			return page, page[limit-1].Name
+		}
+		page = append(page, bucket)
+	}
+	return page, ""
+}

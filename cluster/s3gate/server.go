@@ -1,0 +1,196 @@
+package s3gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// headerTimeout bounds the time from a connection's, or a request's, first
+	// byte to the end of its header.
+	headerTimeout = 30 * time.Second
+	// idleTimeout closes a connection that has no request.
+	idleTimeout = 2 * time.Minute
+	// workerIdle ends a goroutine that has no connection.
+	workerIdle = time.Second
+	// maxBodyTime bounds a whole request body; within it bytes must keep
+	// moving, see Options.StallTimeout.
+	maxBodyTime = 24 * time.Hour
+)
+
+// Serve answers requests on ln until ctx ends. Then it takes no more, lets those
+// under way finish for the drain timeout, closes what is left and returns nil.
+// It owns ln, and returns an error when ln fails. A gate serves once.
+func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	if !g.backend.base.CompareAndSwap(nil, &base) {
+		_ = ln.Close()
+		return errors.New("serve S3: this gate has served before")
+	}
+	guarded := &guardedListener{Listener: ln, gate: g, open: make(map[*guardedConn]struct{})}
+
+	g.app.Handler() // builds the routes
+	srv := g.app.Server()
+	srv.Name = "isgw"
+	srv.ReadTimeout = headerTimeout
+	srv.IdleTimeout = idleTimeout
+	srv.MaxIdleWorkerDuration = workerIdle
+	srv.CloseOnShutdown = true
+	srv.Concurrency = g.maxConnections
+	// A form is never read ahead of the signature, into memory or files.
+	srv.DisablePreParseMultipartForm = true
+	srv.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: maxBodyTime}
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(guarded) }()
+	select {
+	case err := <-served:
+		served <- fmt.Errorf("serve S3 on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+		// Shutdown knows only a listener that Serve has got to.
+		_ = guarded.Close()
+		draining, stop := context.WithTimeout(context.WithoutCancel(ctx), g.drain)
+		defer stop()
+		if err := srv.ShutdownWithContext(draining); err != nil {
+			g.logger.Warn("S3 requests were cut off at shutdown", "after", g.drain, "error", err)
+		}
+	}
+	cancel()
+	guarded.closeAll()
+	err := <-served
+	guarded.conns.Wait()
+	return err
+}
+
+// guardedListener knows its connections, so that they can be counted, timed
+// and closed.
+type guardedListener struct {
+	net.Listener
+	gate    *Gate
+	conns   sync.WaitGroup // connections whose goroutine is not done with them
+	closing sync.Once
+
+	mu   sync.Mutex
+	open map[*guardedConn]struct{}
+}
+
+// Close implements net.Listener, and may be called again.
+func (l *guardedListener) Close() error {
+	var err error
+	l.closing.Do(func() { err = l.Listener.Close() })
+	return err
+}
+
+// Accept implements net.Listener.
+func (l *guardedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	gc := &guardedConn{Conn: c, listener: l, stall: l.gate.stall}
+	l.conns.Add(1)
+	l.gate.counts.connections.Add(1)
+	l.mu.Lock()
+	l.open[gc] = struct{}{}
+	l.mu.Unlock()
+	return gc, nil
+}
+
+// closeAll closes what lies beneath every connection, so that the goroutine
+// that serves it ends, and closes the connection itself.
+func (l *guardedListener) closeAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.Conn.Close()
+	}
+}
+
+// guardedConn ends when bytes do not move: each read of a body and each write
+// has a deadline of its own, so that a slow transfer lives as long as it makes
+// progress. A deadline that was set, for a header or an idle connection, holds
+// as it is; one far away, as for a body, does not replace the stall timeout.
+type guardedConn struct {
+	net.Conn
+	listener *guardedListener
+	stall    time.Duration
+	closing  sync.Once
+
+	mu          sync.Mutex
+	read, write time.Time // deadlines that were set from outside; zero for none
+}
+
+// Read implements net.Conn.
+func (c *guardedConn) Read(p []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(c.deadline(&c.read)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.listener.gate.counts.in.Add(uint64(n))
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *guardedConn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(c.deadline(&c.write)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	c.listener.gate.counts.out.Add(uint64(n))
+	return n, err
+}
+
+// deadline returns when a read or a write that begins now must be done.
+func (c *guardedConn) deadline(set *time.Time) time.Time {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !set.IsZero() && !set.After(now.Add(idleTimeout)) {
+		return *set
+	}
+	return now.Add(c.stall)
+}
+
+// SetDeadline implements net.Conn.
+func (c *guardedConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline implements net.Conn. It also wakes a read under way.
+func (c *guardedConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.read = t
+	c.mu.Unlock()
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *guardedConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	c.write = t
+	c.mu.Unlock()
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Close implements net.Conn.
+func (c *guardedConn) Close() error {
+	err := c.Conn.Close()
+	c.closing.Do(func() {
+		l := c.listener
+		l.mu.Lock()
+		delete(l.open, c)
+		l.mu.Unlock()
+		l.gate.counts.connections.Add(-1)
+		l.conns.Done()
+	})
+	return err
+}
