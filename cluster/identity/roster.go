@@ -3,6 +3,7 @@ package identity
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 
 	"edgefog.dev/isgw/cluster/identity/identitypb"
 	"edgefog.dev/isgw/raftfsm/state"
@@ -137,3 +138,8 @@ func (r *Roster) check() error {
 }
 
 func signedRosterBytes(raw []byte) []byte { return append([]byte(rosterDomain), raw...) }
+
+// Has reports whether a node is a member.
+func (r *Roster) Has(node string) bool {
+	return slices.ContainsFunc(r.Members, func(m Member) bool { return m.Node == node })
+}

@@ -1,0 +1,351 @@
+package ccow
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// Connections of a client, apart from those for chunks.
+	controlConnections = 2
+	changeConnections  = 1
+	// maxConnections bounds those for chunks.
+	maxConnections = 32
+)
+
+// Client is the Source of one link at one peer. It connects when it is asked
+// something and stays connected; a connection that is lost is opened again for
+// the next request. Every request may safely be repeated, and one that a stale
+// connection lost before any answer is repeated by the client itself.
+type Client struct {
+	e     *Endpoint
+	o     DialOptions
+	pool  *pool // where the peer's connections are; nil with an address
+	keep  keeper
+	ctx   context.Context // ends with Close
+	close context.CancelFunc
+
+	control, changes, chunks lane
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // Add under mu while not closed
+}
+
+var _ link.Source = (*Client)(nil)
+
+// Dial makes the client of a link. It connects to nothing yet. The caller
+// closes it.
+func (e *Endpoint) Dial(o DialOptions) (*Client, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{e: e, o: o}
+	if o.Address == "" {
+		p, err := e.joinPool(poolKey{o.Peer, o.Service}, controlConnections+changeConnections+o.Connections)
+		if err != nil {
+			return nil, err
+		}
+		c.pool = p
+	}
+	c.ctx, c.close = context.WithCancel(context.Background())
+	c.control = newLane(controlConnections)
+	c.changes = newLane(changeConnections)
+	c.chunks = newLane(o.Connections)
+	c.keep.c = c
+	return c, nil
+}
+
+// Close ends the requests under way, closes the client's connections and waits
+// for both. It must not be called from within a callback of a request.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.close()
+	c.calls.Wait()
+	c.keep.wait()
+	for _, l := range []*lane{&c.control, &c.changes, &c.chunks} {
+		l.close()
+	}
+	c.mu.Lock()
+	p := c.pool
+	c.pool = nil
+	c.mu.Unlock()
+	if p != nil {
+		c.e.leavePool(poolKey{c.o.Peer, c.o.Service}, p)
+	}
+	return nil
+}
+
+// Hello implements link.Source. What the message leaves unset of versions,
+// features, names and connections wanted is filled in.
+func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello, error) {
+	mine := proto.CloneOf(hello)
+	c.e.introduce(mine, c.o.Service)
+	if mine.WantReverse == 0 && c.o.Address == "" {
+		mine.WantReverse = uint32(controlConnections + changeConnections + c.o.Connections)
+	}
+	theirs := new(linkpb.Hello)
+	if err := c.ask(ctx, pathHello, mine, theirs); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(theirs.GetSite(), c.o.Peer[:]) {
+		return nil, callFault(c.o.PeerName, protocolErrorf("a greeting in the name of another site"))
+	}
+	if _, err := link.Negotiate(mine, theirs); err != nil {
+		return nil, err
+	}
+	if c.o.Address != "" {
+		c.keep.want(int(min(theirs.GetWantReverse(), controlConnections+changeConnections+maxConnections)))
+	}
+	return theirs, nil
+}
+
+// introduce fills in what a greeting leaves unset.
+func (e *Endpoint) introduce(h *linkpb.Hello, service string) {
+	if h.Version == 0 {
+		h.Version, h.MinVersion = link.Version, link.MinVersion
+	}
+	if h.Features == nil {
+		h.Features = link.Features()
+	}
+	if h.SiteName == "" {
+		h.SiteName = e.o.SiteName
+	}
+	h.Site, h.Service = e.o.Site.Bytes(), service
+}
+
+// Served implements link.Source.
+func (c *Client) Served(ctx context.Context) (*linkpb.Served, error) {
+	out := new(linkpb.Served)
+	if err := c.ask(ctx, pathServed, nil, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Scan implements link.Source.
+func (c *Client) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+	out := new(linkpb.ScanPage)
+	if err := c.ask(ctx, pathScan, req, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Progress implements link.Source.
+func (c *Client) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
+	out := new(linkpb.ProgressReply)
+	if err := c.ask(ctx, pathProgress, p, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ask makes a request that has one message for an answer.
+func (c *Client) ask(ctx context.Context, path string, req, out proto.Message) error {
+	return c.exchange(ctx, &c.control, path, req, func(a *answer) error {
+		payload, err := a.message()
+		if err != nil {
+			return err
+		}
+		if payload == nil {
+			return protocolErrorf("an answer without a message")
+		}
+		if err := decode(payload, out); err != nil {
+			return err
+		}
+		if payload, err = a.message(); err == nil && payload != nil {
+			return protocolErrorf("a second message in an answer")
+		}
+		return err
+	})
+}
+
+// Changes implements link.Source.
+func (c *Client) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+	return c.exchange(ctx, &c.changes, pathChanges, req, func(a *answer) error {
+		a.stream = true
+		for {
+			payload, err := a.message()
+			switch {
+			case err != nil:
+				return err
+			case payload == nil:
+				return &link.Fault{Kind: link.FaultBroken, Message: "site " + c.o.PeerName + " ended its stream of changes"}
+			}
+			batch := new(linkpb.ChangeBatch)
+			if err := decode(payload, batch); err != nil {
+				return err
+			}
+			if err := fn(batch); err != nil {
+				return callerError{err}
+			}
+		}
+	})
+}
+
+// Fetch implements link.Source.
+func (c *Client) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+	var header linkpb.ChunkHeader
+	return c.exchange(ctx, &c.chunks, pathFetch, req, func(a *answer) error {
+		for {
+			payload, err := a.message()
+			if err != nil || payload == nil {
+				return err
+			}
+			if err := decode(payload, &header); err != nil {
+				return err
+			}
+			var body []byte
+			if header.GetLength() > 0 {
+				if body, err = a.body(int(header.GetLength())); err != nil {
+					return err
+				}
+			}
+			if err := fn(&header, body); err != nil {
+				return callerError{err}
+			}
+		}
+	})
+}
+
+// callerError is an error of a callback on its way to the caller.
+type callerError struct{ error }
+
+// exchange makes one request and lets read take its answer; read returns nil
+// only at the answer's end.
+func (c *Client) exchange(ctx context.Context, l *lane, path string, req proto.Message, read func(*answer) error) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return errClientClosed(c)
+	}
+	c.calls.Add(1)
+	c.mu.Unlock()
+	defer c.calls.Done()
+
+	callCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	err := c.tryExchange(callCtx, l, path, req, read)
+	if err == nil {
+		return nil
+	}
+	if ce, ok := errors.AsType[callerError](err); ok {
+		return ce.error
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case c.ctx.Err() != nil:
+		return errClientClosed(c)
+	}
+	err = callFault(c.o.PeerName, err)
+	if f, ok := errors.AsType[*link.Fault](err); ok && f.Kind == link.FaultProtocol {
+		c.e.o.Logger.Warn("connection to peer dropped", "peer", c.o.PeerName, "service", c.o.Service, "request", path, "reason", f.Err)
+	}
+	return err
+}
+
+func errClientClosed(c *Client) error {
+	return &link.Fault{Kind: link.FaultClosed, Message: "link " + c.o.Service + " to site " + c.o.PeerName + " was closed here"}
+}
+
+func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req proto.Message, read func(*answer) error) error {
+	b := getBuffer()
+	defer putBuffer(b)
+	var err error
+	if *b, err = appendRequest(*b, path, req); err != nil {
+		return err
+	}
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	defer l.leave()
+	for {
+		cn := l.pop()
+		if cn == nil {
+			if cn, err = c.connect(ctx); err != nil {
+				return err
+			}
+		}
+		stale := cn.reused
+		answered, err := c.once(ctx, cn, *b, read)
+		if err == nil {
+			l.push(cn)
+			return nil
+		}
+		var r *link.Refused
+		if errors.As(err, &r) && answered {
+			l.push(cn)
+			return err
+		}
+		cn.Close()
+		if !stale || answered || ctx.Err() != nil || errors.Is(err, errStalled) {
+			return err
+		}
+	}
+}
+
+// connect opens a connection, or takes one that the peer dialled.
+func (c *Client) connect(ctx context.Context) (*conn, error) {
+	if c.pool == nil {
+		cn, err := c.e.dial(ctx, &c.o, alpnLink)
+		if err == nil {
+			cn.answers = newHeadReader(cn)
+		}
+		return cn, err
+	}
+	limited, cancel := context.WithTimeout(ctx, c.e.o.Handshake)
+	defer cancel()
+	cn, err := c.pool.take(limited)
+	switch {
+	case err == nil:
+		cn.answers = newHeadReader(cn)
+		return cn, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil:
+		return nil, noConnection(&c.o)
+	}
+	return nil, dialFault(c.o.PeerName, err)
+}
+
+// once makes a request on one connection. answered is true when the answer has
+// begun; without an error, or with a refusal as the error and answered, the
+// connection may carry the next request.
+func (c *Client) once(ctx context.Context, cn *conn, request []byte, read func(*answer) error) (answered bool, err error) {
+	stop := context.AfterFunc(ctx, func() { cn.Close() })
+	defer func() {
+		if !stop() && err == nil {
+			err = ctx.Err() // the connection was closed under a complete answer
+		}
+	}()
+	if _, err := cn.Write(request); err != nil {
+		return false, err
+	}
+	cn.sock.expect(c.e.o.MinProgress)
+	if err := cn.answers.begin(); err != nil {
+		return false, err
+	}
+	a, err := newAnswer(cn, c.e.o.MinProgress)
+	if err != nil {
+		return true, err
+	}
+	defer a.release()
+	err = read(a)
+	if _, ok := errors.AsType[*link.Refused](err); ok || err == nil {
+		if ferr := a.finish(); ferr != nil {
+			return true, ferr
+		}
+	}
+	return true, err
+}

@@ -1,0 +1,121 @@
+package ccow
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/sync/link"
+)
+
+// The protocols that a handshake chooses from.
+const (
+	alpnLink    = "isgw/1"         // the dialling side asks
+	alpnReverse = "isgw-reverse/1" // the dialling side answers
+	alpnPair    = "isgw-pair/1"    // the dialling side brings a token
+)
+
+// sendBuffer is the send buffer of a connection. One of the kernel's default
+// size bounds what a long line carries.
+const sendBuffer = 4 << 20
+
+// conn is a connection after its handshake: TLS over a socket. It implements
+// net.Conn for net/http.
+type conn struct {
+	*tls.Conn
+	sock    *socket
+	alpn    string
+	peer    *identity.PeerInfo
+	service string
+	// accepted says that the other side dialled.
+	accepted bool
+	// On connections on which this side asks; only their lane touches them.
+	reused  bool // an answer has come on it
+	answers *headReader
+
+	once  sync.Once
+	done  chan struct{} // closed with the connection
+	ended func()        // called once when it closes; set before it is shared
+}
+
+// served reports whether the other side is the one that asks.
+func (c *conn) served() bool { return (c.alpn == alpnLink) == c.accepted }
+
+// Write sends p at once, in as few writes as it takes.
+func (c *conn) Write(p []byte) (int, error) {
+	c.sock.cork()
+	n, err := c.Conn.Write(p)
+	if uerr := c.sock.uncork(); err == nil {
+		err = uerr
+	}
+	return n, err
+}
+
+// Close ends the connection at once. No TLS closure alert is sent: every answer
+// says in a frame that it is complete, and waiting for a peer that may be
+// stalled would hold up whoever closes.
+func (c *conn) Close() error {
+	err := net.ErrClosed
+	c.once.Do(func() {
+		err = c.sock.Conn.Close()
+		close(c.done)
+		if c.ended != nil {
+			c.ended()
+		}
+	})
+	return err
+}
+
+// tune sets up a TCP connection.
+func tune(c net.Conn) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	// Errors leave the kernel's settings, with which everything works too.
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
+	if sendBufferAllowed(sendBuffer) {
+		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
+}
+
+// handshake runs the TLS handshake on either side. The caller still owns raw's
+// end when it fails.
+func (e *Endpoint) handshake(ctx context.Context, raw net.Conn, server bool, config *tls.Config, proof *proof) (*conn, error) {
+	sock := newSocket(raw, e.o.Stall)
+	var t *tls.Conn
+	if server {
+		t = tls.Server(sock, config)
+	} else {
+		t = tls.Client(sock, config)
+	}
+	if err := t.HandshakeContext(ctx); err != nil {
+		sock.own(e.o.Meters.Get(link.MeterKey{}))
+		if proof.err != nil { // what crypto/tls reports may have lost the type
+			return nil, proof.err
+		}
+		return nil, err
+	}
+	return &conn{Conn: t, sock: sock, alpn: t.ConnectionState().NegotiatedProtocol, peer: proof.peer, done: make(chan struct{})}, nil
+}
+
+// abandon closes a connection whose handshake failed so that the peer can still
+// read why: closing at once while bytes of the peer are unread would reset it.
+func abandon(raw net.Conn) {
+	defer raw.Close()
+	tcp, ok := raw.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil || tcp.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return
+	}
+	var buf [4096]byte
+	for n := 0; n < 64<<10; {
+		k, err := tcp.Read(buf[:])
+		if err != nil {
+			return
+		}
+		n += k
+	}
+}

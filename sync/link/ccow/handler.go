@@ -1,0 +1,281 @@
+package ccow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// connKey finds the connection of a request in its context.
+type connKey struct{}
+
+// serveHTTP answers one request of a peer. Who that is comes from the
+// connection's handshake alone.
+func (e *Endpoint) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok || !e.enter() {
+		w.Header().Set("Connection", "close")
+		http.Error(w, "the link endpoint is closing", http.StatusServiceUnavailable)
+		return
+	}
+	defer e.leave()
+	err := e.serveRequest(w, r, c)
+	if err == nil {
+		return
+	}
+	// What fails here cannot be told to the peer any more.
+	log := e.o.Logger.With("peer", c.peer.SiteName, "service", c.service, "request", r.URL.Path)
+	if isProtocol(err) || errors.Is(err, errFrame) {
+		log.Warn("connection of peer dropped", "reason", err)
+	} else {
+		log.Debug("request of peer ended", "reason", err)
+	}
+	c.Close()
+}
+
+// serveRequest answers one request. Refusals are answers; a returned error
+// means that the connection is of no more use.
+func (e *Endpoint) serveRequest(w http.ResponseWriter, r *http.Request, c *conn) error {
+	call, known := calls[r.URL.Path]
+	if !known || r.Method != http.MethodPost {
+		// A newer peer may ask for what this version does not know.
+		return writeAnswer(w, c, nil, link.Refuse(link.CodeVersion, "site %s does not know the request %s", e.o.SiteName, oneLine(r.URL.Path, 100)))
+	}
+	req := call.request()
+	if err := e.readRequest(w, r, req); err != nil {
+		if isProtocol(err) || errors.Is(err, errFrame) {
+			w.Header().Set("Connection", "close")
+			return errors.Join(err, writeAnswer(w, c, nil, err))
+		}
+		return fmt.Errorf("read request: %w", err)
+	}
+	src, err := e.o.Resolve(c.peer.Site, c.service)
+	if err != nil {
+		return writeAnswer(w, c, nil, err)
+	}
+	if call.stream != nil {
+		return e.serveStream(w, r, c, call, src, req)
+	}
+	out, err := call.ask(e, r.Context(), c, src, req)
+	if err != nil {
+		e.logFailure(r, c, err)
+	}
+	return writeAnswer(w, c, out, err)
+}
+
+// call is one kind of request: ask answers with one message, stream with many.
+type call struct {
+	request func() proto.Message
+	ask     func(e *Endpoint, ctx context.Context, c *conn, src link.Source, req proto.Message) (proto.Message, error)
+	stream  func(ctx context.Context, src link.Source, req proto.Message, add addFunc) error
+	alive   bool // the stream has keep-alives
+}
+
+type addFunc func(m proto.Message, body []byte) error
+
+var calls = map[string]call{
+	pathHello: {
+		request: func() proto.Message { return new(linkpb.Hello) },
+		ask: func(e *Endpoint, ctx context.Context, c *conn, src link.Source, req proto.Message) (proto.Message, error) {
+			return e.hello(ctx, c, src, req.(*linkpb.Hello))
+		},
+	},
+	pathServed: {
+		request: func() proto.Message { return new(linkpb.Opening) }, // no fields are defined
+		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, _ proto.Message) (proto.Message, error) {
+			return src.Served(ctx)
+		},
+	},
+	pathScan: {
+		request: func() proto.Message { return new(linkpb.ScanRequest) },
+		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, req proto.Message) (proto.Message, error) {
+			return src.Scan(ctx, req.(*linkpb.ScanRequest))
+		},
+	},
+	pathProgress: {
+		request: func() proto.Message { return new(linkpb.Progress) },
+		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, req proto.Message) (proto.Message, error) {
+			return src.Progress(ctx, req.(*linkpb.Progress))
+		},
+	},
+	pathChanges: {
+		request: func() proto.Message { return new(linkpb.ChangesRequest) },
+		alive:   true,
+		stream: func(ctx context.Context, src link.Source, req proto.Message, add addFunc) error {
+			return src.Changes(ctx, req.(*linkpb.ChangesRequest), func(b *linkpb.ChangeBatch) error { return add(b, nil) })
+		},
+	},
+	pathFetch: {
+		request: func() proto.Message { return new(linkpb.FetchRequest) },
+		stream: func(ctx context.Context, src link.Source, req proto.Message, add addFunc) error {
+			return src.Fetch(ctx, req.(*linkpb.FetchRequest), func(h *linkpb.ChunkHeader, body []byte) error {
+				if len(body) != int(h.GetLength()) || len(body) > chunks.MaxRaw {
+					return fmt.Errorf("send chunk: %d bytes with a header that says %d", len(body), h.GetLength())
+				}
+				return add(h, body)
+			})
+		},
+	},
+}
+
+// hello answers a greeting and completes the source's own.
+func (e *Endpoint) hello(ctx context.Context, c *conn, src link.Source, theirs *linkpb.Hello) (proto.Message, error) {
+	if len(theirs.GetSite()) > 0 {
+		if id, err := state.SiteIDFromBytes(theirs.GetSite()); err != nil || id != c.peer.Site {
+			return nil, link.Refuse(link.CodeInvalid, "the greeting names another site than the handshake")
+		}
+	}
+	if theirs.GetService() != "" && theirs.GetService() != c.service {
+		return nil, link.Refuse(link.CodeInvalid, "the greeting names another link than the connection")
+	}
+	theirs.Site, theirs.SiteName, theirs.Service = c.peer.Site.Bytes(), c.peer.SiteName, c.service
+	mine, err := src.Hello(ctx, theirs)
+	if err != nil {
+		return nil, err
+	}
+	mine = proto.CloneOf(mine)
+	e.introduce(mine, c.service)
+	if _, err := link.Negotiate(mine, theirs); err != nil {
+		return nil, err
+	}
+	mine.WantReverse = 0
+	if p := e.pool(poolKey{c.peer.Site, c.service}); p != nil {
+		mine.WantReverse = uint32(p.want)
+	}
+	return mine, nil
+}
+
+// readRequest reads the one message of a request, at the pace that is demanded
+// of peers.
+func (e *Endpoint) readRequest(w http.ResponseWriter, r *http.Request, m proto.Message) error {
+	if r.ContentLength < frameHeader || r.ContentLength > MaxMessage+frameHeader {
+		return protocolErrorf("a request of %d bytes", r.ContentLength)
+	}
+	control := http.NewResponseController(w)
+	frames := newFrameReader(&pacedReader{r: r.Body, control: control, o: &e.o}, MaxMessage)
+	defer frames.release()
+	kind, payload, err := frames.next()
+	if err != nil {
+		return err
+	}
+	if kind != frameMessage {
+		return protocolErrorf("a request with a frame of kind %d", kind)
+	}
+	if err := decode(payload, m); err != nil {
+		return err
+	}
+	// Only after the very end does net/http watch for the peer going away.
+	var one [1]byte
+	if n, err := r.Body.Read(one[:]); n > 0 || err != io.EOF {
+		return protocolErrorf("a request with more than one frame")
+	}
+	return control.SetReadDeadline(time.Time{})
+}
+
+// pacedReader reads a request's body under the rule of least progress.
+type pacedReader struct {
+	r       io.Reader
+	control *http.ResponseController
+	o       *Options
+	got     int
+	begun   bool
+}
+
+func (p *pacedReader) Read(b []byte) (int, error) {
+	if !p.begun || p.got >= p.o.MinProgress {
+		p.begun, p.got = true, 0
+		if err := p.control.SetReadDeadline(time.Now().Add(p.o.Stall)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := p.r.Read(b)
+	p.got += n
+	return n, err
+}
+
+// serveStream answers with the frames that a source yields.
+func (e *Endpoint) serveStream(w http.ResponseWriter, r *http.Request, c *conn, call call, src link.Source, req proto.Message) error {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	var alive time.Duration
+	if call.alive {
+		alive = e.o.Stall / 3
+	}
+	s := newStream(w, c, alive, cancel)
+	sent := false
+	defer func() {
+		if !sent { // the source panicked; net/http reports it
+			_ = s.close()
+		}
+	}()
+	err := call.stream(ctx, src, req, func(m proto.Message, body []byte) error {
+		return s.add(ctx, frameMessage, m, body)
+	})
+	if r.Context().Err() == nil || e.closing() {
+		// The peer is still there and is told how it ended.
+		kind, m := frameEnd, proto.Message(nil)
+		if err != nil {
+			e.logFailure(r, c, err)
+			kind, m = frameRefusal, refusalOf(err)
+		}
+		_ = s.add(context.WithoutCancel(ctx), kind, m, nil) // close reports the same error
+	}
+	sent = true
+	if serr := s.close(); serr != nil {
+		return fmt.Errorf("send answer: %w", serr)
+	}
+	return nil
+}
+
+// closing reports whether the endpoint ends.
+func (e *Endpoint) closing() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// logFailure logs what the peer is told no more of than that it happened.
+func (e *Endpoint) logFailure(r *http.Request, c *conn, err error) {
+	if _, ok := errors.AsType[*link.Refused](err); ok || r.Context().Err() != nil {
+		return
+	}
+	e.o.Logger.Error("request of peer failed", "peer", c.peer.SiteName, "service", c.service, "request", r.URL.Path, "err", err)
+}
+
+// writeAnswer sends an answer of one message, or a refusal when err is set.
+func writeAnswer(w http.ResponseWriter, c *conn, m proto.Message, err error) error {
+	b := getBuffer()
+	defer putBuffer(b)
+	if err == nil {
+		if *b, err = appendMessage(*b, frameMessage, m); err == nil {
+			*b = appendFrame(*b, frameEnd, 0)
+		}
+	}
+	if err != nil {
+		// A refusal is short and always fits.
+		if *b, err = appendMessage((*b)[:0], frameRefusal, refusalOf(err)); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(*b)))
+	c.sock.cork()
+	_, werr := w.Write(*b)
+	if werr == nil {
+		werr = http.NewResponseController(w).Flush()
+	}
+	if uerr := c.sock.uncork(); werr == nil {
+		werr = uerr
+	}
+	return werr
+}

@@ -1,0 +1,260 @@
+package ccow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+	"google.golang.org/protobuf/proto"
+)
+
+var errClosing = errors.New("the link endpoint is closing, or the pairing was removed meanwhile")
+
+// open reads the first message of an accepted connection, answers it, and hands
+// the connection to the HTTP server or to the client that waits for it. When it
+// returns an error the connection is still the caller's, unanswered.
+func (e *Endpoint) open(ctx context.Context, c *conn) error {
+	var opening linkpb.Opening
+	if err := readMessage(c, maxOpening, &opening); err != nil {
+		return fmt.Errorf("read opening: %w", err)
+	}
+	if err := state.CheckName("service", opening.GetService()); err != nil {
+		return link.Refuse(link.CodeInvalid, "%v", err)
+	}
+	c.service = opening.GetService()
+	var waiting *pool
+	if c.served() {
+		if _, err := e.o.Resolve(c.peer.Site, c.service); err != nil {
+			return err
+		}
+	} else if waiting = e.pool(poolKey{c.peer.Site, c.service}); waiting == nil {
+		return link.Refuse(link.CodeNoService, "site %s does not wait for connections of link %s", e.o.SiteName, c.service)
+	}
+	e.attribute(c)
+	if !e.track(c) {
+		return errClosing
+	}
+	if err := writeMessage(c, &linkpb.OpeningReply{}); err != nil {
+		return fmt.Errorf("answer opening: %w", err)
+	}
+	if waiting != nil {
+		return waiting.put(c)
+	}
+	if !e.inbox.put(ctx, c) {
+		return errClosing
+	}
+	return nil
+}
+
+// refuse answers an accepted connection with what is wrong and closes it.
+func (e *Endpoint) refuse(c *conn, err error) {
+	if !c.sock.owned() {
+		c.sock.own(e.o.Meters.Get(link.MeterKey{}))
+	}
+	if writeMessage(c, &linkpb.OpeningReply{Refusal: refusalOf(err)}) == nil {
+		abandon(c.sock.Conn)
+	}
+	c.Close()
+}
+
+// attribute makes a connection's bytes count for its link.
+func (e *Endpoint) attribute(c *conn) {
+	role := link.Pulling
+	if c.served() {
+		role = link.Serving
+	}
+	c.sock.own(e.o.Meters.Get(link.MeterKey{Peer: c.peer.Site, Service: c.service, Role: role}))
+}
+
+// dial opens a connection to a peer for a link and returns it when the peer has
+// said that it is wanted. The error is a *link.Fault, a *link.Refused or the
+// context's.
+func (e *Endpoint) dial(ctx context.Context, o *DialOptions, alpn string) (*conn, error) {
+	c, err := e.shake(ctx, o.Address, alpn, func(raw [][]byte) (*identity.PeerInfo, error) {
+		return e.expect(raw, o.Peer, o.PeerName)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.service = o.Service
+	c.ended = func() { e.untrack(c) }
+	e.attribute(c)
+	e.saw(c.peer)
+	if !e.track(c) {
+		return nil, dialFault(o.Address, errClosing)
+	}
+	var reply linkpb.OpeningReply
+	err = within(ctx, c, e.o.Handshake, func() error {
+		werr := writeMessage(c, &linkpb.Opening{Service: o.Service})
+		// A peer that did not accept the handshake says so here, and may
+		// have closed its side before our message went out.
+		if err := readMessage(c, maxOpening, &reply); err != nil {
+			return errors.Join(err, werr)
+		}
+		return werr
+	})
+	if err == nil && reply.GetRefusal() != nil {
+		err = refused(reply.GetRefusal())
+	}
+	if err != nil {
+		c.Close()
+		return nil, dialFault(o.Address, err)
+	}
+	return c, nil
+}
+
+// shake connects to an address and runs the handshake.
+func (e *Endpoint) shake(ctx context.Context, address, alpn string, verify func([][]byte) (*identity.PeerInfo, error)) (*conn, error) {
+	dialCtx, cancel := context.WithTimeout(ctx, e.o.Handshake)
+	raw, err := e.o.Dial(dialCtx, "tcp", address)
+	cancel()
+	if err != nil {
+		return nil, dialFault(address, contextError(ctx, err))
+	}
+	tune(raw)
+	shakeCtx, cancel := context.WithTimeout(ctx, e.o.Handshake)
+	defer cancel()
+	p := new(proof)
+	c, err := e.handshake(shakeCtx, raw, false, e.clientConfig(alpn, p, verify), p)
+	if err != nil {
+		raw.Close()
+		return nil, dialFault(address, contextError(ctx, err))
+	}
+	return c, nil
+}
+
+// expect verifies a peer and that it is the site that is expected.
+func (e *Endpoint) expect(rawCerts [][]byte, want state.SiteID, name string) (*identity.PeerInfo, error) {
+	seen, err := identity.InspectPeer(rawCerts)
+	if err != nil {
+		return nil, err
+	}
+	if seen.Site == e.o.Site {
+		return nil, errOwnSite
+	}
+	if seen.Site != want {
+		_, pinned := e.pin(seen.Site)
+		return nil, &mismatch{got: seen, want: want, wantAs: name, unknown: !pinned}
+	}
+	return identity.VerifyPeer(rawCerts, e.pin)
+}
+
+// Identify connects to an address and returns which paired site answers there.
+// The error is a *link.Fault or the context's.
+func (e *Endpoint) Identify(ctx context.Context, address string) (*identity.PeerInfo, error) {
+	c, err := e.shake(ctx, address, alpnLink, func(raw [][]byte) (*identity.PeerInfo, error) {
+		seen, err := identity.InspectPeer(raw)
+		if err == nil && seen.Site == e.o.Site {
+			return nil, errOwnSite
+		}
+		return identity.VerifyPeer(raw, e.pin)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.sock.own(e.o.Meters.Get(link.MeterKey{}))
+	e.saw(c.peer)
+	c.Close()
+	return c.peer, nil
+}
+
+// within runs f, which uses c, and breaks the connection when ctx ends or d is
+// over before f has returned.
+func within(ctx context.Context, c *conn, d time.Duration, f func() error) error {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	stop := context.AfterFunc(limited, func() { c.Close() })
+	err := f()
+	if stop() || err == nil {
+		return err
+	}
+	return contextError(ctx, limited.Err())
+}
+
+// contextError is the context's error when it has ended, and otherwise err.
+func contextError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// writeMessage sends one message outside of HTTP.
+func writeMessage(w io.Writer, m proto.Message) error {
+	b := getBuffer()
+	defer putBuffer(b)
+	var err error
+	if *b, err = appendMessage(*b, frameMessage, m); err != nil {
+		return err
+	}
+	_, err = w.Write(*b)
+	return err
+}
+
+// readMessage reads one message outside of HTTP, and no byte beyond it.
+func readMessage(r io.Reader, bound int, m proto.Message) error {
+	f := newFrameReader(r, bound)
+	defer f.release()
+	kind, payload, err := f.next()
+	if err != nil {
+		return err
+	}
+	if kind != frameMessage {
+		return protocolErrorf("a frame of kind %d where a message belongs", kind)
+	}
+	return decode(payload, m)
+}
+
+func decode(payload []byte, m proto.Message) error {
+	if err := proto.Unmarshal(payload, m); err != nil {
+		return protocolErrorf("a message that is no %s", m.ProtoReflect().Descriptor().Name())
+	}
+	return nil
+}
+
+// refusalOf is how an error travels. What is not meant for the peer stays here.
+func refusalOf(err error) *linkpb.Refusal {
+	if r, ok := errors.AsType[*link.Refused](err); ok {
+		return &linkpb.Refusal{Code: string(r.Code), Message: r.Message}
+	}
+	switch {
+	case errors.Is(err, errFrame), isProtocol(err):
+		return &linkpb.Refusal{Code: string(link.CodeInvalid), Message: err.Error()}
+	case errors.Is(err, errClosing), errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
+		return &linkpb.Refusal{Code: string(link.CodeBusy), Message: "the sender is shutting down"}
+	}
+	return &linkpb.Refusal{Code: string(link.CodeInternal), Message: "the sender failed; its log says how"}
+}
+
+func isProtocol(err error) bool {
+	_, ok := errors.AsType[*protocolError](err)
+	return ok
+}
+
+// refused is the error that a refusal stands for. What a peer says is bounded
+// and shown as one line.
+func refused(r *linkpb.Refusal) error {
+	return &link.Refused{Code: link.Code(oneLine(r.GetCode(), 32)), Message: oneLine(r.GetMessage(), 512)}
+}
+
+// oneLine cuts a text of a peer to n bytes and takes control characters out.
+func oneLine(s string, n int) string {
+	out := make([]byte, 0, min(len(s), n))
+	for _, r := range s {
+		if r < ' ' || r == 0x7f {
+			r = ' '
+		}
+		if len(out)+len(string(r)) > n {
+			break
+		}
+		out = append(out, string(r)...)
+	}
+	return string(out)
+}
