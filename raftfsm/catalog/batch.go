@@ -1,11 +1,17 @@
 package catalog
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
 	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
-	"edgefog.dev/isgw/raftfsm/state/statepb"
+	"edgefog.dev/isgw/raftfsm/state"
 )
 
 // Batch carries out commands within one Pebble batch: each command sees what
@@ -18,58 +24,243 @@ import (
 // the command changed nothing. A failure of Pebble is not a result: it is kept,
 // every later command is refused, and Flush returns it. The node must then halt,
 // and no result of the batch may be answered.
-type Batch struct{}
+//
+// Commands keep parts of their messages; the caller must not change them
+// afterwards.
+type Batch struct {
+	c       *Catalog
+	rows    *pebble.Batch
+	err     error
+	flushed bool
+	buckets map[string]*bucketTxn // touched, by path
+	last    uint64                // the highest bucket number given out; 0: not known yet
+	hashes  hashes
+	key     []byte // scratch
+	value   []byte // scratch
+}
+
+// bucketTxn is a bucket as the batch has it so far.
+type bucketTxn struct {
+	state  *pb.BucketState // a copy of its own
+	sum    setSum          // of state.digest
+	base   *bucket         // as committed; nil for a new bucket
+	pend   map[state.SiteID]map[dotID]bool
+	counts map[state.SiteID]int // pending records, of the peers in pend
+	dirty  bool
+	capped bool // seen or pending changed
+}
 
 // Begin starts a batch on a Pebble batch made by NewIndexedBatch of the
 // catalog's Pebble. It panics on a batch without an index, which could not show
 // later commands what earlier ones wrote.
-func (c *Catalog) Begin(batch *pebble.Batch) *Batch { return nil }
+func (c *Catalog) Begin(batch *pebble.Batch) *Batch {
+	if !batch.Indexed() {
+		panic("catalog: Begin needs an indexed batch")
+	}
+	return &Batch{c: c, rows: batch, buckets: make(map[string]*bucketTxn)}
+}
 
 // Flush writes what was gathered for the buckets into the Pebble batch. It is
 // the last call before the commit, and returns the first failure of the batch.
-func (b *Batch) Flush() error { return nil }
-
-// Done makes the committed batch visible to readers and wakes the watchers. It
-// panics when Flush was not called.
-func (b *Batch) Done() {}
-
-// Write makes a local version or tombstone of a key; now is the entry's time.
-// The result's record is the one made, or with CONFLICT the key's head, if any.
-// Deleting a key that does not exist is OK and makes no record.
-func (b *Batch) Write(cmd *pb.Write, now int64) *raftfsmpb.Result { return nil }
-
-// Ingest takes records of a peer's log and the cursor with them, all or
-// nothing. The result counts the records that were kept.
-func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result { return nil }
-
-// CreateUpload starts a multipart upload.
-func (b *Batch) CreateUpload(cmd *pb.CreateUpload, now int64) *raftfsmpb.Result { return nil }
-
-// PutPart stores or replaces a part of an upload.
-func (b *Batch) PutPart(cmd *pb.PutPart, now int64) *raftfsmpb.Result { return nil }
-
-// AbortUpload removes an upload and its parts.
-func (b *Batch) AbortUpload(cmd *pb.AbortUpload) *raftfsmpb.Result { return nil }
-
-// Progress stores what a peer told of itself; without a cursor it forgets the peer.
-func (b *Batch) Progress(cmd *pb.PeerProgress) *raftfsmpb.Result { return nil }
-
-// Trim drops the oldest entries of a bucket's log, and tombstones with them. The
-// result counts the entries dropped.
-func (b *Batch) Trim(cmd *pb.Trim) *raftfsmpb.Result { return nil }
-
-// PutBucket makes a bucket, continues a deleted one with the new incarnation,
-// or changes the number of versions kept of one that exists.
-func (b *Batch) PutBucket(obj *statepb.Bucket, versions uint32, now int64) *raftfsmpb.Result {
-	return nil
+func (b *Batch) Flush() error {
+	for _, path := range slices.Sorted(maps.Keys(b.buckets)) {
+		t := b.buckets[path]
+		if !t.dirty {
+			continue
+		}
+		t.state.Digest = t.sum.bytes()
+		b.put(bucketKey(path), t.state)
+	}
+	b.flushed = true
+	return b.err
 }
 
-// CheckDeleteBucket says what DeleteBucket would; it changes nothing. A config
-// transaction asks it before it is applied.
-func (b *Batch) CheckDeleteBucket(path string) *raftfsmpb.Result { return nil }
+// Done makes the committed batch visible to readers and wakes the watchers. It
+// panics when Flush was not called or failed.
+func (b *Batch) Done() {
+	if !b.flushed || b.err != nil {
+		panic("catalog: Done without a successful Flush")
+	}
+	b.c.mu.Lock()
+	for path, t := range b.buckets {
+		if !t.dirty {
+			continue
+		}
+		k := t.base
+		if k == nil {
+			k = &bucket{pending: make(map[state.SiteID]map[dotID]struct{})}
+			b.c.buckets[path] = k
+		}
+		k.state = t.state
+		for peer, dots := range t.pend {
+			for d, added := range dots {
+				if added {
+					k.addPending(peer, d)
+				} else {
+					k.removePending(peer, d)
+				}
+			}
+		}
+		if t.capped {
+			k.capped.Store(nil)
+		}
+	}
+	b.c.mu.Unlock()
+	b.buckets = nil
+	b.c.wake()
+}
 
-// DeleteBucket drops the bucket's records, log, cursors, what peers told, and
-// uploads. Kept under the path are the sequence, the generation floor, the seen
-// vector, the incarnations, and the pending table: what it names was never
-// applied here. It is NOT_EMPTY while a key exists.
-func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result { return nil }
+// ok is the result of a command that was carried out.
+func ok() *raftfsmpb.Result { return &raftfsmpb.Result{} }
+
+// refuse is the result of a command that changed nothing.
+func refuse(code raftfsmpb.Code, format string, args ...any) *raftfsmpb.Result {
+	return &raftfsmpb.Result{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// fail keeps the first failure of the batch.
+func (b *Batch) fail(err error) *raftfsmpb.Result {
+	if b.err == nil {
+		b.err = fmt.Errorf("apply to catalog: %w", err)
+	}
+	return refuse(raftfsmpb.Code_INVALID, "the catalog has failed: %v", b.err)
+}
+
+// result is what a command returns in the end: done, unless the batch failed on
+// the way.
+func (b *Batch) result(done *raftfsmpb.Result) *raftfsmpb.Result {
+	if b.err != nil {
+		return b.fail(b.err)
+	}
+	return done
+}
+
+var errFlushed = errors.New("a command after Flush")
+
+// find returns a bucket, deleted or not; nil if its path was never used.
+func (b *Batch) find(path string) *bucketTxn {
+	if b.flushed {
+		b.fail(errFlushed)
+	}
+	if t := b.buckets[path]; t != nil {
+		return t
+	}
+	base := b.c.buckets[path]
+	if base == nil {
+		return nil
+	}
+	t := &bucketTxn{state: proto.CloneOf(base.state), sum: parseSum(base.state.GetDigest()), base: base}
+	b.buckets[path] = t
+	return t
+}
+
+// live finds a bucket that exists, or gives the refusal.
+func (b *Batch) live(path string) (*bucketTxn, *raftfsmpb.Result) {
+	t := b.find(path)
+	if b.err != nil {
+		return nil, b.fail(b.err)
+	}
+	if t == nil || t.state.GetDeleted() {
+		return nil, refuse(raftfsmpb.Code_NOT_FOUND, "bucket %s does not exist", path)
+	}
+	return t, nil
+}
+
+// put writes a row.
+func (b *Batch) put(key []byte, m proto.Message) {
+	value, err := marshal.MarshalAppend(b.value[:0], m)
+	if err != nil {
+		b.fail(fmt.Errorf("encode row %q: %w", key, err))
+		return
+	}
+	b.value = value
+	b.set(key, value)
+}
+
+func (b *Batch) set(key, value []byte) {
+	if err := b.rows.Set(key, value, nil); err != nil {
+		b.fail(err)
+	}
+}
+
+func (b *Batch) delete(key []byte) {
+	if err := b.rows.Delete(key, nil); err != nil {
+		b.fail(err)
+	}
+}
+
+func (b *Batch) deleteRange(lower, upper []byte) {
+	if err := b.rows.DeleteRange(lower, upper, nil); err != nil {
+		b.fail(err)
+	}
+}
+
+// get reads a row that holds a message; a failure is kept and reads as absent.
+func (b *Batch) get(key []byte, m proto.Message) bool {
+	found, err := readMessage(b.rows, key, m)
+	if err != nil {
+		b.fail(err)
+		return false
+	}
+	return found
+}
+
+// isPending reports whether a record is pending, from whichever peer.
+func (t *bucketTxn) isPending(d dotID) bool {
+	return len(t.pendingFrom(d)) > 0
+}
+
+// pendingFrom returns the peers from which a record is pending, ordered.
+func (t *bucketTxn) pendingFrom(d dotID) []state.SiteID {
+	var peers []state.SiteID
+	if t.base != nil {
+		for peer, dots := range t.base.pending {
+			if _, ok := dots[d]; ok {
+				peers = append(peers, peer)
+			}
+		}
+	}
+	for peer, dots := range t.pend {
+		added, touched := dots[d]
+		i := slices.Index(peers, peer)
+		switch {
+		case touched && added && i < 0:
+			peers = append(peers, peer)
+		case touched && !added && i >= 0:
+			peers = slices.Delete(peers, i, i+1)
+		}
+	}
+	slices.SortFunc(peers, func(a, b state.SiteID) int { return slices.Compare(a[:], b[:]) })
+	return peers
+}
+
+// pendingCount is the number of records pending from a peer.
+func (t *bucketTxn) pendingCount(peer state.SiteID) int {
+	if n, touched := t.counts[peer]; touched {
+		return n
+	}
+	if t.base == nil {
+		return 0
+	}
+	return len(t.base.pending[peer])
+}
+
+// markPending notes that a row of the pending table was added or removed.
+func (t *bucketTxn) markPending(peer state.SiteID, d dotID, added bool) {
+	n := t.pendingCount(peer)
+	if added {
+		n++
+	} else {
+		n--
+	}
+	if t.pend == nil {
+		t.pend = make(map[state.SiteID]map[dotID]bool)
+		t.counts = make(map[state.SiteID]int)
+	}
+	if t.pend[peer] == nil {
+		t.pend[peer] = make(map[dotID]bool)
+	}
+	t.pend[peer][d] = added
+	t.counts[peer] = n
+	t.dirty, t.capped = true, true
+}

@@ -311,6 +311,11 @@ func Decide(s Situation, r *pb.Record) (Verdict, string) {
 	if err := CheckRecord(r); err != nil {
 		return Invalid, err.Error()
 	}
+	return s.decide(r)
+}
+
+// decide is Decide for a record that has passed CheckRecord.
+func (s Situation) decide(r *pb.Record) (Verdict, string) {
 	for _, e := range s.Existing {
 		if CompareDots(e.GetDot(), r.GetDot()) == 0 {
 			return Here, ""
@@ -330,14 +335,19 @@ func Decide(s Situation, r *pb.Record) (Verdict, string) {
 			return Covered, ""
 		}
 	}
-	at, _ := slices.BinarySearchFunc(s.Existing, r, func(a, b *pb.Record) int { return Compare(b, a) })
-	kept, _ := Retain(slices.Insert(slices.Clone(s.Existing), at, r), s.Versions)
-	for _, k := range kept {
-		if k == r {
-			return Apply, ""
-		}
+	kept, _ := Retain(Insert(s.Existing, r), s.Versions)
+	if slices.Contains(kept, r) {
+		return Apply, ""
 	}
 	return Superseded, ""
+}
+
+// Insert returns the records of a key, greatest first, with one more in its
+// place. The argument is not changed.
+func Insert(records []*pb.Record, r *pb.Record) []*pb.Record {
+	at, _ := slices.BinarySearchFunc(records, r, func(a, b *pb.Record) int { return Compare(b, a) })
+	out := make([]*pb.Record, 0, len(records)+1)
+	return append(append(append(out, records[:at]...), r), records[at:]...)
 }
 
 // Retain divides the records of a key, greatest first, into those that are kept
@@ -364,6 +374,15 @@ func Offer(e *pb.LogEntry, peer state.SiteID, peerSeen *pb.Vector) bool {
 		return false
 	}
 	return e.GetAgain() || !Covers(peerSeen, e.GetDot())
+}
+
+// AnnounceApplied reports whether a tombstone from a peer, about to become the
+// head of a key, is offered even to peers that have seen it: it beats a live
+// head that its writer did not know, or it was dropped here before. A peer that
+// took that head from here may have dropped the tombstone already.
+func AnnounceApplied(tombstone, head *pb.Record, covered bool) bool {
+	return !Live(tombstone) && Live(head) && Compare(tombstone, head) > 0 &&
+		(covered || Conflict(tombstone, head))
 }
 
 // Announce reports whether a tombstone that a site holds must be announced again

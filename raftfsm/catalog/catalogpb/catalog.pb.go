@@ -595,7 +595,8 @@ type LogEntry struct {
 	// A tombstone that is announced although the peer's vector may cover it: it
 	// won over a version that its writer had not seen, so a peer that has dropped
 	// the tombstone already may hold that version.
-	Again         bool `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`
+	Again         bool       `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`
+	Kind          RecordKind `protobuf:"varint,9,opt,name=kind,proto3,enum=isgw.catalog.v1.RecordKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -684,6 +685,13 @@ func (x *LogEntry) GetAgain() bool {
 		return x.Again
 	}
 	return false
+}
+
+func (x *LogEntry) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_UNSPECIFIED
 }
 
 // Cursor says how far this site has durably taken a peer's log of one bucket.
@@ -1711,7 +1719,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\acreated\x18\r \x01(\x03R\acreated\x12\x14\n" +
 	"\x05epoch\x18\x0e \x01(\rR\x05epoch\x12%\n" +
 	"\x0emax_generation\x18\x0f \x01(\x04R\rmaxGeneration\x12\x16\n" +
-	"\x06digest\x18\x10 \x01(\fR\x06digest\"\xd2\x01\n" +
+	"\x06digest\x18\x10 \x01(\fR\x06digest\"\x83\x02\n" +
 	"\bLogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12&\n" +
 	"\x03dot\x18\x02 \x01(\v2\x14.isgw.catalog.v1.DotR\x03dot\x12\x1e\n" +
@@ -1722,7 +1730,8 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\tcommitted\x18\x05 \x01(\x03R\tcommitted\x12\x10\n" +
 	"\x03via\x18\x06 \x01(\fR\x03via\x12\x12\n" +
 	"\x04size\x18\a \x01(\x04R\x04size\x12\x14\n" +
-	"\x05again\x18\b \x01(\bR\x05again\"\xb4\x01\n" +
+	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
+	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\"\xb4\x01\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -1869,32 +1878,33 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	2,  // 6: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
 	5,  // 7: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
 	2,  // 8: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
-	9,  // 9: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	5,  // 10: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 11: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	1,  // 12: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	2,  // 13: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	4,  // 14: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	11, // 15: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	8,  // 16: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	8,  // 17: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	4,  // 18: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	10, // 19: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	2,  // 20: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	5,  // 21: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	8,  // 22: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	5,  // 23: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	2,  // 24: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	23, // 25: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	24, // 26: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	3,  // 27: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	15, // 28: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	16, // 29: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	0,  // 9: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
+	9,  // 10: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
+	5,  // 11: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 12: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	1,  // 13: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	2,  // 14: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	4,  // 15: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	11, // 16: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	8,  // 17: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	8,  // 18: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	4,  // 19: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	10, // 20: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	2,  // 21: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	5,  // 22: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	8,  // 23: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	5,  // 24: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	2,  // 25: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	23, // 26: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	24, // 27: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	3,  // 28: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	15, // 29: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	16, // 30: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }

@@ -1,0 +1,371 @@
+package catalog
+
+import (
+	"bytes"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
+)
+
+// maxMerged bounds the incarnations noted of a bucket.
+const maxMerged = 1024
+
+// Ingest takes records of a peer's log and the cursor with them, all or nothing;
+// now is the entry's time, Unix nanoseconds. The result counts the records that
+// were kept; a record that the rules do not keep is no fault.
+//
+// Every record is decided against what was seen before this command; only then
+// the sender's vector is merged. A record that is kept, or that is known or
+// superseded, leaves the pending table, whichever peer it was pending from. An
+// invalid record that can be named goes there as quarantined. A record to be
+// held that the rules would not keep is not held, or it would come to life later
+// as an exception to the seen vector.
+//
+// CONFLICT: the stored cursor is not the expected one, so this or another command
+// came before. NOT_FOUND: no bucket. INVALID: the command cannot be.
+func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
+	t, refused := b.live(cmd.GetBucket())
+	if refused != nil {
+		return refused
+	}
+	peer, err := state.SiteIDFromBytes(cmd.GetPeer())
+	switch {
+	case err != nil:
+		return refuse(raftfsmpb.Code_INVALID, "peer: %v", err)
+	case b.c.self.IsZero():
+		return refuse(raftfsmpb.Code_INVALID, "this site is not initialised")
+	case peer == b.c.self:
+		return refuse(raftfsmpb.Code_INVALID, "peer is this site itself")
+	}
+	var stored *pb.Cursor
+	if c := new(pb.Cursor); b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
+		stored = c
+	}
+	if b.err != nil {
+		return b.fail(b.err)
+	}
+	if refused := checkCursors(cmd, stored); refused != nil {
+		return refused
+	}
+	faults, refused := b.checkIngest(t, peer, cmd)
+	if refused != nil {
+		return refused
+	}
+
+	b.advanceEpoch(t)
+	in := &ingest{Batch: b, t: t, peer: peer, now: now}
+	for i, r := range cmd.GetRecords() {
+		in.take(r, faults[i])
+	}
+	for _, p := range cmd.GetHold() {
+		in.hold(p)
+	}
+	for _, d := range cmd.GetSettle() {
+		if id := idOf(d); slices.Contains(t.pendingFrom(id), peer) {
+			b.removePending(t, peer, id)
+		}
+	}
+	if cmd.GetCursor() != nil {
+		in.advance(stored, cmd)
+	}
+	if m := cmd.GetMergedIncarnation(); len(m) > 0 {
+		b.mergeIncarnation(t, m)
+	}
+	return b.result(&raftfsmpb.Result{Applied: in.applied})
+}
+
+// checkCursors compares the stored cursor with the expected one, and the new
+// one with the stored.
+func checkCursors(cmd *pb.Ingest, stored *pb.Cursor) *raftfsmpb.Result {
+	expect, next := cmd.GetExpect(), cmd.GetCursor()
+	switch {
+	case expect != nil && stored == nil:
+		return refuse(raftfsmpb.Code_CONFLICT, "no cursor is stored for the peer, but one at sequence %d was expected", expect.GetSeq())
+	case expect != nil && !samePosition(expect, stored):
+		return refuse(raftfsmpb.Code_CONFLICT, "the stored cursor is at sequence %d of incarnation %s in epoch %d and not the expected one, at %d of %s in %d",
+			stored.GetSeq(), shortHex(stored.GetIncarnation()), stored.GetEpoch(), expect.GetSeq(), shortHex(expect.GetIncarnation()), expect.GetEpoch())
+	case expect == nil && next != nil && stored != nil:
+		return refuse(raftfsmpb.Code_CONFLICT, "a cursor at sequence %d is stored for the peer, but none was expected", stored.GetSeq())
+	}
+	if next == nil {
+		return nil
+	}
+	if len(next.GetSite()) > 0 && !bytes.Equal(next.GetSite(), cmd.GetPeer()) {
+		return refuse(raftfsmpb.Code_INVALID, "the new cursor is of another site than the peer")
+	}
+	if len(next.GetIncarnation()) > 64 || len(next.GetScan().GetNextKey()) > MaxKey+1 {
+		return refuse(raftfsmpb.Code_INVALID, "the new cursor's incarnation or key is too long")
+	}
+	if stored != nil && next.GetScan() == nil && sameHistory(stored, next) && next.GetSeq() < stored.GetSeq() {
+		return refuse(raftfsmpb.Code_INVALID, "the new cursor goes back from sequence %d to %d without a scan", stored.GetSeq(), next.GetSeq())
+	}
+	return nil
+}
+
+// sameHistory reports whether the sequences of two cursors can be compared.
+func sameHistory(a, b *pb.Cursor) bool {
+	return a.GetEpoch() == b.GetEpoch() && bytes.Equal(a.GetIncarnation(), b.GetIncarnation())
+}
+
+// samePosition reports whether two cursors stand at the same place.
+func samePosition(a, b *pb.Cursor) bool {
+	return sameHistory(a, b) && a.GetSeq() == b.GetSeq() &&
+		(a.GetScan() == nil) == (b.GetScan() == nil) &&
+		bytes.Equal(a.GetScan().GetNextKey(), b.GetScan().GetNextKey())
+}
+
+// checkIngest makes sure that everything in the command can be carried out, and
+// returns what CheckRecord says of each record.
+func (b *Batch) checkIngest(t *bucketTxn, peer state.SiteID, cmd *pb.Ingest) ([]error, *raftfsmpb.Result) {
+	faults := make([]error, len(cmd.GetRecords()))
+	held := 0
+	name := func(r *pb.Record) *raftfsmpb.Result {
+		if err := CheckDot(r.GetDot()); err != nil {
+			return refuse(raftfsmpb.Code_INVALID, "a record cannot be named: %v", err)
+		}
+		if n := proto.Size(r); n > 2*MaxRecordSize {
+			return refuse(raftfsmpb.Code_INVALID, "a record has %d bytes, too many even for the pending table", n)
+		}
+		return nil
+	}
+	for i, r := range cmd.GetRecords() {
+		if faults[i] = CheckRecord(r); faults[i] != nil {
+			held++
+			if refused := name(r); refused != nil {
+				return nil, refused
+			}
+		} else if bytes.Equal(r.GetDot().GetOrigin(), b.c.self[:]) {
+			held++ // it may prove to be invalid
+		}
+	}
+	for _, p := range cmd.GetHold() {
+		if refused := name(p.GetRecord()); refused != nil {
+			return nil, refused
+		}
+		if len(p.GetCause()) > 4096 {
+			return nil, refuse(raftfsmpb.Code_INVALID, "the cause of a pending record has %d bytes, more than 4096", len(p.GetCause()))
+		}
+	}
+	if held += len(cmd.GetHold()); held > 0 && t.pendingCount(peer)+held > MaxPending {
+		return nil, refuse(raftfsmpb.Code_INVALID, "the pending table holds %d records of the peer and has no room for %d more; its limit is %d", t.pendingCount(peer), held, MaxPending)
+	}
+	for _, d := range cmd.GetSettle() {
+		if err := CheckDot(d); err != nil {
+			return nil, refuse(raftfsmpb.Code_INVALID, "a record to be settled cannot be named: %v", err)
+		}
+	}
+	for _, v := range []*pb.Vector{cmd.GetSeen(), cmd.GetCursor().GetScan().GetSeen()} {
+		if err := CheckVector(v); err != nil {
+			return nil, refuse(raftfsmpb.Code_INVALID, "%v", err)
+		}
+	}
+	if n := len(cmd.GetMergedIncarnation()); n > 64 {
+		return nil, refuse(raftfsmpb.Code_INVALID, "incarnation has %d bytes, more than 64", n)
+	}
+	return faults, nil
+}
+
+// ingest is an Ingest under way, after all checks.
+type ingest struct {
+	*Batch
+	t       *bucketTxn
+	peer    state.SiteID
+	now     int64
+	applied uint64
+}
+
+// decide gives the verdict about a record of the peer, and the key it is about.
+func (in *ingest) decide(r *pb.Record) (k *keyTxn, v Verdict, why string) {
+	k = in.loadKey(in.t, r.GetKey())
+	v, why = Situation{
+		Existing: k.records, Seen: in.t.state.GetSeen(), Pending: in.t.isPending(idOf(r.GetDot())),
+		Self: in.c.self, Epoch: in.t.state.GetEpoch(), Seq: in.t.state.GetSeq(),
+		Versions: int(in.t.state.GetVersions()),
+	}.decide(r)
+	return k, v, why
+}
+
+// take carries out the rules for one record; fault is what CheckRecord says.
+func (in *ingest) take(r *pb.Record, fault error) {
+	if fault != nil {
+		in.putPending(in.t, in.peer, in.quarantined(r, fault.Error()))
+		return
+	}
+	k, v, why := in.decide(r)
+	switch v {
+	case Invalid:
+		in.putPending(in.t, in.peer, in.quarantined(r, why))
+		return
+	case Apply:
+		covered := Covers(in.t.state.GetSeen(), r.GetDot()) && !in.t.isPending(idOf(r.GetDot()))
+		in.insert(in.t, k, r, in.peer.Bytes(), in.now, AnnounceApplied(r, k.head(), covered))
+		in.applied++
+	case Covered, Superseded:
+		in.announce(k, r)
+	}
+	if v != Covered {
+		in.settle(r)
+	}
+}
+
+func (in *ingest) quarantined(r *pb.Record, why string) *pb.Pending {
+	return &pb.Pending{Record: r, Reason: pb.PendingReason_PENDING_QUARANTINED, Cause: why, Since: in.now}
+}
+
+// hold puts a record into the pending table, if the rules would keep it or
+// cannot: an invalid one is held too.
+func (in *ingest) hold(p *pb.Pending) {
+	r := p.GetRecord()
+	if CheckRecord(r) == nil {
+		switch k, v, _ := in.decide(r); v {
+		case Covered:
+			in.announce(k, r)
+			return
+		case Here, Superseded:
+			in.announce(k, r)
+			in.settle(r)
+			return
+		}
+	}
+	in.putPending(in.t, in.peer, p)
+}
+
+// settle takes a record off the pending table, whichever peer it came from.
+func (in *ingest) settle(r *pb.Record) {
+	d := idOf(r.GetDot())
+	for _, peer := range in.t.pendingFrom(d) {
+		in.removePending(in.t, peer, d)
+	}
+}
+
+// announce gives the tombstone that heads a key a new place in the log when the
+// record that lost against it shows that the peer has dropped the tombstone.
+func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
+	head := k.head()
+	if head == nil || Live(head) || Compare(head, lost) <= 0 {
+		return
+	}
+	var p pb.PeerProgress
+	number := in.t.state.GetNumber()
+	if !in.get(progressKey(nil, number, in.peer), &p) || !Announce(head, lost, p.GetSeen()) {
+		return
+	}
+	seq, _, err := readDot(in.rows, number, head.GetDot())
+	if err != nil {
+		in.fail(err)
+		return
+	}
+	var e pb.LogEntry
+	if seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, seq), &e) && e.GetAgain() {
+		return // the peer is about to hear of it
+	}
+	in.appendLog(in.t, head, nil, in.now, true)
+}
+
+// advance stores the new cursor, and merges the sender's vector when the cursor
+// says that everything below it has been taken.
+func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
+	next := proto.CloneOf(cmd.GetCursor())
+	next.Site = in.peer.Bytes()
+	if stored != nil {
+		in.t.sum.sub(in.hashes.cursor(next.Site, stored))
+	}
+	in.put(cursorKey(nil, in.t.state.GetNumber(), in.peer), next)
+	in.t.sum.add(in.hashes.cursor(next.Site, next))
+	in.t.dirty = true
+	if !next.GetInitialDone() || next.GetScan() != nil || len(cmd.GetSeen().GetUpto()) == 0 {
+		return
+	}
+	// What peers say of this site's present epoch is not news: the log is the truth.
+	news := &pb.Vector{}
+	for _, d := range cmd.GetSeen().GetUpto() {
+		if !bytes.Equal(d.GetOrigin(), in.c.self[:]) || d.GetEpoch() < in.t.state.GetEpoch() {
+			news.Upto = append(news.Upto, d)
+		}
+	}
+	merged := MergeVector(in.t.state.GetSeen(), news)
+	if len(merged.GetUpto()) > MaxOrigins {
+		return // origins without number; not advancing is safe
+	}
+	in.t.state.Seen, in.t.capped = merged, true
+}
+
+// putPending stores a row of the pending table.
+func (b *Batch) putPending(t *bucketTxn, peer state.SiteID, p *pb.Pending) {
+	d := idOf(p.GetRecord().GetDot())
+	key := pendingKey(nil, t.state.GetNumber(), peer, p.GetRecord().GetDot())
+	if was := new(pb.Pending); b.get(key, was) {
+		t.sum.sub(b.hashes.pending(peer[:], was))
+	} else {
+		t.markPending(peer, d, true)
+	}
+	b.put(key, p)
+	t.sum.add(b.hashes.pending(peer[:], p))
+	t.dirty = true
+}
+
+// removePending drops a row of the pending table that exists.
+func (b *Batch) removePending(t *bucketTxn, peer state.SiteID, d dotID) {
+	key := pendingKey(nil, t.state.GetNumber(), peer, d.dot())
+	was := new(pb.Pending)
+	if !b.get(key, was) {
+		return
+	}
+	t.sum.sub(b.hashes.pending(peer[:], was))
+	b.delete(key)
+	t.markPending(peer, d, false)
+}
+
+// mergeIncarnation notes an incarnation of the path.
+func (b *Batch) mergeIncarnation(t *bucketTxn, incarnation []byte) {
+	at, found := slices.BinarySearchFunc(t.state.GetMerged(), incarnation, bytes.Compare)
+	if found || len(t.state.GetMerged()) >= maxMerged {
+		return
+	}
+	t.state.Merged = slices.Insert(t.state.Merged, at, bytes.Clone(incarnation))
+	t.dirty = true
+}
+
+// Progress stores what a peer told of itself; without a cursor it forgets the
+// peer.
+func (b *Batch) Progress(cmd *pb.PeerProgress) *raftfsmpb.Result {
+	t, refused := b.live(cmd.GetBucket())
+	if refused != nil {
+		return refused
+	}
+	peer, err := state.SiteIDFromBytes(cmd.GetPeer())
+	if err != nil {
+		return refuse(raftfsmpb.Code_INVALID, "peer: %v", err)
+	}
+	if n := len(cmd.GetHolds()); n > MaxPending {
+		return refuse(raftfsmpb.Code_INVALID, "the peer holds %d records, more than %d", n, MaxPending)
+	}
+	for _, d := range cmd.GetHolds() {
+		if err := CheckDot(d); err != nil {
+			return refuse(raftfsmpb.Code_INVALID, "a record that the peer holds cannot be named: %v", err)
+		}
+	}
+	if err := CheckVector(cmd.GetSeen()); err != nil {
+		return refuse(raftfsmpb.Code_INVALID, "%v", err)
+	}
+	p := proto.CloneOf(cmd)
+	p.Bucket = ""                       // the row says it
+	p.Seen = MergeVector(nil, cmd.Seen) // ordered
+	key := progressKey(nil, t.state.GetNumber(), peer)
+	if was := new(pb.PeerProgress); b.get(key, was) {
+		t.sum.sub(b.hashes.progress(was))
+		t.dirty = true
+	}
+	if cmd.GetCursor() == nil {
+		b.delete(key)
+		return b.result(ok())
+	}
+	b.put(key, p)
+	t.sum.add(b.hashes.progress(p))
+	t.dirty = true
+	return b.result(ok())
+}

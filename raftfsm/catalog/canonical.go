@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// canon builds the canonical encoding of a value, over which digests are taken:
+// fixed-width big-endian integers, everything of variable length after its
+// length, fields in a fixed order, maps by their keys. Unlike a protobuf
+// encoding it is the same in every release.
+type canon []byte
+
+func (c *canon) u8(v uint8)   { *c = append(*c, v) }
+func (c *canon) u32(v uint32) { *c = binary.BigEndian.AppendUint32(*c, v) }
+func (c *canon) u64(v uint64) { *c = binary.BigEndian.AppendUint64(*c, v) }
+func (c *canon) i64(v int64)  { c.u64(uint64(v)) }
+
+func (c *canon) flag(v bool) {
+	if v {
+		c.u8(1)
+	} else {
+		c.u8(0)
+	}
+}
+
+func (c *canon) bytes(v []byte) {
+	c.u32(uint32(len(v)))
+	*c = append(*c, v...)
+}
+
+func (c *canon) str(v string) {
+	c.u32(uint32(len(v)))
+	*c = append(*c, v...)
+}
+
+func (c *canon) dots(v []*pb.Dot) {
+	c.u32(uint32(len(v)))
+	for _, d := range v {
+		c.dot(d)
+	}
+}
+
+func (c *canon) dot(d *pb.Dot) {
+	c.bytes(d.GetOrigin())
+	c.u32(d.GetEpoch())
+	c.u64(d.GetSeq())
+}
+
+func (c *canon) root(r *pb.Root) {
+	c.u32(r.GetLevel())
+	c.bytes(r.GetId())
+	c.u64(r.GetSize())
+}
+
+func (c *canon) pairs(m map[string]string) {
+	c.u32(uint32(len(m)))
+	if len(m) == 0 {
+		return
+	}
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		c.str(k)
+		c.str(m[k])
+	}
+}
+
+// unknown adds the fields that a newer release wrote and this one only carries.
+func (c *canon) unknown(m proto.Message) { c.bytes(m.ProtoReflect().GetUnknown()) }
+
+func (c *canon) record(r *pb.Record) {
+	c.bytes(r.GetKey())
+	c.u32(uint32(r.GetKind()))
+	c.dot(r.GetDot())
+	c.u64(r.GetGeneration())
+	c.i64(r.GetTime())
+	c.dots(r.GetContext())
+	c.flag(r.GetRoot() != nil)
+	c.root(r.GetRoot())
+	c.str(r.GetEtag())
+	c.pairs(r.GetHeaders())
+	c.pairs(r.GetMetadata())
+	c.u32(uint32(len(r.GetPartSizes())))
+	for _, n := range r.GetPartSizes() {
+		c.u64(n)
+	}
+	c.unknown(r)
+}
+
+func (c *canon) entry(seq uint64, e *pb.LogEntry) {
+	c.u64(seq)
+	c.bytes(e.GetKey())
+	c.dot(e.GetDot())
+	c.u64(e.GetGeneration())
+	c.i64(e.GetTime())
+	c.i64(e.GetCommitted())
+	c.bytes(e.GetVia())
+	c.u64(e.GetSize())
+	c.flag(e.GetAgain())
+	c.u32(uint32(e.GetKind()))
+}
+
+func (c *canon) cursor(v *pb.Cursor) {
+	c.bytes(v.GetSite())
+	c.u32(v.GetEpoch())
+	c.bytes(v.GetIncarnation())
+	c.u64(v.GetSeq())
+	c.flag(v.GetScan() != nil)
+	c.u64(v.GetScan().GetFirstSeq())
+	c.bytes(v.GetScan().GetNextKey())
+	c.dots(v.GetScan().GetSeen().GetUpto())
+	c.u64(v.GetScan().GetKeysDone())
+	c.flag(v.GetInitialDone())
+}
+
+func (c *canon) progress(p *pb.PeerProgress) {
+	c.bytes(p.GetPeer())
+	c.cursor(p.GetCursor())
+	c.dots(p.GetSeen().GetUpto())
+	c.dots(p.GetHolds())
+	c.i64(p.GetTime())
+}
+
+func (c *canon) pending(peer []byte, p *pb.Pending) {
+	c.bytes(peer)
+	c.record(p.GetRecord())
+	c.u32(uint32(p.GetReason()))
+	c.str(p.GetCause())
+	c.u32(p.GetAttempts())
+	c.i64(p.GetNextRetry())
+	c.i64(p.GetSince())
+	c.u64(p.GetSeq())
+}
+
+func (c *canon) upload(u *pb.Upload) {
+	c.str(u.GetId())
+	c.bytes(u.GetKey())
+	c.i64(u.GetCreated())
+	c.pairs(u.GetHeaders())
+	c.pairs(u.GetMetadata())
+}
+
+func (c *canon) part(upload string, p *pb.Part) {
+	c.str(upload)
+	c.partContent(p)
+	c.i64(p.GetTime())
+}
+
+// partContent is what a part list's digest covers of a part.
+func (c *canon) partContent(p *pb.Part) {
+	c.u32(p.GetNumber())
+	c.root(p.GetRoot())
+	c.str(p.GetEtag())
+}
+
+func (c *canon) bucket(s *pb.BucketState) {
+	c.str(s.GetPath())
+	c.u64(s.GetNumber())
+	c.bytes(s.GetIncarnation())
+	c.u32(uint32(len(s.GetMerged())))
+	for _, m := range s.GetMerged() {
+		c.bytes(m)
+	}
+	c.flag(s.GetDeleted())
+	c.u64(s.GetSeq())
+	c.u64(s.GetTrimmed())
+	c.u64(s.GetGenerationFloor())
+	c.dots(s.GetSeen().GetUpto())
+	c.u32(s.GetVersions())
+	c.u64(s.GetObjects())
+	c.u64(s.GetBytes())
+	c.i64(s.GetCreated())
+	c.u32(s.GetEpoch())
+	c.u64(s.GetMaxGeneration())
+	c.bytes(s.GetDigest())
+}

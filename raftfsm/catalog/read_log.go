@@ -1,0 +1,120 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// LogItem is an entry of a bucket's log.
+type LogItem struct {
+	Seq   uint64
+	Entry *pb.LogEntry
+	// Record is nil when it is not kept any more, or is history of a deleted key,
+	// which is not sent: to a site that has forgotten the deletion it would look
+	// like news. What took its place has an entry of its own.
+	Record *pb.Record
+}
+
+// LogPage is a run of a bucket's log.
+type LogPage struct {
+	From, To uint64 // the sequences accounted for; To is From-1 in an empty page
+	Entries  []LogItem
+	// AtEnd says that To is the log's last sequence. Seen is then what this site
+	// has seen, its own origin included, without what is pending: whoever has
+	// taken the log up to To may claim it. It is nil before the end.
+	AtEnd bool
+	Seen  *pb.Vector
+	// Incarnation and Epoch are the bucket's and the site's; a cursor holds for
+	// them only.
+	Incarnation []byte
+	Epoch       uint32
+}
+
+// Log returns the entries after a sequence, at most limit (1,000 when it is 0)
+// and about 1 MiB of records. It fails with ErrTrimmed or ErrAhead when the log
+// cannot go on after that sequence.
+func (c *Catalog) Log(path string, after uint64, limit int) (*LogPage, error) {
+	limit = pageLimit(limit)
+	v, err := c.viewSeen(path)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	end := v.state.GetSeq()
+	switch {
+	case after < v.state.GetTrimmed():
+		return nil, v.trimmed(after)
+	case after > end:
+		return nil, fmt.Errorf("log of bucket %s ends at %d, below %d: %w", path, end, after, ErrAhead)
+	}
+	page := &LogPage{From: after + 1, To: after, Incarnation: bytes.Clone(v.state.GetIncarnation()), Epoch: v.epoch}
+	size := 0
+	err = scan(v.rows, logKey(nil, v.number, after+1), logKey(nil, v.number, end+1), func(key, value []byte) (bool, error) {
+		item := LogItem{Seq: binary.BigEndian.Uint64(key[prefixLen:]), Entry: new(pb.LogEntry)}
+		if item.Seq != page.To+1 {
+			return false, v.trimmed(after) // the rows are newer than the state
+		}
+		if err := proto.Unmarshal(value, item.Entry); err != nil {
+			return false, err
+		}
+		n, err := v.logged(&item)
+		if err != nil {
+			return false, err
+		}
+		page.Entries = append(page.Entries, item)
+		page.To = item.Seq
+		size += n + len(value)
+		return len(page.Entries) < limit && size < pageBytes, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if page.To < end && len(page.Entries) == 0 {
+		return nil, v.trimmed(after)
+	}
+	if page.To == end {
+		page.AtEnd, page.Seen = true, v.seen
+	}
+	return page, nil
+}
+
+func (v *view) trimmed(after uint64) error {
+	return fmt.Errorf("log of bucket %s after sequence %d: %w", v.state.GetPath(), after, ErrTrimmed)
+}
+
+// logged finds the record of a log entry, if it is kept and worth sending, and
+// returns its size.
+func (v *view) logged(item *LogItem) (size int, err error) {
+	e := item.Entry
+	var older int
+	var head *pb.Record
+	_, err = read(v.rows, headKey(nil, v.number, e.GetKey()), func(value []byte) (err error) {
+		older, head, err = decodeHead(value)
+		size = len(value)
+		return err
+	})
+	switch {
+	case err != nil || head == nil:
+		return 0, err
+	case sameDot(head, e.GetDot()):
+		item.Record = head
+		return size, nil
+	case older == 0 || !Live(head):
+		return 0, nil
+	}
+	rec := new(pb.Record)
+	found, err := read(v.rows, versionKey(nil, v.number, e.GetKey(), e.GetGeneration(), e.GetTime(), e.GetDot()), func(value []byte) error {
+		size = len(value)
+		return proto.Unmarshal(value, rec)
+	})
+	if err != nil || !found {
+		return 0, err
+	}
+	item.Record = rec
+	return size, nil
+}
