@@ -274,6 +274,19 @@ func (e *Endpoint) DropService(peer state.SiteID, service string) {
 	e.closeConns(func(c *conn) bool { return c.peer.Site == peer && c.service == service && c.served() })
 }
 
+// Connections counts the open connections of one link, of both directions.
+func (e *Endpoint) Connections(peer state.SiteID, service string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for c := range e.conns {
+		if c.peer.Site == peer && c.service == service {
+			n++
+		}
+	}
+	return n
+}
+
 // warning logs what strangers can bring about, within a bound.
 func (e *Endpoint) warning(msg string, args ...any) {
 	if e.warn.Allow() {
