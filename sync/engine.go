@@ -1,29 +1,161 @@
 package objsync
 
-import "context"
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"edgefog.dev/isgw/sync/link"
+)
 
 // Engine is the receiving end of one link. Run does its work; Status and Kick
 // may be called at any time from any goroutine.
 type Engine struct {
-	o EngineOptions
+	o    EngineOptions
+	kick chan struct{}
+
+	// Of the goroutine of Run.
+	count    Counters
+	failures map[dotKey]mishap
+	rates    rateMeter
+
+	mu     sync.Mutex
+	status Status
 }
+
+// mishap is what is remembered of a version that failed, across sessions.
+type mishap struct {
+	n     int
+	kind  failure
+	cause string
+}
+
+// maxMishaps bounds what is remembered; what is forgotten is tried once more.
+const maxMishaps = 10_000
 
 // NewEngine returns an engine that has not started.
 func NewEngine(o EngineOptions) (*Engine, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Engine{o: o}, nil
+	e := &Engine{o: o, kick: make(chan struct{}, 1), failures: make(map[dotKey]mishap)}
+	now := o.Clock()
+	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}
+	return e, nil
 }
-
-// Run receives until ctx ends, connecting again whenever a session breaks, and
-// returns when everything it started has ended. It is called once.
-func (e *Engine) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
 // Kick ends the pause before the next attempt to connect, and makes an open
 // session look again at which buckets both sides serve. It is to be called
 // when the config changed or the peer has connected from its side.
-func (e *Engine) Kick() {}
+func (e *Engine) Kick() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
 
 // Status returns where the receiving direction stands.
-func (e *Engine) Status() Status { return Status{} }
+func (e *Engine) Status() Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status
+}
+
+// Run receives until ctx ends, connecting again whenever a session breaks, and
+// returns when everything it started has ended. It is called once. The error
+// is ctx's.
+func (e *Engine) Run(ctx context.Context) error {
+	log := e.o.Logger.With("link", e.o.Service, "peer", e.o.PeerName)
+	failed := 0
+	for {
+		s := newSession(e, log)
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			e.disconnected(ctx.Err(), s)
+			return ctx.Err()
+		}
+		if s.useful {
+			failed = 0
+		}
+		pause := jitter(backoff(failed, e.o.BackoffMin, e.o.BackoffMax), e.random())
+		failed++
+		e.countError(err)
+		e.disconnected(err, s)
+		log.Warn("link: no session", "session", s.name, "cause", err, "again_in", pause.Round(time.Millisecond))
+		if err := e.wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// wait pauses until the time is over or somebody kicks.
+func (e *Engine) wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	case <-e.kick:
+	}
+	return nil
+}
+
+// random draws 8 bytes; without randomness the pause is just the longest.
+func (e *Engine) random() uint64 {
+	var b [8]byte
+	if _, err := io.ReadFull(e.o.Rand, b[:]); err != nil {
+		return ^uint64(0)
+	}
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// integrityError says that the far end sent what it must not.
+type integrityError struct{ err error }
+
+func (e *integrityError) Error() string { return e.err.Error() }
+func (e *integrityError) Unwrap() error { return e.err }
+
+func violated(format string, args ...any) error {
+	return &integrityError{fmt.Errorf(format, args...)}
+}
+
+// localError says that this site's own store or log failed.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return "this site: " + e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+func (e *Engine) countError(err error) {
+	var refused *link.Refused
+	switch {
+	case err == nil, errors.Is(err, errServedAnew):
+	case errors.As(err, new(*integrityError)):
+		e.count.IntegrityErrors++
+	case errors.As(err, new(*localError)):
+		e.count.LocalErrors++
+	case errors.As(err, &refused):
+		e.count.RemoteErrors++
+	default:
+		var fault *link.Fault
+		if errors.As(err, &fault) && fault.Kind == link.FaultProtocol {
+			e.count.IntegrityErrors++
+			return
+		}
+		e.count.NetworkErrors++
+	}
+}
+
+// blame remembers a failure of a version and says how often it has failed.
+func (e *Engine) blame(dot dotKey, kind failure, cause string) int {
+	if len(e.failures) >= maxMishaps {
+		clear(e.failures)
+	}
+	m := mishap{n: e.failures[dot].n + 1, kind: kind, cause: cause}
+	e.failures[dot] = m
+	return m.n
+}

@@ -1,10 +1,16 @@
 package objsync
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
 // Local is what this site offers to one peer over one link. It implements
@@ -12,19 +18,46 @@ import (
 // has authenticated the peer. Its methods may be called at once from any
 // number of goroutines.
 type Local struct {
-	o    LocalOptions
-	mu   sync.Mutex
-	kick chan struct{}
+	o     LocalOptions
+	nodes nodeCache
+	count sendCounts
+
+	mu      sync.Mutex
+	kick    chan struct{} // closed and replaced by Kick
+	told    []servedLine  // what the last Served answered; nil before
+	peers   map[string]*peerBucket
+	streams int
+	heard   time.Time
+	rates   rateMeter
 }
 
 var _ link.Source = (*Local)(nil)
+
+// sendCounts are SendCounters as they are counted.
+type sendCounts struct {
+	offered, skipped, scanned, manifests, chunks, bytes, gone, refused, readError atomic.Uint64
+}
+
+// peerBucket is what the peer told of one bucket.
+type peerBucket struct {
+	progress  *catalogpb.PeerProgress // its last word
+	committed *catalogpb.PeerProgress // what was proposed last
+	when      time.Time               // of that
+	pending   uint64
+	cause     string
+}
 
 // NewLocal returns the source for one peer. It starts nothing.
 func NewLocal(o LocalOptions) (*Local, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Local{o: o, kick: make(chan struct{})}, nil
+	return &Local{
+		o:     o,
+		nodes: nodeCache{most: o.NodeCache},
+		kick:  make(chan struct{}),
+		peers: make(map[string]*peerBucket),
+	}, nil
 }
 
 // Kick makes open change streams look at the served list at once. It is to be
@@ -36,10 +69,146 @@ func (l *Local) Kick() {
 	l.kick = make(chan struct{})
 }
 
-// Flush commits what the peer told of its progress, without waiting for
-// LocalOptions.ProgressEvery. It is called before a Local is dropped, and when
-// somebody waits for the link to be in sync.
-func (l *Local) Flush(ctx context.Context) error { return nil }
+func (l *Local) kicked() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kick
+}
 
-// Status returns where the sending direction stands.
-func (l *Local) Status() SendStatus { return SendStatus{Peer: l.o.Peer} }
+// touch notes that the peer is there.
+func (l *Local) touch() {
+	now := l.o.Clock()
+	l.mu.Lock()
+	l.heard = now
+	l.mu.Unlock()
+}
+
+// Hello implements link.Source.
+func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, error) {
+	l.touch()
+	if !bytes.Equal(hello.GetSite(), l.o.Peer[:]) {
+		return nil, link.Refuse(link.CodeUnpaired, "link %s at %s is with another site than the one that says hello", l.o.Service, l.o.Name)
+	}
+	if hello.GetService() != l.o.Service {
+		return nil, link.Refuse(link.CodeNoService, "this is link %s of %s, not %q", l.o.Service, l.o.Name, hello.GetService())
+	}
+	mine := &linkpb.Hello{
+		Version:    link.Version,
+		MinVersion: link.MinVersion,
+		Features:   link.Features(),
+		Service:    l.o.Service,
+		Site:       l.o.ID.Bytes(),
+		SiteName:   l.o.Name,
+		Epoch:      l.o.Epoch(),
+		Clock:      l.o.Clock().UnixNano(),
+		Direction:  l.o.Direction,
+		Session:    hello.GetSession(),
+	}
+	if _, err := link.Negotiate(mine, hello); err != nil {
+		return nil, err
+	}
+	l.o.Logger.Debug("link: the peer opened a session", "link", l.o.Service, "peer", hello.GetSiteName(), "session", sessionName(hello.GetSession()))
+	return mine, nil
+}
+
+// servedLine is what makes an entry of the served list another one.
+type servedLine struct {
+	path        string
+	incarnation string
+}
+
+// served lists the buckets let out now, each once, in order of their paths.
+func (l *Local) served() []string {
+	paths := slices.Clone(l.o.Served())
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// lets reports whether a bucket is let out now.
+func (l *Local) lets(path string) bool { return slices.Contains(l.o.Served(), path) }
+
+// lines is the served list as it stands, in the form in which it is compared.
+func (l *Local) lines() []servedLine {
+	paths := l.served()
+	out := make([]servedLine, 0, len(paths))
+	for _, p := range paths {
+		line := servedLine{path: p}
+		if st, err := l.o.Catalog.Bucket(p); err == nil {
+			line.incarnation = string(st.GetIncarnation())
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// Served implements link.Source. A bucket that does not exist yet is listed
+// without an incarnation.
+func (l *Local) Served(context.Context) (*linkpb.Served, error) {
+	l.touch()
+	out := &linkpb.Served{}
+	told := []servedLine{}
+	for _, p := range l.served() {
+		b := &linkpb.ServedBucket{Path: p, Epoch: l.o.Epoch()}
+		if st, err := l.o.Catalog.Bucket(p); err == nil {
+			b.Incarnation = st.GetIncarnation()
+			b.Seq = st.GetSeq()
+			b.Trimmed = st.GetTrimmed()
+			b.Objects = st.GetObjects()
+			b.Bytes = st.GetBytes()
+			b.Merged = st.GetMerged()
+		}
+		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation())})
+		out.Buckets = append(out.Buckets, b)
+	}
+	l.mu.Lock()
+	l.told = told
+	l.mu.Unlock()
+	return out, nil
+}
+
+// servedChanged reports whether the served list is another one than the peer
+// was told last, and remembers it as told.
+func (l *Local) servedChanged() bool {
+	lines := l.lines()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told == nil || slices.Equal(lines, l.told) {
+		return false
+	}
+	l.told = lines
+	return true
+}
+
+// maxScan bounds the records of one page of a scan.
+const maxScan = 2000
+
+// Scan implements link.Source.
+func (l *Local) Scan(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+	l.touch()
+	path := req.GetPath()
+	if !l.lets(path) {
+		return nil, l.notServed(path)
+	}
+	limit := int(req.GetLimit())
+	if limit <= 0 || limit > maxScan {
+		limit = maxScan
+	}
+	page, err := l.o.Catalog.ScanKeys(path, req.GetFromKey(), limit)
+	if err != nil {
+		return nil, l.readFailed("scan", path, err)
+	}
+	l.count.scanned.Add(uint64(len(page.Records)))
+	return &linkpb.ScanPage{
+		Incarnation: page.Incarnation,
+		Epoch:       page.Epoch,
+		Seq:         page.Seq,
+		Seen:        page.Seen,
+		Records:     page.Records,
+		NextKey:     page.NextKey,
+		Done:        page.Done,
+	}, nil
+}
+
+func (l *Local) notServed(path string) error {
+	return link.Refuse(link.CodeNotServed, "bucket %s is not served over link %s at %s", path, l.o.Service, l.o.Name)
+}

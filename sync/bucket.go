@@ -1,0 +1,272 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// bucket is one bucket of a session.
+type bucket struct {
+	path   string
+	there  *linkpb.ServedBucket // as the sender described it last
+	closed bool                 // taken out of the session
+
+	live    bool   // it is open: records are taken
+	opening bool   // being opened
+	waiting string // why it cannot be opened yet
+	again   time.Time
+
+	cursor    *catalogpb.Cursor // as committed
+	log, scan lane
+	under     map[dotKey]*version // in a lane and not settled
+	pend      map[dotKey]*version // in the pending table
+	resolved  []*version          // of pend: ready, gone or failed again
+	passed    *catalogpb.Vector   // the sender's vector at the cursor, if known
+
+	scanning scanState
+
+	streamed            uint64 // the log was taken up to here, into the lane
+	head                uint64 // the sender's last sequence that was heard of
+	headAt              time.Time
+	behind, behindBytes uint64    // not streamed yet, as the last heartbeat said
+	caughtUp            time.Time // sender's time at which nothing was left to be streamed
+	heard               bool      // the stream told in this session where the log ends
+	parked              bool      // no room: not in the stream until there is
+
+	committing bool
+	committed  time.Time // when the last commit ended
+	careful    int       // commits still to be made of one record each
+	changed    bool      // something was committed that the sender was not told
+	reported   reported
+}
+
+// servedState is what is known of the list of served buckets.
+type servedState struct {
+	wanted bool // to be asked for
+	busy   bool
+	known  bool
+	both   int // buckets served by both sides
+}
+
+// errServedAnew ends a session that has to begin from the list again.
+var errServedAnew = errors.New("the served buckets changed")
+
+// reviewServed asks for the served list when that is wanted.
+func (s *session) reviewServed() {
+	if !s.served.wanted || s.served.busy {
+		return
+	}
+	s.served.wanted, s.served.busy = false, true
+	s.do(func(ctx context.Context) func() {
+		list, err := s.o.Source.Served(ctx)
+		return func() {
+			s.served.busy = false
+			if err != nil {
+				s.end(fmt.Errorf("ask %s for its buckets: %w", s.o.PeerName, err))
+				return
+			}
+			s.onServed(list)
+		}
+	})
+}
+
+// onServed opens and closes buckets so that those served by both sides are open.
+func (s *session) onServed(list *linkpb.Served) {
+	s.served.known = true
+	s.heard = s.o.Clock()
+	want := make(map[string]*linkpb.ServedBucket)
+	for _, sb := range list.GetBuckets() {
+		if s.o.Accepts(sb.GetPath()) {
+			want[sb.GetPath()] = sb
+		}
+	}
+	s.served.both = len(want)
+	for path, b := range s.buckets {
+		sb := want[path]
+		switch {
+		case sb == nil:
+			s.closeBucket(b)
+		case !bytes.Equal(sb.GetIncarnation(), b.there.GetIncarnation()) || sb.GetEpoch() != b.there.GetEpoch():
+			s.closeBucket(b)
+		default:
+			b.there = sb
+		}
+	}
+	for path, sb := range want {
+		b := s.buckets[path]
+		if b == nil {
+			b = &bucket{
+				path:  path,
+				there: sb,
+				under: make(map[dotKey]*version),
+				pend:  make(map[dotKey]*version),
+				again: s.delayed[path],
+			}
+			delete(s.delayed, path)
+			s.buckets[path] = b
+		}
+		s.mark(b)
+	}
+}
+
+// wakeWaiting makes buckets that wait try again at once.
+func (s *session) wakeWaiting() {
+	for _, b := range s.buckets {
+		b.again = time.Time{}
+		s.mark(b)
+	}
+}
+
+// closeBucket takes a bucket out of the session, with all that is under way.
+func (s *session) closeBucket(b *bucket) {
+	b.closed = true
+	delete(s.buckets, b.path)
+	delete(s.dirty, b)
+	for _, v := range b.under {
+		s.tr.drop(v)
+	}
+	for _, v := range b.pend {
+		s.tr.drop(v)
+	}
+	if b.live {
+		s.stream.dirty(s.o.Clock())
+	}
+}
+
+// reopen closes a bucket and opens it again from what is stored: after a
+// conflict, or when its cursor turned out not to fit.
+func (s *session) reopen(b *bucket, why string) {
+	if b.closed {
+		return
+	}
+	s.log.Info("link: bucket is opened anew", "bucket", b.path, "cause", why)
+	s.closeBucket(b)
+	s.served.wanted = true
+	now := s.o.Clock()
+	if now.Sub(s.reopened[b.path]) < reopenPause {
+		s.delayed[b.path] = now.Add(reopenPause)
+	}
+	s.reopened[b.path] = now
+}
+
+// reopenPause is the least time between two openings of a bucket that were
+// caused by conflicts.
+const reopenPause = time.Second
+
+// advance does what can be done for a bucket now.
+func (s *session) advance(b *bucket, now time.Time) {
+	if !b.live {
+		if !b.opening && !now.Before(b.again) && s.openings() < maxOpening {
+			s.open(b)
+		}
+		return
+	}
+	s.commit(b, now)
+	s.moreScan(b)
+	s.reviewStream(b, now)
+}
+
+// maxOpening bounds the buckets that are opened at once.
+const maxOpening = 16
+
+func (s *session) openings() int {
+	n := 0
+	for _, b := range s.buckets {
+		if b.opening {
+			n++
+		}
+	}
+	return n
+}
+
+// anyOpening reports whether a bucket is being opened, or could be at once.
+func (s *session) anyOpening() bool { return s.openings() > 0 }
+
+// enlist puts the records of one batch or page into a lane. It begins to fetch
+// what they need.
+func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) {
+	for i := range records {
+		in := &records[i]
+		s.e.count.Records++
+		if !in.needed {
+			if l == &b.log {
+				l.mark(in.seq, nil)
+			}
+			continue
+		}
+		dot := keyOf(in.rec.GetDot())
+		v := b.under[dot]
+		if v == nil && b.pend[dot] != nil {
+			// It is in the pending table by name: the cursor may pass.
+			if l == &b.log {
+				l.mark(in.seq, nil)
+			}
+			continue
+		}
+		if v == nil {
+			v = s.newVersion(b, in)
+			b.under[dot] = v
+			s.begin(v, in.fault, now)
+		}
+		l.version(v, in.seq)
+	}
+}
+
+func (s *session) newVersion(b *bucket, in *incoming) *version {
+	return &version{
+		bucket:    b,
+		rec:       in.rec,
+		dot:       keyOf(in.rec.GetDot()),
+		root:      in.root,
+		seq:       in.seq,
+		committed: in.committed,
+		size:      in.size,
+	}
+}
+
+// begin starts a version, unless it is known to be impossible.
+func (s *session) begin(v *version, fault string, now time.Time) {
+	v.queued = now
+	if fault != "" {
+		v.phase, v.kind, v.cause = phaseFailed, failRecord, fault
+		s.log.Warn("link: version put in quarantine", "bucket", v.bucket.path, "key", string(v.rec.GetKey()), "dot", v.dot, "cause", fault)
+		return
+	}
+	if m := s.e.failures[v.dot]; m.n > 0 && judge(m.kind, m.n) == verdictQuarantine {
+		// It broke the sessions before; the next failure counts as a second one.
+		m.n--
+		s.e.failures[v.dot] = m
+		v.phase, v.kind, v.cause = phaseFailed, m.kind, m.cause
+		v.bucket.resolve(v)
+		s.log.Warn("link: version put in quarantine", "bucket", v.bucket.path, "key", string(v.rec.GetKey()), "dot", v.dot, "cause", m.cause)
+		return
+	}
+	s.tr.add(v, now)
+}
+
+// resolve notes that the entry of the pending table of a version that has ended
+// is to be changed or removed.
+func (b *bucket) resolve(v *version) {
+	if v.hold != nil && !v.resolving {
+		v.resolving = true
+		b.resolved = append(b.resolved, v)
+	}
+}
+
+// retry starts the quarantined versions of a bucket that are due.
+func (s *session) retry(b *bucket, now time.Time) {
+	for _, v := range b.pend {
+		due := v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
+			v.kind != failRecord && now.UnixNano() >= v.hold.GetNextRetry()
+		if due && !v.resolving {
+			v.rewind()
+			s.tr.add(v, now)
+		}
+	}
+}

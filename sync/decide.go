@@ -1,0 +1,277 @@
+package objsync
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/chunks/manifest"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// This file holds the decisions of an Engine: pure functions of what it knows,
+// without clock, randomness or I/O.
+
+// admission says whether records of a bucket may be taken.
+type admission uint8
+
+const (
+	admitTake    admission = iota // both sides have the bucket
+	admitCreate                   // it is to be made here first
+	admitAbsent                   // it does not exist at the sender
+	admitDeleted                  // it was deleted here, in the life that the sender still has
+)
+
+// admit decides about a bucket that both sides serve. here is its state in this
+// site's catalog, nil when the path was never used. A bucket that was deleted
+// here comes back only as a new life at the sender: otherwise the deletion
+// would undo itself.
+func admit(here *catalogpb.BucketState, there *linkpb.ServedBucket) admission {
+	switch {
+	case len(there.GetIncarnation()) == 0:
+		return admitAbsent
+	case here == nil:
+		return admitCreate
+	case here.GetDeleted():
+		for _, known := range here.GetMerged() {
+			if bytes.Equal(known, there.GetIncarnation()) {
+				return admitDeleted
+			}
+		}
+		return admitCreate
+	}
+	return admitTake
+}
+
+// fitness says how a bucket's log can be followed.
+type fitness uint8
+
+const (
+	fitContinue fitness = iota // from the cursor on
+	fitResume                  // and the scan goes on where it was
+	fitScan                    // only a new scan gives what the log cannot
+)
+
+// fit decides whether the cursor c, nil when there is none, continues the
+// sender's log as it stands. why says in words what does not fit.
+func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket) (f fitness, why string) {
+	switch {
+	case c == nil:
+		return fitScan, "initial copy"
+	case !bytes.Equal(c.GetSite(), peer[:]):
+		return fitScan, "the cursor is of another site"
+	case c.GetEpoch() != there.GetEpoch():
+		return fitScan, fmt.Sprintf("the sender was restored from a backup: its epoch is %d and was %d", there.GetEpoch(), c.GetEpoch())
+	case !bytes.Equal(c.GetIncarnation(), there.GetIncarnation()):
+		return fitScan, "the bucket was made anew at the sender"
+	case c.GetSeq() < there.GetTrimmed():
+		return fitScan, fmt.Sprintf("the sender's log begins after %d and the cursor is at %d", there.GetTrimmed(), c.GetSeq())
+	case c.GetSeq() > there.GetSeq():
+		return fitScan, fmt.Sprintf("the sender's log ends at %d before the cursor at %d", there.GetSeq(), c.GetSeq())
+	case c.GetScan() != nil:
+		return fitResume, ""
+	case !c.GetInitialDone():
+		return fitScan, "the initial copy has not finished"
+	}
+	return fitContinue, ""
+}
+
+// Bounds of a record from outside. A record is a part of raft entries, so its
+// size is bounded as a whole.
+const (
+	maxKey        = 1024
+	maxRecordSize = 96 << 10
+	maxParts      = 10_000
+	// maxGeneration keeps a hostile generation from exhausting the order.
+	maxGeneration = 1 << 62
+)
+
+// wellFormed reports what makes a record of a peer impossible to keep, not even
+// by name: whoever sends one breaks the protocol. size is its encoded size.
+func wellFormed(r *catalogpb.Record, size int) error {
+	d := r.GetDot()
+	switch {
+	case r == nil:
+		return fmt.Errorf("record is missing")
+	case size > maxRecordSize:
+		return fmt.Errorf("record of %d bytes exceeds %d", size, maxRecordSize)
+	case len(r.GetKey()) == 0 || len(r.GetKey()) > maxKey:
+		return fmt.Errorf("key of %d bytes is not within 1 to %d", len(r.GetKey()), maxKey)
+	case len(d.GetOrigin()) != len(state.SiteID{}) || d.GetSeq() == 0:
+		return fmt.Errorf("record of key %q has no valid dot", r.GetKey())
+	}
+	return nil
+}
+
+// sound reports why a well-formed record cannot be applied: it is kept by name,
+// in quarantine.
+func sound(r *catalogpb.Record) error {
+	switch {
+	case !utf8.Valid(r.GetKey()):
+		return fmt.Errorf("key is not UTF-8")
+	case r.GetGeneration() == 0 || r.GetGeneration() > maxGeneration:
+		return fmt.Errorf("generation %d is not within 1 to 2^62", r.GetGeneration())
+	case len(r.GetPartSizes()) > maxParts:
+		return fmt.Errorf("%d parts exceed %d", len(r.GetPartSizes()), maxParts)
+	}
+	switch r.GetKind() {
+	case catalogpb.RecordKind_RECORD_TOMBSTONE:
+		if r.GetRoot().GetSize() != 0 || len(r.GetRoot().GetId()) != 0 {
+			return fmt.Errorf("a deletion has content")
+		}
+	case catalogpb.RecordKind_RECORD_VERSION:
+		if _, err := rootOf(r); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("kind %d of the record is not known to this release", r.GetKind())
+	}
+	return nil
+}
+
+// rootOf returns the content a record names.
+func rootOf(r *catalogpb.Record) (manifest.Ref, error) {
+	p := r.GetRoot()
+	if len(p.GetId()) == 0 {
+		if p.GetSize() != 0 || p.GetLevel() != 0 {
+			return manifest.Ref{}, fmt.Errorf("content of %d bytes has no root", p.GetSize())
+		}
+		return manifest.Ref{}, nil
+	}
+	id, err := chunks.IDFromBytes(p.GetId())
+	if err != nil {
+		return manifest.Ref{}, fmt.Errorf("read root: %w", err)
+	}
+	if p.GetLevel() > manifest.MaxLevel {
+		return manifest.Ref{}, fmt.Errorf("read root: level %d exceeds %d", p.GetLevel(), manifest.MaxLevel)
+	}
+	ref := manifest.Ref{Level: uint8(p.GetLevel()), ID: id, Size: p.GetSize()}
+	if ref.IsEmpty() {
+		return manifest.Ref{}, fmt.Errorf("read root: the ID is zero")
+	}
+	return ref, ref.Validate()
+}
+
+// holdNow decides whether the version that blocks a cursor goes to the pending
+// table. waited is how long it has been under way, behind the number of records
+// that wait for it, room how many entries the table still takes.
+func holdNow(waited, after time.Duration, behind, limit, room int, noSpace bool) bool {
+	// Without space nothing is fetched, and every version would end up in the
+	// table: the cursor stops instead.
+	if noSpace || room <= 0 {
+		return false
+	}
+	return waited >= after || behind >= limit
+}
+
+// backoff is the bound of the pause before the attempt after n failed ones:
+// min doubled n times, at most max. The pause itself is drawn from zero up to
+// it (full jitter), so that many links do not come back at one moment.
+func backoff(n int, least, most time.Duration) time.Duration {
+	d := least
+	for range n {
+		if d >= most/2 {
+			return most
+		}
+		d *= 2
+	}
+	return min(d, most)
+}
+
+// jitter draws from (0, bound] with 8 random bytes.
+func jitter(bound time.Duration, random uint64) time.Duration {
+	if bound <= 1 {
+		return bound
+	}
+	return time.Duration(random%uint64(bound)) + 1
+}
+
+// failure says what kind of failure a version met.
+type failure uint8
+
+const (
+	failIntegrity failure = iota // bytes that do not hold what they claim
+	failRefused                  // the sender does not give a chunk
+	failManifest                 // the manifest is not the tree the record declares
+	failRecord                   // the record itself is not acceptable
+)
+
+// verdict is what a failure leads to.
+type verdict uint8
+
+const (
+	verdictRetry      verdict = iota // the version is asked for again soon
+	verdictQuarantine                // it is put aside by name
+)
+
+// judge decides after the n-th failure of one version, n from 1. What a second
+// attempt cannot change is put aside at once.
+func judge(kind failure, n int) verdict {
+	switch kind {
+	case failRecord, failManifest:
+		return verdictQuarantine
+	default:
+		if n >= 2 {
+			return verdictQuarantine
+		}
+		return verdictRetry
+	}
+}
+
+// facts are what the state of a link follows from.
+type facts struct {
+	connected  bool
+	refused    bool   // the far end answered and declined
+	trouble    string // why there is no session
+	peer       string
+	buckets    int // served by both sides
+	waiting    int // of them: waiting for one of the sides
+	scanning   int
+	stopped    string // cause of a bucket that cannot go on; "" when none
+	work       bool   // something is known to be not applied
+	lag        Lag
+	lagTarget  time.Duration
+	idle       time.Duration // since something moved
+	stallAfter time.Duration
+	quarantine uint64
+	blocker    string // what the oldest work waits for
+}
+
+// judgeLink gives the state of a link, its cause, and what an operator can do.
+func judgeLink(f facts) (st State, cause, next string) {
+	switch {
+	case !f.connected && f.refused:
+		return StateRefused, f.trouble, "check the pairing and the service at both sites (isgwctl site list, isgwctl service show)"
+	case !f.connected:
+		return StateConnecting, f.trouble, ""
+	case f.buckets == 0:
+		return StateWaiting, "no bucket is served by both sites", "serve the same bucket or tenant at both sites (isgwctl service serve)"
+	case f.stopped != "" && !f.work:
+		return StateLagging, f.stopped, ""
+	case f.work && f.idle >= f.stallAfter:
+		cause = fmt.Sprintf("nothing has moved for %s", f.idle.Round(time.Second))
+		if f.stopped != "" {
+			cause += ": " + f.stopped
+		} else if f.blocker != "" {
+			cause += ": " + f.blocker
+		}
+		return StateStalled, cause, "see the log of both sites; disable and enable the service to start a new session"
+	case f.stopped != "":
+		return StateLagging, f.stopped, ""
+	case f.scanning > 0:
+		return StateScanning, fmt.Sprintf("copying %d of %d buckets", f.scanning, f.buckets), ""
+	case f.waiting == f.buckets:
+		return StateWaiting, "no served bucket exists at both sites yet", ""
+	case f.quarantine > 0 && f.lag.Age > f.lagTarget:
+		return StateLagging, fmt.Sprintf("%d versions are in quarantine", f.quarantine), "look at the causes (isgwctl service show); they are tried again by themselves"
+	case f.lag.Known && f.lag.Age > f.lagTarget:
+		return StateLagging, fmt.Sprintf("the oldest version not here is %s old, the target is %s", f.lag.Age.Round(time.Second), f.lagTarget), ""
+	case f.work:
+		return StateSyncing, f.blocker, ""
+	}
+	return StateInSync, "", ""
+}

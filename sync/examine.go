@@ -1,0 +1,68 @@
+package objsync
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/chunks/manifest"
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// incoming is a record of a peer that was looked at.
+type incoming struct {
+	rec       *catalogpb.Record
+	size      int // encoded
+	root      manifest.Ref
+	seq       uint64 // in the sender's log
+	committed int64  // there
+	// needed says that the record is to be committed here, once its content is;
+	// otherwise it is known here, or was seen and dropped, or lost already.
+	needed bool
+	// fault says why it cannot be applied; it is kept by name then.
+	fault string
+}
+
+// examine looks at records of a peer before anything is fetched for them. The
+// error is an integrityError when one cannot even be kept by name. It reads the
+// catalog and is not for the session's goroutine.
+func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]incoming, error) {
+	out := make([]incoming, len(records))
+	for i, r := range records {
+		size := proto.Size(r)
+		if err := wellFormed(r, size); err != nil {
+			return nil, violated("bucket %s: %w", path, err)
+		}
+		out[i] = incoming{rec: r, size: size}
+	}
+	verdicts, why, err := c.Decide(path, records)
+	if err != nil {
+		return nil, &localError{err}
+	}
+	for i := range out {
+		in := &out[i]
+		switch verdicts[i] {
+		case catalog.Invalid:
+			in.needed, in.fault = true, why[i]
+		case catalog.Apply:
+			in.needed = true
+		case catalog.Superseded:
+			// Nothing of it is kept, and nothing of it need come. Only when it
+			// lost against a deletion it is committed all the same: Ingest then
+			// sees whether the deletion has to be announced to the sender again.
+			// Its content comes too, because the deletion may be trimmed before.
+			head, err := c.Head(path, in.rec.GetKey())
+			in.needed = err == nil && !catalog.Live(head)
+		}
+		if !in.needed || in.fault != "" {
+			continue
+		}
+		if err := sound(in.rec); err != nil {
+			in.fault = err.Error()
+			continue
+		}
+		if in.rec.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
+			in.root, _ = rootOf(in.rec) // checked by sound
+		}
+	}
+	return out, nil
+}

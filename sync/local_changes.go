@@ -1,0 +1,277 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+const (
+	batchRecords = 256       // log entries read for one batch
+	batchBytes   = 256 << 10 // encoded records of one batch
+	headsBatch   = 500       // buckets of one heartbeat
+	// servedEvery is the least time between two looks at the served list that
+	// were caused by commits.
+	servedEvery = 100 * time.Millisecond
+	// skipRun is the number of entries in a row that are passed over, because
+	// the peer has them, before it is told.
+	skipRun = 4096
+)
+
+// changeStream is one bucket of an open change stream.
+type changeStream struct {
+	path        string
+	epoch       uint32
+	incarnation []byte
+	after       uint64 // accounted for to the peer
+	read        uint64 // looked at: what lies between was not worth a message yet
+	seen        *catalogpb.Vector
+	over        bool // a reset was sent, or it is no longer served
+}
+
+// Changes implements link.Source: it follows the logs of the buckets asked for
+// until ctx ends or fn fails. A bucket whose cursor does not fit gets one batch
+// with the reason in Reset, and nothing afterwards.
+func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+	l.touch()
+	streams := make([]*changeStream, 0, len(req.GetCursors()))
+	seen := make(map[string]bool, len(req.GetCursors()))
+	for _, c := range req.GetCursors() {
+		if seen[c.GetPath()] {
+			return link.Refuse(link.CodeInvalid, "bucket %s is asked for twice in one request", c.GetPath())
+		}
+		seen[c.GetPath()] = true
+		if err := catalog.CheckVector(c.GetSeen()); err != nil {
+			return link.Refuse(link.CodeInvalid, "bucket %s: %v", c.GetPath(), err)
+		}
+		streams = append(streams, &changeStream{
+			path:        c.GetPath(),
+			epoch:       c.GetCursor().GetEpoch(),
+			incarnation: c.GetCursor().GetIncarnation(),
+			after:       c.GetCursor().GetSeq(),
+			read:        c.GetCursor().GetSeq(),
+			// A vector from outside need not be ordered.
+			seen: catalog.MergeVector(nil, c.GetSeen()),
+		})
+	}
+	l.mu.Lock()
+	l.streams++
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.streams--
+		l.mu.Unlock()
+	}()
+
+	watcher := l.o.Catalog.Watch()
+	defer watcher.Stop()
+	beat := time.NewTicker(l.o.Heartbeat)
+	defer beat.Stop()
+	kick := l.kicked()
+
+	if err := l.drain(ctx, streams, fn); err != nil {
+		return err
+	}
+	if err := l.heartbeat(streams, fn); err != nil {
+		return err
+	}
+	looked := l.o.Clock()
+	for {
+		look := false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-watcher.C:
+			if now := l.o.Clock(); now.Sub(looked) >= servedEvery {
+				looked, look = now, true
+			}
+		case <-kick:
+			kick, look = l.kicked(), true
+		case <-beat.C:
+			l.touch()
+			look = true
+			if err := l.heartbeat(streams, fn); err != nil {
+				return err
+			}
+		}
+		if look {
+			if err := l.reviewServed(streams, fn); err != nil {
+				return err
+			}
+		}
+		if err := l.drain(ctx, streams, fn); err != nil {
+			return err
+		}
+	}
+}
+
+// reviewServed tells the peer when the served list changed, and ends the
+// streams of buckets that are no longer served.
+func (l *Local) reviewServed(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
+	served := make(map[string]bool)
+	for _, p := range l.o.Served() {
+		served[p] = true
+	}
+	for _, s := range streams {
+		if !served[s.path] {
+			s.over = true
+		}
+	}
+	if !l.servedChanged() {
+		return nil
+	}
+	return fn(&linkpb.ChangeBatch{ServedChanged: true, Clock: l.o.Clock().UnixNano()})
+}
+
+// drain sends what the logs hold, a batch of each bucket in turn, until all of
+// them are at their end.
+func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
+	for {
+		more := false
+		for _, s := range streams {
+			if s.over {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			batch, again, err := l.next(s)
+			if err != nil {
+				return err
+			}
+			more = more || again
+			if batch == nil {
+				continue
+			}
+			if err := fn(batch); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// next makes the next batch of one bucket; nil when there is nothing to tell.
+// more says that the log has not been read to its end.
+func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err error) {
+	reset := func(why string) (*linkpb.ChangeBatch, bool, error) {
+		s.over = true
+		return &linkpb.ChangeBatch{Path: s.path, Reset_: why, Clock: l.o.Clock().UnixNano()}, false, nil
+	}
+	if !l.lets(s.path) {
+		s.over = true
+		return nil, false, nil
+	}
+	page, err := l.o.Catalog.Log(s.path, s.read, batchRecords)
+	switch {
+	case errors.Is(err, catalog.ErrNoBucket):
+		return reset("the bucket does not exist at the sender")
+	case errors.Is(err, catalog.ErrTrimmed):
+		return reset(fmt.Sprintf("the sender's log is trimmed beyond %d", s.read))
+	case errors.Is(err, catalog.ErrAhead):
+		return reset(fmt.Sprintf("the sender's log ends before %d", s.read))
+	case err != nil:
+		return nil, false, l.readFailed("read the log of", s.path, err)
+	case page.Epoch != s.epoch:
+		return reset(fmt.Sprintf("the sender is in epoch %d, the cursor in %d", page.Epoch, s.epoch))
+	case !bytes.Equal(page.Incarnation, s.incarnation):
+		return reset("the bucket was made anew at the sender")
+	}
+	if page.To < page.From {
+		return nil, false, nil // nothing new
+	}
+	out := &linkpb.ChangeBatch{Path: s.path, From: s.after + 1, To: page.To}
+	peerSeen := l.peerSeen(s)
+	var size int
+	var skipped uint64
+	for i, item := range page.Entries {
+		if item.Record == nil {
+			continue // superseded: its successor has an entry further on
+		}
+		if !catalog.Offer(item.Entry, l.o.Peer, peerSeen) {
+			skipped++
+			continue
+		}
+		n := proto.Size(item.Record)
+		if size+n > batchBytes && len(out.Changes) > 0 {
+			// The rest is read again for the next batch.
+			out.To = page.Entries[i-1].Seq
+			page.AtEnd, more = false, true
+			break
+		}
+		size += n
+		out.Changes = append(out.Changes, &linkpb.Change{Seq: item.Seq, Committed: item.Entry.GetCommitted(), Record: item.Record})
+	}
+	s.read = out.To
+	more = more || !page.AtEnd
+	l.count.skipped.Add(skipped)
+	if len(out.Changes) == 0 && !page.AtEnd && s.read-s.after < skipRun {
+		return nil, more, nil
+	}
+	s.after = out.To
+	if page.AtEnd {
+		out.Seen = page.Seen
+	}
+	out.Clock = l.o.Clock().UnixNano()
+	l.count.offered.Add(uint64(len(out.Changes)))
+	return out, more, nil
+}
+
+// peerSeen is the best that is known of the peer's vector.
+func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[s.path]; p != nil {
+		s.seen = catalog.MergeVector(s.seen, p.progress.GetSeen())
+	}
+	return s.seen
+}
+
+// heartbeat tells where each bucket stands.
+func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
+	batch := &linkpb.ChangeBatch{}
+	for _, s := range streams {
+		if s.over {
+			continue
+		}
+		st, err := l.o.Catalog.Bucket(s.path)
+		if err != nil {
+			continue // the next look at its log says so
+		}
+		head := &linkpb.BucketHead{Path: s.path, Seq: st.GetSeq()}
+		if st.GetSeq() > s.after {
+			head.Backlog = st.GetSeq() - s.after
+			head.BacklogBytes = l.backlogBytes(s.path)
+		}
+		batch.Heads = append(batch.Heads, head)
+		if len(batch.Heads) == headsBatch {
+			batch.Clock = l.o.Clock().UnixNano()
+			if err := fn(batch); err != nil {
+				return err
+			}
+			batch = &linkpb.ChangeBatch{}
+		}
+	}
+	batch.Clock = l.o.Clock().UnixNano()
+	return fn(batch)
+}
+
+// backlogBytes estimates the logical bytes that the peer lacks of a bucket.
+func (l *Local) backlogBytes(path string) uint64 {
+	b, err := l.o.Catalog.Behind(path, l.o.Peer)
+	if err != nil {
+		return 0
+	}
+	return b.Bytes
+}

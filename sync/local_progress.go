@@ -1,0 +1,136 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// maxHolds bounds the pending records that a peer names in one bucket. What is
+// beyond is not pinned: a request for it may be answered with gone.
+const maxHolds = 1000
+
+// maxCause bounds the words of a peer.
+const maxCause = 500
+
+// Progress implements link.Source. What the peer tells is remembered at once and
+// committed at most every LocalOptions.ProgressEvery for a bucket; the first
+// word about a bucket is committed at once, because it pins the log.
+func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
+	l.touch()
+	now := l.o.Clock()
+	for _, bp := range p.GetBuckets() {
+		if !l.lets(bp.GetPath()) {
+			continue // it was unserved while the report was under way
+		}
+		if err := catalog.CheckVector(bp.GetSeen()); err != nil {
+			return nil, link.Refuse(link.CodeInvalid, "progress in bucket %s: %v", bp.GetPath(), err)
+		}
+		st, err := l.o.Catalog.Bucket(bp.GetPath())
+		if err != nil || !bytes.Equal(bp.GetCursor().GetIncarnation(), st.GetIncarnation()) ||
+			bp.GetCursor().GetEpoch() != l.o.Epoch() || bp.GetCursor().GetSeq() > st.GetSeq() {
+			continue // about another life of the bucket: it says nothing of this log
+		}
+		l.remember(bp, now)
+	}
+	if err := l.commit(ctx, now, false); err != nil {
+		l.o.Logger.Warn("link: the peer's progress could not be committed", "link", l.o.Service, "error", err)
+	}
+	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
+}
+
+// remember keeps the peer's word about one bucket. Nothing of bp is kept.
+func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
+	holds := bp.GetHolds()
+	if len(holds) > maxHolds {
+		holds = holds[:maxHolds]
+	}
+	kept := make([]*catalogpb.Dot, 0, len(holds))
+	for _, d := range holds {
+		if catalog.CheckDot(d) == nil {
+			kept = append(kept, proto.CloneOf(d))
+		}
+	}
+	cursor := proto.CloneOf(bp.GetCursor())
+	cursor.Site = l.o.ID.Bytes()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pb := l.peers[bp.GetPath()]
+	if pb == nil {
+		pb = &peerBucket{}
+		l.peers[bp.GetPath()] = pb
+	}
+	pb.progress = &catalogpb.PeerProgress{
+		Bucket: bp.GetPath(),
+		Peer:   l.o.Peer.Bytes(),
+		Cursor: cursor,
+		Seen:   catalog.MergeVector(nil, proto.CloneOf(bp.GetSeen())),
+		Holds:  kept,
+		Time:   now.UnixNano(),
+	}
+	pb.pending = bp.GetPending()
+	pb.cause = bp.GetCause()[:min(len(bp.GetCause()), maxCause)]
+}
+
+// Flush commits what the peer told of its progress, without waiting for
+// LocalOptions.ProgressEvery. It is called before a Local is dropped, and when
+// somebody waits for the link to be in sync.
+func (l *Local) Flush(ctx context.Context) error { return l.commit(ctx, l.o.Clock(), true) }
+
+// commit proposes what is due: everything that changed when all is set.
+func (l *Local) commit(ctx context.Context, now time.Time, all bool) error {
+	l.mu.Lock()
+	var due []*catalogpb.PeerProgress
+	for _, pb := range l.peers {
+		if sameProgress(pb.progress, pb.committed) {
+			continue
+		}
+		if all || pb.committed == nil || now.Sub(pb.when) >= l.o.ProgressEvery {
+			// Claimed before it is proposed, so that two reports at one moment do
+			// not commit the same.
+			due = append(due, pb.progress)
+			pb.committed, pb.when = pb.progress, now
+		}
+	}
+	l.mu.Unlock()
+	slices.SortFunc(due, func(a, b *catalogpb.PeerProgress) int {
+		return bytes.Compare([]byte(a.GetBucket()), []byte(b.GetBucket()))
+	})
+	var errs []error
+	for _, p := range due {
+		res, err := l.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Progress{Progress: p}})
+		if err == nil && res.GetCode() != raftfsmpb.Code_OK {
+			err = errors.New(res.GetMessage())
+		}
+		if err == nil {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("commit progress of peer in bucket %s: %w", p.GetBucket(), err))
+		l.mu.Lock()
+		if pb := l.peers[p.GetBucket()]; pb != nil && pb.committed == p {
+			pb.committed = nil
+		}
+		l.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// sameProgress compares what is committed, not when it was told.
+func sameProgress(a, b *catalogpb.PeerProgress) bool {
+	if a == b {
+		return true
+	}
+	return a != nil && b != nil && proto.Equal(a.GetCursor(), b.GetCursor()) && proto.Equal(a.GetSeen(), b.GetSeen()) &&
+		slices.EqualFunc(a.GetHolds(), b.GetHolds(), func(x, y *catalogpb.Dot) bool { return catalog.CompareDots(x, y) == 0 })
+}

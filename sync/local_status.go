@@ -1,0 +1,117 @@
+package objsync
+
+import (
+	"time"
+
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// Status returns where the sending direction stands. Its cost is bounded for
+// each bucket served.
+func (l *Local) Status() SendStatus {
+	now := l.o.Clock()
+	out := SendStatus{Peer: l.o.Peer, InSync: true}
+	out.Lag.Known = true
+	for _, path := range l.served() {
+		b := l.bucketStatus(path, now)
+		out.Buckets = append(out.Buckets, b)
+		if !b.Exists {
+			continue
+		}
+		out.BacklogVersions += b.BacklogVersions
+		out.BacklogBytes += b.BacklogBytes
+		out.Lag = worse(out.Lag, b.Lag)
+		if b.BacklogVersions > 0 || b.Pending > 0 || !b.Lag.Known {
+			out.InSync = false
+		}
+	}
+	out.Counters = SendCounters{
+		Offered:   l.count.offered.Load(),
+		Skipped:   l.count.skipped.Load(),
+		Scanned:   l.count.scanned.Load(),
+		Manifests: l.count.manifests.Load(),
+		Chunks:    l.count.chunks.Load(),
+		Bytes:     l.count.bytes.Load(),
+		Gone:      l.count.gone.Load(),
+		Refused:   l.count.refused.Load(),
+		ReadError: l.count.readError.Load(),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out.Streams = l.streams
+	out.LastHeard = l.heard
+	l.rates.update(now, float64(out.Counters.Offered+out.Counters.Scanned), 0, float64(out.Counters.Bytes))
+	out.Rates = l.rates.rates()
+	return out
+}
+
+func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
+	out := SendBucketStatus{Path: path}
+	st, err := l.o.Catalog.Bucket(path)
+	if err != nil {
+		return out
+	}
+	out.Exists, out.Seq = true, st.GetSeq()
+	progress := l.lastWord(path, &out)
+	if progress == nil {
+		// The peer told nothing yet: it lacks, for all that is known, everything.
+		out.Lag = Lag{Since: time.Unix(0, st.GetCreated())}
+		out.BacklogVersions, out.BacklogBytes = st.GetObjects(), st.GetBytes()
+		return out
+	}
+	out.Started = true
+	out.Cursor = progress.GetCursor().GetSeq()
+	out.Scanning = !progress.GetCursor().GetInitialDone()
+	behind, err := l.o.Catalog.BehindFrom(path, l.o.Peer, progress)
+	if err != nil {
+		out.Lag = Lag{Since: time.Unix(0, progress.GetTime())}
+		return out
+	}
+	out.BacklogVersions, out.BacklogBytes = behind.Entries, behind.Bytes
+	out.Pending = max(out.Pending, uint64(len(progress.GetHolds())))
+	switch {
+	case behind.Scan:
+		out.Scanning = true
+		out.Lag = Lag{Since: time.Unix(0, progress.GetTime())}
+	case behind.Entries == 0:
+		out.Lag = Lag{Known: true}
+	default:
+		out.Lag = Lag{Known: true, Age: max(0, now.Sub(time.Unix(0, behind.Oldest)))}
+	}
+	return out
+}
+
+// lastWord returns what the peer told last of a bucket: what is remembered, or
+// what was committed before this process started.
+func (l *Local) lastWord(path string, out *SendBucketStatus) *catalogpb.PeerProgress {
+	l.mu.Lock()
+	if pb := l.peers[path]; pb != nil && pb.progress != nil {
+		out.Pending, out.Cause = pb.pending, pb.cause
+		p := pb.progress
+		l.mu.Unlock()
+		return p
+	}
+	l.mu.Unlock()
+	p, err := l.o.Catalog.Progress(path, l.o.Peer)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// worse is the lag of two parts together: not known when either is not, and
+// otherwise the older.
+func worse(a, b Lag) Lag {
+	switch {
+	case a.Known && b.Known:
+		return Lag{Known: true, Age: max(a.Age, b.Age)}
+	case !a.Known && !b.Known:
+		if b.Since.Before(a.Since) {
+			return b
+		}
+		return a
+	case a.Known:
+		return b
+	}
+	return a
+}

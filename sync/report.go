@@ -1,0 +1,158 @@
+package objsync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// reportState is when the sender was told of the progress.
+type reportState struct {
+	busy bool
+	last time.Time // of any report
+	full time.Time // of one with all buckets
+}
+
+// reported is what the sender was told of one bucket.
+type reported struct {
+	seq     uint64
+	key     string // of the scan
+	pending int
+	cause   string
+}
+
+const (
+	// drainedEvery is the least time between two reports that say that
+	// everything was taken.
+	drainedEvery = 50 * time.Millisecond
+	fullEvery    = time.Minute
+	reportLimit  = 100 // buckets of one report
+)
+
+// runReport tells the sender how far this site is, when it is time.
+func (s *session) runReport(now time.Time) {
+	if s.report.busy || !s.served.known {
+		return
+	}
+	since := now.Sub(s.report.last)
+	if since < drainedEvery {
+		return
+	}
+	full := now.Sub(s.report.full) >= fullEvery
+	var changed []*bucket
+	drained := false
+	for _, b := range s.buckets {
+		if !b.live {
+			continue
+		}
+		cause := s.stoppedBy(b)
+		news := b.changed || cause != b.reported.cause
+		if news || full {
+			changed = append(changed, b)
+		}
+		drained = drained || news && b.drained()
+	}
+	if !(drained || len(changed) > 0 && since >= s.o.ProgressEvery || since >= s.o.IdleEvery) {
+		return
+	}
+	if len(changed) > reportLimit {
+		changed = changed[:reportLimit]
+	} else if full {
+		s.report.full = now
+	}
+	s.sendReport(changed, now)
+}
+
+// sendReport posts one report.
+func (s *session) sendReport(buckets []*bucket, now time.Time) {
+	msg := &linkpb.Progress{}
+	for _, b := range buckets {
+		b.changed = false
+		b.reported = reported{seq: b.cursor.GetSeq(), key: string(b.cursor.GetScan().GetNextKey()), pending: len(b.pend), cause: s.stoppedBy(b)}
+		msg.Buckets = append(msg.Buckets, &linkpb.BucketProgress{
+			Path:    b.path,
+			Cursor:  proto.CloneOf(b.cursor),
+			Holds:   b.holds(),
+			Pending: uint64(len(b.pend)),
+			Cause:   clip(b.reported.cause),
+		})
+	}
+	s.report.busy, s.report.last = true, now
+	s.do(func(ctx context.Context) func() {
+		for _, bp := range msg.Buckets {
+			seen, err := s.o.Catalog.Seen(bp.GetPath())
+			if err == nil {
+				bp.Seen = seen
+			}
+		}
+		reply, err := s.o.Source.Progress(ctx, msg)
+		return func() {
+			s.report.busy = false
+			if err != nil {
+				s.end(fmt.Errorf("report progress to %s: %w", s.o.PeerName, err))
+				return
+			}
+			s.heard = s.o.Clock()
+			s.noteClock(reply.GetClock())
+		}
+	})
+}
+
+// holds names the pending records of a bucket, the oldest first.
+func (b *bucket) holds() []*catalogpb.Dot {
+	entries := make([]*catalogpb.Pending, 0, len(b.pend))
+	for _, v := range b.pend {
+		entries = append(entries, v.hold)
+	}
+	slices.SortFunc(entries, func(x, y *catalogpb.Pending) int {
+		if x.GetSince() != y.GetSince() {
+			if x.GetSince() < y.GetSince() {
+				return -1
+			}
+			return 1
+		}
+		return catalog.CompareDots(x.GetRecord().GetDot(), y.GetRecord().GetDot())
+	})
+	var out []*catalogpb.Dot
+	for _, p := range entries[:min(len(entries), maxHolds)] {
+		out = append(out, p.GetRecord().GetDot())
+	}
+	return out
+}
+
+// drained reports whether everything that is known of the sender's log is here.
+func (b *bucket) drained() bool {
+	return b.live && b.heard && !b.scanning.on && !b.parked && b.head <= b.streamed &&
+		b.log.oldest() == nil && b.work() == 0
+}
+
+// work counts the pending versions that are not skipped.
+func (b *bucket) work() int {
+	n := 0
+	for _, v := range b.pend {
+		if v.hold.GetReason() != catalogpb.PendingReason_PENDING_SKIPPED {
+			n++
+		}
+	}
+	return n
+}
+
+// stoppedBy says why a bucket cannot go on, in words; "" when it can.
+func (s *session) stoppedBy(b *bucket) string {
+	switch {
+	case !b.live:
+		return b.waiting
+	case !s.noSpace.IsZero():
+		return fmt.Sprintf("no space left for chunks at %s since %s: free space or add a disk", s.o.Name, s.noSpace.UTC().Format(time.RFC3339))
+	case len(b.pend) >= s.o.PendingLimit:
+		return fmt.Sprintf("the pending table is full with %d versions", len(b.pend))
+	}
+	return ""
+}

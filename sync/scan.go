@@ -1,0 +1,193 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// scanState is the scan of one bucket, of the session's goroutine.
+type scanState struct {
+	on       bool
+	fetching bool   // a page is being read
+	read     bool   // the last page was read
+	next     []byte // where the next page to be read begins
+	since    time.Time
+}
+
+const (
+	scanPage = 1000 // records asked for in one page
+	// scanAhead is the number of records queued above which no page is read.
+	scanAhead = 2000
+)
+
+// page is one page of a scan that was read and looked at.
+type page struct {
+	seq     uint64
+	seen    *catalogpb.Vector
+	records []incoming
+	mark    *pageMark
+}
+
+// moreScan reads the next page when there is room for it. The change stream of
+// the bucket runs beside the scan, from the sequence at which it began: what is
+// written meanwhile does not wait for it.
+func (s *session) moreScan(b *bucket) {
+	sc := &b.scanning
+	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead {
+		return
+	}
+	sc.fetching = true
+	there, from := b.there, sc.next
+	s.do(func(ctx context.Context) func() {
+		p, err := s.readPage(ctx, there, from)
+		return func() {
+			sc.fetching = false
+			if b.closed {
+				return
+			}
+			if err != nil {
+				s.openFailed(b, err)
+				return
+			}
+			s.onPage(b, p, s.o.Clock())
+		}
+	})
+}
+
+// errAnotherLife says that a bucket was deleted or made anew during a scan.
+var errAnotherLife = errors.New("the bucket was made anew at the sender, or the sender was restored, during the copy")
+
+// readPage reads a page, looks at its records, and deletes here what the sender
+// has dropped on purpose within its range of keys.
+func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte) (*page, error) {
+	path := there.GetPath()
+	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: scanPage})
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(got.GetIncarnation(), there.GetIncarnation()) || got.GetEpoch() != there.GetEpoch() {
+		return nil, errAnotherLife
+	}
+	keys, err := checkPage(got, from)
+	if err != nil {
+		return nil, violated("page of bucket %s: %w", path, err)
+	}
+	records, err := examine(s.o.Catalog, path, got.GetRecords())
+	if err != nil {
+		return nil, err
+	}
+	// A version that comes by a scan is as old as the scan, for all that the lag
+	// is concerned: the cursor stands where the scan began.
+	for i := range records {
+		records[i].seq = got.GetSeq()
+	}
+	if err := s.deleteDropped(ctx, path, from, got); err != nil {
+		return nil, err
+	}
+	return &page{
+		seq:     got.GetSeq(),
+		seen:    got.GetSeen(),
+		records: records,
+		mark:    &pageMark{next: got.GetNextKey(), keys: keys, done: got.GetDone()},
+	}, nil
+}
+
+// checkPage checks that a page is one of the keys it claims to have, so that the
+// scan ends and passes over nothing. It returns the number of keys.
+func checkPage(p *linkpb.ScanPage, from []byte) (keys uint64, err error) {
+	last := []byte(nil)
+	for i, r := range p.GetRecords() {
+		k := r.GetKey()
+		switch {
+		case bytes.Compare(k, from) < 0:
+			return 0, fmt.Errorf("key %q lies before the page", k)
+		case i > 0 && bytes.Compare(k, last) < 0:
+			return 0, fmt.Errorf("key %q is out of order", k)
+		case !p.GetDone() && bytes.Compare(k, p.GetNextKey()) >= 0:
+			return 0, fmt.Errorf("key %q lies behind the page", k)
+		}
+		if i == 0 || !bytes.Equal(k, last) {
+			keys++
+		}
+		last = k
+	}
+	if !p.GetDone() && bytes.Compare(p.GetNextKey(), from) <= 0 {
+		return 0, fmt.Errorf("the next key %q does not lie behind %q", p.GetNextKey(), from)
+	}
+	return keys, nil
+}
+
+// deleteDropped writes deletions of the keys that the sender has seen and does
+// not have any more: it dropped them while this site was away so long that their
+// tombstones are gone.
+func (s *session) deleteDropped(ctx context.Context, path string, from []byte, p *linkpb.ScanPage) error {
+	next := p.GetNextKey()
+	if p.GetDone() {
+		next = nil
+	}
+	for {
+		dropped, resume, err := s.o.Catalog.DroppedThere(path, from, next, p.GetRecords(), p.GetSeen())
+		if err != nil {
+			return &localError{fmt.Errorf("compare page of bucket %s: %w", path, err)}
+		}
+		// At once, so that the proposer puts many into one raft entry.
+		var g errgroup.Group
+		g.SetLimit(64)
+		for _, r := range dropped {
+			g.Go(func() error { return s.deleteHere(ctx, path, r) })
+		}
+		if err := g.Wait(); err != nil {
+			return &localError{err}
+		}
+		if len(resume) == 0 {
+			return nil
+		}
+		from = resume
+	}
+}
+
+// deleteHere writes the deletion of a key whose head is r.
+func (s *session) deleteHere(ctx context.Context, path string, r *catalogpb.Record) error {
+	res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
+		Bucket: path,
+		Record: &catalogpb.Record{
+			Key:  r.GetKey(),
+			Kind: catalogpb.RecordKind_RECORD_TOMBSTONE,
+			Time: s.o.Clock().UnixNano(),
+		},
+		Conditions: &catalogpb.Conditions{Head: r.GetDot()},
+	}}})
+	switch {
+	case err == nil && res.GetCode() == raftfsmpb.Code_CONFLICT:
+		return nil // the key was written meanwhile: it stays
+	case err == nil && res.GetCode() != raftfsmpb.Code_OK:
+		err = errors.New(res.GetMessage())
+	}
+	if err != nil {
+		return fmt.Errorf("delete key %q that was deleted at %s: %w", r.GetKey(), s.o.PeerName, err)
+	}
+	s.log.Info("link: key deleted here because it was deleted there", "bucket", path, "key", string(r.GetKey()))
+	return nil
+}
+
+// onPage queues a page.
+func (s *session) onPage(b *bucket, p *page, now time.Time) {
+	s.heard, s.moved = now, now
+	b.scanning.next = p.mark.next
+	b.scanning.read = p.mark.done
+	s.enlist(b, &b.scan, p.records, now)
+	b.scan.pageEnd(p.mark)
+	s.mark(b)
+}
+
+func sizeOf(r *catalogpb.Record) int { return proto.Size(r) }

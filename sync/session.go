@@ -1,0 +1,294 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// session is one connection's worth of receiving. All its state belongs to the
+// goroutine of run; everything that blocks is done on other goroutines (do),
+// whose outcome comes back as a function that run calls. run waits for all of
+// them before it returns.
+type session struct {
+	e   *Engine
+	o   *EngineOptions
+	log *slog.Logger
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	events chan func()
+	wg     sync.WaitGroup
+	err    error // why the session ends; set once
+
+	name   string // random, in the logs of both ends
+	peer   *linkpb.Hello
+	opened time.Time
+	useful bool // something was received or confirmed: the next pause is short
+
+	tr      *transfers
+	buckets map[string]*bucket
+	dirty   map[*bucket]struct{} // to be looked at by step
+	// reopened says when a bucket was opened again, delayed until when the next
+	// opening waits.
+	reopened, delayed map[string]time.Time
+	resting           []*version // to be tried again at their restUntil
+
+	served     servedState
+	stream     streamState
+	report     reportState
+	heard      time.Time // the far end's last sign of life
+	skew       time.Duration
+	moved      time.Time // when something was last received or committed
+	noSpace    time.Time // set while the store is full: when that was noticed
+	putAgain   time.Time // when a failed Put is tried again
+	putFailed  int
+	lastReview time.Time
+	published  time.Time
+	news       bool // something happened that the status should show soon
+}
+
+// tick is how often a session looks at the clock.
+const tick = 100 * time.Millisecond
+
+func newSession(e *Engine, log *slog.Logger) *session {
+	s := &session{
+		e:       e,
+		o:       &e.o,
+		events:  make(chan func()),
+		buckets: make(map[string]*bucket),
+		dirty:   make(map[*bucket]struct{}),
+
+		reopened: make(map[string]time.Time),
+		delayed:  make(map[string]time.Time),
+	}
+	s.tr = newTransfers(limits{workers: e.o.Workers, window: e.o.Window}, &e.count)
+	id := make([]byte, 8)
+	if _, err := io.ReadFull(e.o.Rand, id); err == nil {
+		s.name = sessionName(id)
+	}
+	s.log = log.With("session", s.name)
+	return s
+}
+
+func sessionName(id []byte) string { return hex.EncodeToString(id) }
+
+// do runs work on a goroutine of its own, and what it returns, if anything, on
+// the session's.
+func (s *session) do(work func(ctx context.Context) (then func())) {
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		if then := work(s.ctx); then != nil {
+			s.events <- then
+		}
+	}()
+}
+
+// end makes the session end with a cause.
+func (s *session) end(err error) {
+	if s.err == nil {
+		s.err = err
+		s.cancel()
+	}
+}
+
+func (s *session) over() bool { return s.err != nil }
+
+// run opens the session and receives until it breaks or ctx ends, and returns why.
+func (s *session) run(ctx context.Context) error {
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	defer s.cancel()
+	if err := s.hello(); err != nil {
+		return err
+	}
+	now := s.o.Clock()
+	s.opened, s.heard, s.moved = now, now, now
+	s.e.count.Sessions++
+	s.log.Info("link: session opened", "name", s.peer.GetSiteName(), "epoch", s.peer.GetEpoch(), "version", min(s.peer.GetVersion(), link.Version))
+	s.served.wanted = true
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		s.step()
+		if s.over() {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			s.end(ctx.Err())
+		case <-s.e.kick:
+			s.served.wanted = true
+			s.wakeWaiting()
+		case f := <-s.events:
+			f()
+			s.more()
+		case <-ticker.C:
+			s.onTick()
+		}
+	}
+	s.close()
+	return s.err
+}
+
+// more takes what else has come in, so that one step serves many events.
+func (s *session) more() {
+	for range 64 {
+		select {
+		case f := <-s.events:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// close waits for all goroutines, and stores what has arrived: it need not be
+// fetched again by the next session.
+func (s *session) close() {
+	s.cancel()
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case f := <-s.events:
+			f()
+		case <-done:
+			waiting = false
+		}
+	}
+	s.saveArrived()
+}
+
+// hello opens the session: it tells who asks and checks who answers.
+func (s *session) hello() error {
+	id := []byte(nil)
+	if raw, err := hex.DecodeString(s.name); err == nil {
+		id = raw
+	}
+	mine := &linkpb.Hello{
+		Version:     link.Version,
+		MinVersion:  link.MinVersion,
+		Features:    link.Features(),
+		Service:     s.o.Service,
+		Site:        s.o.ID.Bytes(),
+		SiteName:    s.o.Name,
+		Epoch:       s.o.Epoch(),
+		Clock:       s.o.Clock().UnixNano(),
+		WantReverse: s.o.WantReverse,
+		Direction:   s.o.Direction,
+		Session:     id,
+	}
+	theirs, err := s.o.Source.Hello(s.ctx, mine)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", s.o.PeerName, err)
+	}
+	if !bytes.Equal(theirs.GetSite(), s.o.Peer[:]) {
+		return link.Refuse(link.CodeUnpaired, "site %q (%x) answers instead of the paired %s", theirs.GetSiteName(), theirs.GetSite(), s.o.PeerName)
+	}
+	if _, err := link.Negotiate(mine, theirs); err != nil {
+		return err
+	}
+	s.peer = theirs
+	s.noteClock(theirs.GetClock())
+	return nil
+}
+
+// noteClock learns the difference of the sender's clock to this site's.
+func (s *session) noteClock(theirs int64) {
+	if theirs != 0 {
+		s.skew = time.Unix(0, theirs).Sub(s.o.Clock())
+	}
+}
+
+// step starts whatever can be started.
+func (s *session) step() {
+	if s.over() {
+		return
+	}
+	now := s.o.Clock()
+	s.reviewServed()
+	s.pump(now)
+	s.collect(now)
+	for b := range s.dirty {
+		delete(s.dirty, b)
+		if !b.closed {
+			s.advance(b, now)
+		}
+	}
+	s.pump(now)
+	s.runStream(now)
+	s.runReport(now)
+	s.publish(now)
+}
+
+// mark makes step look at a bucket.
+func (s *session) mark(b *bucket) { s.dirty[b] = struct{}{} }
+
+// onTick does what depends on time alone.
+func (s *session) onTick() {
+	now := s.o.Clock()
+	if silent := now.Sub(s.heard); silent > s.o.SilentAfter {
+		s.end(&link.Fault{Kind: link.FaultStalled, Message: fmt.Sprintf("nothing was heard of %s for %s", s.o.PeerName, silent.Round(time.Second))})
+		return
+	}
+	rest := s.resting[:0]
+	for _, v := range s.resting {
+		switch {
+		case v.phase == phaseDropped:
+		case now.Before(v.restUntil):
+			rest = append(rest, v)
+		default:
+			s.tr.add(v, now)
+		}
+	}
+	s.resting = rest
+	slow := now.Sub(s.lastReview) >= time.Second
+	if slow {
+		s.lastReview = now
+	}
+	for _, b := range s.buckets {
+		s.mark(b)
+		if slow {
+			s.retry(b, now)
+		}
+	}
+	s.unhold(now)
+}
+
+// collect takes the versions that have ended and decides what becomes of them.
+func (s *session) collect(now time.Time) {
+	for {
+		ended := s.tr.take()
+		if len(ended) == 0 {
+			return
+		}
+		for _, v := range ended {
+			s.mark(v.bucket)
+			if v.phase == phaseFailed && judge(v.kind, s.e.blame(v.dot, v.kind, v.cause)) == verdictRetry {
+				v.rewind()
+				v.restUntil = now.Add(restAfterRefusal)
+				s.resting = append(s.resting, v)
+				continue
+			}
+			v.bucket.resolve(v)
+			if v.phase == phaseFailed {
+				s.log.Warn("link: version put in quarantine", "bucket", v.bucket.path, "key", string(v.rec.GetKey()), "dot", v.dot, "cause", v.cause)
+			}
+		}
+	}
+}
+
+// restAfterRefusal is the pause before a refused version is asked for again.
+const restAfterRefusal = time.Second

@@ -1,0 +1,267 @@
+package objsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// streamState is the change stream of a session: one request that follows all
+// open buckets, ended and begun again when that set changes.
+type streamState struct {
+	running bool
+	cancel  context.CancelFunc
+	number  int // of the request: what an earlier one still says is ignored
+	stale   bool
+	since   time.Time          // when it became stale
+	held    *heldBatch         // a batch for which there is no room yet
+	names   map[string]*bucket // the buckets of the request
+}
+
+// heldBatch is a batch that waits for room in its bucket's lane. The sender is
+// held back meanwhile, so that does not last: then the bucket is parked.
+type heldBatch struct {
+	b       *bucket
+	batch   *linkpb.ChangeBatch
+	records []incoming
+	since   time.Time
+	taken   func() // lets the stream go on
+}
+
+const (
+	laneRecords = 4096    // records of a bucket's log queued at most
+	laneBytes   = 4 << 20 // their encoded size
+	// holdBatch is how long one full bucket may hold back the stream of all.
+	holdBatch = 200 * time.Millisecond
+	// gather is how long a stale stream waits for buckets that are being opened.
+	gather = 200 * time.Millisecond
+)
+
+// dirty says that the set of buckets to be followed has changed.
+func (st *streamState) dirty(now time.Time) {
+	if !st.stale {
+		st.stale, st.since = true, now
+	}
+}
+
+// full reports whether a bucket's lane takes no more of its log.
+func (b *bucket) full() bool {
+	return len(b.log.items) >= laneRecords || b.log.bytes >= laneBytes
+}
+
+// roomy reports whether a parked bucket goes back into the stream.
+func (b *bucket) roomy() bool {
+	return len(b.log.items) <= laneRecords/2 && b.log.bytes <= laneBytes/2
+}
+
+// runStream begins the change stream, or begins it again.
+func (s *session) runStream(now time.Time) {
+	st := &s.stream
+	if !st.stale && st.number > 0 {
+		return
+	}
+	if !s.served.known || s.anyOpening() && now.Sub(st.since) < gather {
+		return
+	}
+	if st.running {
+		st.cancel() // its end calls back, and the next step begins the new one
+		return
+	}
+	st.number++
+	st.stale, st.running, st.held = false, true, nil
+	st.names = make(map[string]*bucket)
+	var cursors []*linkpb.BucketCursor
+	for _, b := range s.buckets {
+		if !b.live || b.parked {
+			continue
+		}
+		st.names[b.path] = b
+		cursor := &catalogpb.Cursor{Site: b.cursor.GetSite(), Epoch: b.cursor.GetEpoch(), Incarnation: b.cursor.GetIncarnation(), Seq: b.streamed}
+		cursors = append(cursors, &linkpb.BucketCursor{Path: b.path, Cursor: cursor})
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	st.cancel = cancel
+	number, names := st.number, st.names
+	s.do(func(context.Context) func() {
+		defer cancel()
+		err := s.follow(ctx, number, names, cursors)
+		stopped := ctx.Err() != nil
+		return func() {
+			st.running = false
+			if !stopped {
+				s.end(fmt.Errorf("follow the changes of %s: %w", s.o.PeerName, err))
+			}
+		}
+	})
+}
+
+// follow runs one change stream. It looks at the records on its own goroutine
+// and hands them over batch by batch, each when there is room for it.
+func (s *session) follow(ctx context.Context, number int, names map[string]*bucket, cursors []*linkpb.BucketCursor) error {
+	for _, c := range cursors {
+		seen, err := s.o.Catalog.Seen(c.GetPath())
+		if err != nil {
+			seen = nil // it only saves the sender from offering what is here
+		}
+		c.Seen = seen
+	}
+	return s.o.Source.Changes(ctx, &linkpb.ChangesRequest{Cursors: cursors}, func(batch *linkpb.ChangeBatch) error {
+		records := make([]*catalogpb.Record, 0, len(batch.GetChanges()))
+		for _, c := range batch.GetChanges() {
+			records = append(records, c.GetRecord())
+		}
+		var looked []incoming
+		if len(records) > 0 {
+			if names[batch.GetPath()] == nil {
+				return violated("changes of bucket %q, which was not asked for", batch.GetPath())
+			}
+			var err error
+			if looked, err = examine(s.o.Catalog, batch.GetPath(), records); err != nil {
+				return err
+			}
+			for i, c := range batch.GetChanges() {
+				looked[i].seq, looked[i].committed = c.GetSeq(), c.GetCommitted()
+			}
+		}
+		taken := make(chan struct{})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s.events <- func() { s.onBatch(number, batch, looked, func() { close(taken) }) }:
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-taken:
+			return nil
+		}
+	})
+}
+
+// onBatch takes a batch of the stream, or holds it until there is room.
+func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incoming, taken func()) {
+	if number != s.stream.number || s.over() {
+		taken()
+		return
+	}
+	now := s.o.Clock()
+	s.heard = now
+	s.noteClock(batch.GetClock())
+	s.onHeads(batch, now)
+	if batch.GetServedChanged() {
+		s.served.wanted = true
+	}
+	b := s.stream.names[batch.GetPath()]
+	switch {
+	case b == nil || b.closed || b.parked:
+		taken()
+	case batch.GetReset_() != "":
+		taken()
+		s.reopen(b, batch.GetReset_())
+	case b.full() && len(looked) > 0:
+		s.stream.held = &heldBatch{b: b, batch: batch, records: looked, since: now, taken: taken}
+	default:
+		s.accept(b, batch, looked, now)
+		taken()
+	}
+}
+
+// accept puts a batch into its bucket's lane. A batch that does not follow on
+// what was taken would pass over records: that is never accepted.
+func (s *session) accept(b *bucket, batch *linkpb.ChangeBatch, looked []incoming, now time.Time) {
+	if err := checkBatch(batch, b.streamed); err != nil {
+		s.end(violated("changes of bucket %s: %w", b.path, err))
+		return
+	}
+	if len(looked) > 0 {
+		s.moved = now
+	}
+	s.enlist(b, &b.log, looked, now)
+	b.streamed = batch.GetTo()
+	b.head = max(b.head, b.streamed)
+	b.headAt = now
+	if seen := batch.GetSeen(); seen != nil {
+		if err := catalog.CheckVector(seen); err != nil {
+			s.end(violated("changes of bucket %s: %w", b.path, err))
+			return
+		}
+		b.log.mark(b.streamed, seen)
+		s.reachedEnd(b, batch.GetClock())
+	} else {
+		b.log.mark(b.streamed, nil)
+	}
+	s.mark(b)
+}
+
+// checkBatch checks that a batch accounts for the sequences after streamed
+// without a gap.
+func checkBatch(batch *linkpb.ChangeBatch, streamed uint64) error {
+	if batch.GetFrom() != streamed+1 || batch.GetTo() < batch.GetFrom() {
+		return fmt.Errorf("a batch of %d to %d does not continue %d", batch.GetFrom(), batch.GetTo(), streamed)
+	}
+	last := streamed
+	for _, c := range batch.GetChanges() {
+		if c.GetSeq() <= last || c.GetSeq() > batch.GetTo() {
+			return fmt.Errorf("sequence %d is out of order in a batch of %d to %d", c.GetSeq(), batch.GetFrom(), batch.GetTo())
+		}
+		last = c.GetSeq()
+	}
+	return nil
+}
+
+// onHeads takes what a heartbeat says of the buckets.
+func (s *session) onHeads(batch *linkpb.ChangeBatch, now time.Time) {
+	for _, h := range batch.GetHeads() {
+		b := s.stream.names[h.GetPath()]
+		if b == nil || b.closed {
+			continue
+		}
+		b.head, b.headAt = max(h.GetSeq(), b.streamed), now
+		b.behind, b.behindBytes = h.GetBacklog(), h.GetBacklogBytes()
+		if h.GetSeq() <= b.streamed {
+			s.reachedEnd(b, batch.GetClock())
+		}
+	}
+}
+
+// reachedEnd notes that nothing of a bucket was left to be streamed at a moment
+// of the sender's clock.
+func (s *session) reachedEnd(b *bucket, clock int64) {
+	b.heard = true
+	b.behind, b.behindBytes = 0, 0
+	if clock != 0 {
+		b.caughtUp = time.Unix(0, clock)
+	}
+	s.useful = true
+}
+
+// reviewStream takes the held batch when there is room, and notes when a parked bucket
+// has room again.
+func (s *session) reviewStream(b *bucket, now time.Time) {
+	st := &s.stream
+	if b.parked && b.roomy() {
+		b.parked = false
+		st.dirty(now)
+	}
+	if h := st.held; h != nil && h.b == b && !b.full() {
+		st.held = nil
+		s.accept(b, h.batch, h.records, now)
+		h.taken()
+	}
+}
+
+// unhold parks the bucket whose batch holds back the stream for too long. Its
+// batch is dropped: the stream takes it up again when there is room.
+func (s *session) unhold(now time.Time) {
+	h := s.stream.held
+	if h == nil || !h.b.closed && now.Sub(h.since) < holdBatch {
+		return
+	}
+	s.stream.held = nil
+	h.b.parked = true
+	h.taken()
+}
