@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+)
+
+// keysAdmin is admin.Keys over a node.
+type keysAdmin struct{ *Node }
+
+func (a keysAdmin) Create(ctx context.Context, tenant string) (*adminpb.Key, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	access, secret, err := identity.NewS3Key(a.opts.Rand)
+	if err != nil {
+		return nil, err
+	}
+	_, siteKey := a.identity.Site()
+	sealed, err := siteKey.Seal(a.opts.Rand, identity.SealForS3Key(s.id, access), []byte(secret))
+	if err != nil {
+		return nil, err
+	}
+	now := a.opts.Clock()
+	if err := s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		return plan.CreateKey(cfg, tenant, access, sealed, now)
+	}); err != nil {
+		return nil, err
+	}
+	return &adminpb.Key{AccessKey: access, SecretKey: secret, Tenant: tenant, Created: plan.Timestamp(now.UnixNano())}, nil
+}
+
+func (a keysAdmin) List(ctx context.Context, tenant string) ([]*adminpb.Key, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	return plan.ListKeys(s.replica.Config(), tenant)
+}
+
+func (a keysAdmin) Delete(ctx context.Context, accessKey string) error {
+	s, err := a.running()
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		return plan.DeleteKey(cfg, accessKey)
+	})
+}
+
+// lookUpKey gives the S3 front the secret and the tenant of an access key.
+func (s *site) lookUpKey(accessKey string) (secret, tenant string, ok bool, err error) {
+	key, _, ok := s.replica.Config().Key(accessKey)
+	if !ok {
+		return "", "", false, nil
+	}
+	_, siteKey := s.node.identity.Site()
+	plain, err := siteKey.Open(identity.SealForS3Key(s.id, accessKey), key.GetSecretSealed())
+	if err != nil {
+		return "", "", false, err
+	}
+	return string(plain), key.GetTenant(), true, nil
+}

@@ -1,0 +1,234 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+	objsync "edgefog.dev/isgw/sync"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/ccow"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// runner is one link at work: what it offers, what it receives, and what was
+// measured of it.
+type runner struct {
+	wanted
+	site   *site
+	local  *objsync.Local
+	engine *objsync.Engine
+	client *ccow.Client
+	cancel context.CancelFunc
+	done   chan struct{}
+	served atomic.Pointer[servedList]
+
+	mu       sync.Mutex
+	rates    wireRates
+	caughtUp map[string]time.Time // by bucket: when it was last in sync
+}
+
+// servedList is a service's serve list at one revision of the config.
+type servedList struct {
+	paths   []string // as the config has them
+	buckets []string // tenants expanded
+}
+
+// startRunner starts a link; links.mu is held.
+func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
+	s := l.site
+	r := &runner{wanted: w, site: s, done: make(chan struct{}), caughtUp: map[string]time.Time{}}
+	r.refresh(s.replica.Config())
+	end := objsync.Site{
+		ID: s.id, Name: s.node.opts.Site,
+		Epoch: func() uint32 {
+			site, _, _ := s.replica.Config().Site()
+			return site.GetEpoch()
+		},
+		Catalog: s.replica.Catalog(), Chunks: s.chunks, Propose: s.replica.Propose,
+		Clock: s.node.opts.Clock, Logger: l.log.With("service", w.service, "peer", w.peerName),
+	}
+	var err error
+	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
+		Site: end, Service: w.service, Peer: w.peer, Direction: state.DirectionBoth,
+		Served: func() []string { return r.served.Load().buckets },
+	}); err != nil {
+		return nil, err
+	}
+	if r.client, err = l.endpoint.Dial(ccow.DialOptions{
+		Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.connections,
+	}); err != nil {
+		return nil, err
+	}
+	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
+		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Direction: state.DirectionBoth,
+		Source: r.client, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
+		Rand: s.node.opts.Rand, LagTarget: s.node.opts.LagTarget,
+	}); err != nil {
+		return nil, errors.Join(err, r.client.Close())
+	}
+	run, cancel := context.WithCancel(ctx)
+	r.cancel = cancel
+	go func() {
+		defer close(r.done)
+		if err := r.engine.Run(run); err != nil && run.Err() == nil {
+			l.log.Error("link ended", "service", w.service, "error", err)
+		}
+	}()
+	return r, nil
+}
+
+// stop ends the link and waits for it. What the peer told of its progress is
+// committed first, so that the next run need not wait for it.
+func (r *runner) stop() {
+	r.cancel()
+	<-r.done
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	r.site.links.endpoint.DropService(r.peer, r.service)
+	if err := errors.Join(r.local.Flush(ctx), r.client.Close()); err != nil {
+		r.site.log.Warn("link did not stop cleanly", "service", r.service, "error", err)
+	}
+}
+
+// refresh takes over the serve list of the config.
+func (r *runner) refresh(cfg *state.Config) {
+	service, _, ok := cfg.Service(r.service)
+	if !ok {
+		return
+	}
+	list := &servedList{}
+	for _, served := range service.GetServes() {
+		path := served.GetPath()
+		list.paths = append(list.paths, path)
+		if strings.Count(path, "/") == 2 {
+			list.buckets = append(list.buckets, path)
+			continue
+		}
+		for _, bucket := range cfg.Buckets(path) {
+			list.buckets = append(list.buckets, bucket.GetPath())
+		}
+	}
+	old := r.served.Swap(list)
+	if old != nil && !equalStrings(old.buckets, list.buckets) || old != nil && !equalStrings(old.paths, list.paths) {
+		r.local.Kick()
+		r.engine.Kick()
+	}
+}
+
+func equalStrings(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// accepts says whether a bucket is let in over the link.
+func (r *runner) accepts(path string) bool {
+	for _, served := range r.served.Load().paths {
+		if path == served || strings.HasPrefix(path, served+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// ensureBucket makes a bucket that the other site serves, with this site's settings.
+func (r *runner) ensureBucket(ctx context.Context, b *linkpb.ServedBucket) error {
+	return r.site.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		return plan.CreateForLink(cfg, b.GetPath(), r.service, r.site.node.opts.Clock(), r.site.node.random())
+	})
+}
+
+// wireRates are moving averages of bytes per second.
+type wireRates struct {
+	read, written float64
+	last          link.Traffic
+	at            time.Time
+}
+
+// update takes a sample; the average forgets with a half-life of two seconds
+// when samples come each second.
+func (w *wireRates) update(now time.Time, t link.Traffic) {
+	if !w.at.IsZero() {
+		if passed := now.Sub(w.at).Seconds(); passed > 0 {
+			const weight = 0.3
+			w.read += weight * (float64(t.Read-w.last.Read)/passed - w.read)
+			w.written += weight * (float64(t.Written-w.last.Written)/passed - w.written)
+		}
+	}
+	w.at, w.last = now, t
+}
+
+// sample measures the link, and reports whether its peer was met and is not
+// remembered yet.
+func (r *runner) sample(now time.Time) (met bool) {
+	status := r.engine.Status()
+	pulling, serving := r.site.links.traffic(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rates.update(now, pulling.Add(serving))
+	for _, b := range status.Buckets {
+		if b.State == objsync.StateInSync {
+			r.caughtUp[b.Path] = now
+		}
+	}
+	service, _, ok := r.site.replica.Config().Service(r.service)
+	return ok && len(service.GetPeer()) == 0 && status.Connected
+}
+
+// traffic reads what crossed the connections of a link.
+func (l *links) traffic(r *runner) (pulling, serving link.Traffic) {
+	meter := func(role link.Role) link.Traffic {
+		return l.meters.Get(link.MeterKey{Peer: r.peer, Service: r.service, Role: role}).Traffic()
+	}
+	return meter(link.Pulling), meter(link.Serving)
+}
+
+// view collects what is known of a link now.
+func (l *links) view(name string) linkView {
+	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name(), lagTarget: l.site.node.opts.LagTarget}
+	l.mu.Lock()
+	r := l.runners[name]
+	l.mu.Unlock()
+	if r == nil {
+		v.idle, v.idleCause, v.idleNext = l.whyIdle(name)
+		return v
+	}
+	v.running = true
+	v.receive, v.send = r.engine.Status(), r.local.Status()
+	v.pulling, v.serving = l.traffic(r)
+	v.remote = r.remote
+	v.open = l.endpoint.Connections(r.peer, r.service)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v.rates = r.rates
+	v.caughtUp = make(map[string]time.Time, len(r.caughtUp))
+	for path, at := range r.caughtUp {
+		v.caughtUp[path] = at
+	}
+	return v
+}
+
+func (l *links) whyIdle(name string) (adminpb.ServiceState, string, string) {
+	cfg := l.site.replica.Config()
+	service, _, _ := cfg.Service(name)
+	peer, err := state.SiteIDFromBytes(service.GetPeer())
+	paired := false
+	if err == nil {
+		_, _, paired = cfg.Pairing(peer)
+	}
+	return idleReason(!service.GetDisabled(), peer, paired, service.GetRemote(), len(cfg.Pairings()))
+}

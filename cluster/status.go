@@ -1,0 +1,235 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	objsync "edgefog.dev/isgw/sync"
+	"edgefog.dev/isgw/sync/link"
+)
+
+// linkView is all that is known of one link at one moment: the two directions
+// as the engine and the local source saw them, and the traffic of its
+// connections. It is what linkStatus judges, so that the judgement is a pure
+// function.
+type linkView struct {
+	now       time.Time
+	node      string
+	running   bool
+	receive   objsync.Status
+	send      objsync.SendStatus
+	pulling   link.Traffic
+	serving   link.Traffic
+	rates     wireRates
+	remote    string
+	open      int
+	lagTarget time.Duration
+	// idle says why a link without engine has none, in the words of a state.
+	idle      adminpb.ServiceState
+	idleCause string
+	idleNext  string
+	caughtUp  map[string]time.Time
+}
+
+// judge turns a view into the status that commands, metrics and screens show.
+func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
+	st := &adminpb.ServiceStatus{
+		Time:             timestamppb.New(v.now),
+		Mode:             "complete",
+		Server:           v.node,
+		LagTargetSeconds: v.lagTarget.Seconds(),
+		Send:             &adminpb.DirectionStats{Backlog: &adminpb.Backlog{}},
+		Receive:          &adminpb.DirectionStats{Backlog: &adminpb.Backlog{}},
+	}
+	if !v.running {
+		st.State, st.Cause, st.NextStep = v.idle, v.idleCause, v.idleNext
+		return st
+	}
+	r, s := v.receive, v.send
+	st.Connected = r.Connected
+	st.RemoteAddress = v.remote
+	st.Connections = uint32(v.open)
+	if !r.ConnectedSince.IsZero() {
+		st.ConnectedSince = timestamppb.New(r.ConnectedSince)
+	}
+	st.LocalIoErrors = r.Counters.LocalErrors + s.Counters.ReadError
+	st.RemoteIoErrors = r.Counters.RemoteErrors + r.Counters.IntegrityErrors
+	st.NetworkErrors = r.Counters.NetworkErrors
+
+	st.Receive = &adminpb.DirectionStats{
+		Requests:      r.Counters.Sessions + r.Counters.Commits,
+		Versions:      r.Counters.Versions,
+		Manifests:     r.Counters.Manifests,
+		Chunks:        r.Counters.Chunks,
+		ChunksSkipped: r.Counters.ChunksHere,
+		WireBytes:     v.pulling.Read + v.serving.Read,
+		LogicalBytes:  r.Counters.VersionBytes,
+		Throughput:    v.rates.read,
+		VersionsRate:  r.Rates.Versions,
+		Backlog:       backlog(r.Lag, r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined),
+	}
+	st.Send = &adminpb.DirectionStats{
+		Versions:     s.Counters.Offered + s.Counters.Scanned,
+		Manifests:    s.Counters.Manifests,
+		Chunks:       s.Counters.Chunks,
+		WireBytes:    v.pulling.Written + v.serving.Written,
+		Throughput:   v.rates.written,
+		VersionsRate: s.Rates.Versions,
+		Backlog:      backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, 0, 0),
+	}
+	st.Buckets = bucketRows(v)
+	st.State, st.Cause, st.NextStep = stateOf(v)
+	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
+	return st
+}
+
+func backlog(lag objsync.Lag, versions, bytes, pending, quarantined uint64) *adminpb.Backlog {
+	b := &adminpb.Backlog{Pending: pending, Quarantined: quarantined}
+	if lag.Known {
+		seconds := lag.Age.Seconds()
+		b.LagSeconds = &seconds
+		b.Versions, b.Bytes = &versions, &bytes
+	}
+	return b
+}
+
+// stateOf puts both directions into one state: what is worst is shown.
+func stateOf(v linkView) (adminpb.ServiceState, string, string) {
+	r, s := v.receive, v.send
+	switch r.State {
+	case objsync.StateConnecting:
+		if r.Counters.Sessions == 0 && r.Cause == "" {
+			return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "the first connection is being made", ""
+		}
+		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
+	case objsync.StateRefused:
+		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
+	case objsync.StateUnpaired:
+		return adminpb.ServiceState_SERVICE_STATE_UNPAIRED, r.Cause, r.Next
+	case objsync.StateNoRemote:
+		return adminpb.ServiceState_SERVICE_STATE_NO_REMOTE, r.Cause, r.Next
+	case objsync.StateStalled:
+		return adminpb.ServiceState_SERVICE_STATE_STALLED, r.Cause, r.Next
+	case objsync.StateWaiting:
+		return adminpb.ServiceState_SERVICE_STATE_WAITING, r.Cause, r.Next
+	case objsync.StateScanning:
+		return adminpb.ServiceState_SERVICE_STATE_COPYING, r.Cause, r.Next
+	case objsync.StateSyncing, objsync.StateLagging:
+		return adminpb.ServiceState_SERVICE_STATE_BEHIND, r.Cause, r.Next
+	case objsync.StateInSync:
+	default:
+		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, string(r.State), ""
+	}
+	// The receiving direction has everything; the sending one decides.
+	switch {
+	case s.InSync:
+		return adminpb.ServiceState_SERVICE_STATE_SYNCED, "", ""
+	case s.LastHeard.IsZero():
+		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "everything is received; the other site has not asked for anything yet",
+			"see `isgwctl service show` at the other site"
+	}
+	for _, b := range s.Buckets {
+		if b.Cause != "" {
+			return adminpb.ServiceState_SERVICE_STATE_BEHIND, fmt.Sprintf("the other site does not take %s: %s", b.Path, b.Cause),
+				"see `isgwctl service show` at the other site"
+		}
+		if b.Scanning {
+			return adminpb.ServiceState_SERVICE_STATE_COPYING, fmt.Sprintf("the other site is copying %s", b.Path), ""
+		}
+	}
+	return adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything yet", ""
+}
+
+// bucketRows joins what both directions know of each bucket.
+func bucketRows(v linkView) []*adminpb.BucketStatus {
+	rows := map[string]*adminpb.BucketStatus{}
+	row := func(path string) *adminpb.BucketStatus {
+		if rows[path] == nil {
+			rows[path] = &adminpb.BucketStatus{Path: path}
+		}
+		return rows[path]
+	}
+	for _, b := range v.send.Buckets {
+		r := row(b.Path)
+		r.ServedHere, r.Exists = true, b.Exists
+		r.Send = backlog(b.Lag, b.BacklogVersions, b.BacklogBytes, b.Pending, 0)
+		r.State = sendWord(b)
+		r.Cause = b.Cause
+	}
+	for _, b := range v.receive.Buckets {
+		r := row(b.Path)
+		r.ServedThere = true
+		r.Receive = backlog(b.Lag, b.BacklogVersions, b.BacklogBytes, b.Pending, b.Quarantined)
+		r.CopiedKeys, r.TotalKeys = b.KeysDone, b.KeysTotal
+		if word := receiveWord(b.State); r.State == "" || word != "synced" {
+			r.State = word
+		}
+		if b.Cause != "" {
+			r.Cause = b.Cause
+		}
+	}
+	out := make([]*adminpb.BucketStatus, 0, len(rows))
+	for path, r := range rows {
+		if at, ok := v.caughtUp[path]; ok {
+			r.CaughtUp = timestamppb.New(at)
+		}
+		if r.ServedHere != r.ServedThere && r.State == "synced" {
+			r.State = "one-way"
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *adminpb.BucketStatus) int { return cmp.Compare(a.Path, b.Path) })
+	return out
+}
+
+func sendWord(b objsync.SendBucketStatus) string {
+	switch {
+	case !b.Exists || !b.Started:
+		return "waiting"
+	case b.Scanning:
+		return "copying"
+	case b.BacklogVersions > 0 || b.Pending > 0:
+		return "behind"
+	}
+	return "synced"
+}
+
+func receiveWord(s objsync.State) string {
+	switch s {
+	case objsync.StateScanning:
+		return "copying"
+	case objsync.StateInSync:
+		return "synced"
+	case objsync.StateStalled:
+		return "stalled"
+	case objsync.StateSyncing, objsync.StateLagging:
+		return "behind"
+	}
+	return "waiting"
+}
+
+// linkStatus describes a link as it is now.
+func (s *site) linkStatus(service *adminpb.Service) *adminpb.ServiceStatus {
+	return judge(service, s.links.view(service.GetName()))
+}
+
+// idleReason says why a service has no engine.
+func idleReason(enabled bool, peer state.SiteID, paired bool, remote string, pairings int) (adminpb.ServiceState, string, string) {
+	switch {
+	case !enabled:
+		return adminpb.ServiceState_SERVICE_STATE_DISABLED, "it was disabled by an operator", "enable it with `isgwctl service enable`"
+	case peer != (state.SiteID{}) && !paired, pairings == 0:
+		return adminpb.ServiceState_SERVICE_STATE_UNPAIRED, "this site is not paired with the one at the other end",
+			"run `isgwctl site invite` at one site and `isgwctl site pair TOKEN` at the other"
+	case remote == "" && peer == (state.SiteID{}):
+		return adminpb.ServiceState_SERVICE_STATE_NO_REMOTE, "no remote is set, and no paired site has connected for this service yet",
+			"create the service of the same name at the other site with --remote ccow://HOST:PORT of this one"
+	}
+	return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "it is being started", ""
+}

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/plan"
+)
+
+// systemAdmin is admin.System over a node.
+type systemAdmin struct{ *Node }
+
+func (a systemAdmin) Init(ctx context.Context, _ *adminpb.InitRequest) (*adminpb.StatusResponse, error) {
+	a.initMu.Lock()
+	defer a.initMu.Unlock()
+	if s := a.current(); s != nil {
+		return nil, admin.Errorf(admin.CodeExists, "site %s is initialised already, as %s", a.opts.Site, s.id)
+	}
+	if err := a.initSite(ctx); err != nil {
+		return nil, err
+	}
+	return a.Status(ctx)
+}
+
+func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
+	now := a.opts.Clock()
+	st := &adminpb.StatusResponse{
+		Time:     timestamppb.New(now),
+		State:    adminpb.NodeState_NODE_STATE_FRESH,
+		NodeId:   a.identity.ID(),
+		NodeName: a.identity.Name(),
+		SiteName: a.identity.SiteName(),
+		Version:  version(),
+		Started:  timestamppb.New(a.started),
+		DataDir:  a.opts.Dir,
+	}
+	endpoint := func(name, configured, listening string) {
+		if configured == None && listening == "" {
+			return
+		}
+		e := &adminpb.Endpoint{Name: name, Address: configured, Listening: listening != ""}
+		if listening != "" {
+			e.Address = listening
+		}
+		st.Endpoints = append(st.Endpoints, e)
+	}
+	endpoint("admin", "unix:"+a.socket, "unix:"+a.socket)
+	s := a.current()
+	if s == nil {
+		endpoint("s3", a.opts.S3, "")
+		endpoint("link", a.opts.Link, "")
+		endpoint("metrics", a.opts.Metrics, a.metricsAddress)
+		return st, nil
+	}
+	endpoint("s3", a.opts.S3, s.s3Address)
+	endpoint("link", a.opts.Link, s.linkAddress)
+	endpoint("metrics", a.opts.Metrics, a.metricsAddress)
+
+	st.Initialised = true
+	st.SiteId = s.id.String()
+	raft := s.replica.Status()
+	st.Raft = &adminpb.RaftStatus{
+		State: raft.State, Leader: raft.Leader, Term: raft.Term,
+		CommitIndex: raft.CommitIndex, AppliedIndex: raft.AppliedIndex,
+		Voters: raft.Voters, SnapshotIndex: raft.LastSnapshot,
+	}
+	st.Storage = s.storage()
+	st.State, st.Problems = s.health(raft.Leader != "", st.Storage)
+	return st, nil
+}
+
+// storage counts what the site holds.
+func (s *site) storage() *adminpb.StorageStatus {
+	chunks := s.chunks.Stats()
+	out := &adminpb.StorageStatus{Chunks: chunks.Chunks, ChunkBytes: chunks.Bytes}
+	for _, b := range s.replica.Catalog().Buckets() {
+		out.Objects += b.GetObjects()
+		out.LogicalBytes += b.GetBytes()
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.node.opts.Dir, &fs); err == nil {
+		out.DiskCapacity = fs.Blocks * uint64(fs.Bsize)
+		out.DiskFree = fs.Bavail * uint64(fs.Bsize)
+	}
+	return out
+}
+
+// health says what an operator should know of the node.
+func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.NodeState, []*adminpb.Problem) {
+	var problems []*adminpb.Problem
+	state := adminpb.NodeState_NODE_STATE_ONLINE
+	if !hasLeader {
+		state = adminpb.NodeState_NODE_STATE_FAULTED
+		problems = append(problems, &adminpb.Problem{
+			What: "the site has no leader: nothing can be written", NextStep: "see the node's log",
+		})
+	}
+	if storage.GetDiskCapacity() > 0 && storage.GetDiskFree() < storage.GetDiskCapacity()/20 {
+		state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
+		problems = append(problems, &adminpb.Problem{
+			What:     fmt.Sprintf("the disk of %s has less than 5 %% free", s.node.opts.Dir),
+			NextStep: "free space: writes are refused when it is full",
+		})
+	}
+	if n := s.chunks.Stats().Corrupt; n > 0 {
+		state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
+		problems = append(problems, &adminpb.Problem{
+			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),
+			NextStep: "check the disk, and see the node's log for the chunks",
+		})
+	}
+	for _, service := range plan.ListServices(s.replica.Config()) {
+		st := s.linkStatus(service)
+		switch st.GetState() {
+		case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED:
+			state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
+			problems = append(problems, &adminpb.Problem{
+				What: fmt.Sprintf("service %s: %s", service.GetName(), st.GetCause()), NextStep: st.GetNextStep(),
+			})
+		}
+	}
+	return state, problems
+}
+
+// version is the version of the program.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}

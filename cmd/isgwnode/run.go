@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster"
+)
+
+func runCommand(environ []string) *cobra.Command {
+	var opts cluster.Options
+	var log logFlags
+	cmd := &cobra.Command{
+		Use:   "run --data DIR --site NAME",
+		Short: "Run a node until SIGTERM or ctrl-c",
+		Long: `Run a node of a site until SIGTERM or ctrl-c, which drain it and end it with 0.
+
+A node with a fresh data directory serves only the admin socket DIR/admin.sock
+until it is initialised: isgwctl --connect unix:DIR/admin.sock system init
+
+Every flag can be set in the environment as ISGW_NAME, for example ISGW_DATA.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			envErr := fromEnvironment(cmd.Flags(), environ)
+			logger, logErr := log.logger(cmd.ErrOrStderr())
+			opts.Logger = logger
+			if err := errors.Join(envErr, logErr, opts.Validate()); err != nil {
+				return usageError{err}
+			}
+			cluster.LimitMemory()
+			return cluster.Run(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Dir, "data", "", "data directory, made if it does not exist")
+	flags.StringVar(&opts.Site, "site", "", "name of the site")
+	flags.StringVar(&opts.Node, "node", "", "name of this node (default the host's name)")
+	flags.StringVar(&opts.S3, "s3", cluster.DefaultS3, "address of the S3 endpoint, or none")
+	flags.StringVar(&opts.Link, "link", cluster.DefaultLink, "address where other sites reach this one, or none")
+	flags.StringVar(&opts.Admin, "admin", cluster.DefaultAdmin, "address of the admin API over TLS, or none")
+	flags.StringVar(&opts.Raft, "raft", "", "address of raft; none for a site of one node")
+	flags.StringVar(&opts.Metrics, "metrics", cluster.DefaultMetrics, "address of the Prometheus metrics, or none")
+	flags.DurationVar(&opts.LogKeep, "log-keep", 7*24*time.Hour, "how long changes are kept for sites that are away")
+	log.register(flags, "info")
+	return cmd
+}

@@ -1,0 +1,88 @@
+package testenv
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait of the environment for something that has to happen.
+const Patience = 2 * time.Minute
+
+// Env is a set of sites and links that live as long as a test.
+type Env struct {
+	t     testing.TB
+	dir   string
+	sites []*Site
+	links []*Link
+}
+
+// New returns an environment without sites. When the test ends it checks the
+// invariants, unless the test has failed, and stops everything.
+func New(t testing.TB) *Env {
+	t.Helper()
+	// A socket's path is short; t.TempDir carries the test's name.
+	dir, err := os.MkdirTemp("", "isgw-env-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Env{t: t, dir: dir}
+	t.Cleanup(func() {
+		defer os.RemoveAll(dir)
+		defer e.stop()
+		if !t.Failed() {
+			e.check()
+		}
+	})
+	return e
+}
+
+// stop ends what still runs.
+func (e *Env) stop() {
+	for _, l := range e.links {
+		l.close()
+	}
+	for _, s := range e.sites {
+		s.halt()
+	}
+}
+
+// Context is bounded by the environment's patience and by the test.
+func (e *Env) Context() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	e.t.Cleanup(cancel)
+	return ctx
+}
+
+// Dir is a path in the environment's folder.
+func (e *Env) Dir(name string) string { return filepath.Join(e.dir, name) }
+
+// Eventually polls until ok, or fails the test with what.
+func (e *Env) Eventually(what string, ok func() bool) {
+	e.t.Helper()
+	deadline := time.Now().Add(Patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			e.t.Fatalf("after %v: not %s", Patience, what)
+		}
+		pause(20 * time.Millisecond)
+	}
+}
+
+// pause gives a poll its interval.
+func pause(d time.Duration) { <-time.After(d) }
+
+// freeAddress is a loopback address that nobody listens on now. A site keeps
+// its addresses over restarts, so they cannot be port 0.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
