@@ -168,9 +168,9 @@ func (r *streamReader) Close() error {
 
 var errStream = errors.New("snapshot stream is damaged")
 
-// unpack writes the files of a stream into a new directory and syncs them and
-// the directory. It verifies every sum, takes nothing but plain file names and
-// allocates nothing by a length that the stream claims.
+// unpack writes the files of a stream into a new directory; the caller syncs
+// them. It verifies every sum, takes nothing but plain file names and allocates
+// nothing by a length that the stream claims.
 func unpack(fs vfs.FS, dir string, from io.Reader) error {
 	in := bufio.NewReaderSize(from, streamBuffer)
 	head := make([]byte, len(streamMagic)+4)
@@ -204,7 +204,7 @@ func unpack(fs vfs.FS, dir string, from io.Reader) error {
 	if _, err := in.ReadByte(); err != io.EOF {
 		return fmt.Errorf("%w: bytes follow its end", errStream)
 	}
-	return syncDir(fs, dir)
+	return nil
 }
 
 // unpackFile takes one file of a stream; its name must follow last.
@@ -250,7 +250,7 @@ func unpackFile(fs vfs.FS, dir string, in *bufio.Reader, last string) (name stri
 	if err := expectSum(in, sum, name); err != nil {
 		return "", nil, err
 	}
-	return name, sum, f.Sync()
+	return name, sum, nil
 }
 
 func expectSum(in io.Reader, want []byte, what string) error {
