@@ -53,7 +53,8 @@ func appendRequest(dst []byte, path string, req proto.Message) ([]byte, error) {
 type headReader struct {
 	*bufio.Reader
 	src  io.Reader
-	left int // bytes that may still be read for a head; negative without a bound
+	left int   // bytes that may still be read for a head; negative without a bound
+	err  error // that ended reading; net/textproto takes what came before it for a line
 }
 
 func newHeadReader(src io.Reader) *headReader {
@@ -77,10 +78,12 @@ func (l limited) Read(p []byte) (int, error) {
 		return h.src.Read(p)
 	}
 	if h.left == 0 {
-		return 0, protocolErrorf("the head of an answer is longer than %d bytes", maxHeader)
+		h.err = protocolErrorf("the head of an answer is longer than %d bytes", maxHeader)
+		return 0, h.err
 	}
 	n, err := h.src.Read(p[:min(len(p), h.left)])
 	h.left -= n
+	h.err = err
 	return n, err
 }
 
@@ -103,8 +106,8 @@ var postRequest = &http.Request{Method: http.MethodPost}
 func newAnswer(c *conn, quantum int) (*answer, error) {
 	resp, err := http.ReadResponse(c.answers.Reader, postRequest)
 	if err != nil {
-		if isGone(err) || isTimeout(err) || errors.Is(err, errStalled) || isProtocol(err) {
-			return nil, err
+		if c.answers.err != nil {
+			return nil, c.answers.err
 		}
 		return nil, protocolErrorf("an answer that is not HTTP: %s", oneLine(err.Error(), 200))
 	}

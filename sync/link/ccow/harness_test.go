@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,13 @@ func (s *site) Saw(p *identity.PeerInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = append(s.seen, p)
+}
+
+// handshakes returns whom the site was told of.
+func (s *site) handshakes() []*identity.PeerInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
 }
 
 func (s *site) resolve(_ state.SiteID, service string) (link.Source, error) {

@@ -1,0 +1,118 @@
+package ccow
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// rawConn is the wire seen by a peer that does as it likes.
+type rawConn struct {
+	*tls.Conn
+	t testing.TB
+}
+
+// rawDial connects as a site, down to the handshake.
+func rawDial(t testing.TB, from *site, address, alpn string) rawConn {
+	t.Helper()
+	cert, err := from.cred.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return rawConn{c, t}
+}
+
+// rawLink connects as a site up to where requests begin.
+func rawLink(t testing.TB, from *site, address string) rawConn {
+	t.Helper()
+	c := rawDial(t, from, address, alpnLink)
+	c.message(frameMessage, &linkpb.Opening{Service: "hawaii"})
+	var reply linkpb.OpeningReply
+	if err := readMessage(c, maxOpening, &reply); err != nil || reply.GetRefusal() != nil {
+		t.Fatalf("opening: %v, %v", &reply, err)
+	}
+	return c
+}
+
+func (c rawConn) message(kind frameKind, m *linkpb.Opening) {
+	c.t.Helper()
+	b, err := appendMessage(nil, kind, m)
+	if err == nil {
+		_, err = c.Write(b)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// say writes text as it is.
+func (c rawConn) say(format string, args ...any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c, format, args...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// ended reads up to the end of the connection, which must come.
+func (c rawConn) ended() []byte {
+	c.t.Helper()
+	got, err := io.ReadAll(c)
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		c.t.Fatalf("the connection was not closed after %q", got)
+	}
+	return got
+}
+
+// rawServer answers as a site, each connection with the script, which begins
+// after the request was read. It returns its address.
+func rawServer(t testing.TB, as *site, script func(c rawConn)) string {
+	t.Helper()
+	cert, err := as.cred.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{alpnLink}, Certificates: []tls.Certificate{*cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				if readMessage(c, maxOpening, new(linkpb.Opening)) != nil || writeMessage(c, new(linkpb.OpeningReply)) != nil {
+					return
+				}
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					return
+				}
+				script(rawConn{c.(*tls.Conn), t})
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
