@@ -24,6 +24,13 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 		err = oversizedControl(ctx)
 	}
 	if err == nil {
+		// The signed chunks inside a body in HTTP's chunked coding end before
+		// that coding does: what is left of it would be taken for the next
+		// request. A client sends such a body where it does not know the
+		// length, or, minio-go, where it is 0.
+		if ctx.Request().Header.ContentLength() == -1 {
+			defer ctx.Response().Header.SetConnectionClose()
+		}
 		return ctx.Next()
 	}
 	requestID, hostID := utils.EnsureRequestIDs(ctx)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -58,6 +60,7 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 		// Shutdown knows only a listener that Serve has got to.
 		_ = guarded.Close()
+		guarded.closeUnused()
 		draining, stop := context.WithTimeout(context.WithoutCancel(ctx), g.drain)
 		defer stop()
 		if err := srv.ShutdownWithContext(draining); err != nil {
@@ -115,6 +118,22 @@ func (l *guardedListener) closeAll() {
 	}
 }
 
+// closeUnused closes the connections on which no request has come yet: clients
+// keep some in store, and fasthttp would wait for their first request.
+func (l *guardedListener) closeUnused() {
+	l.mu.Lock()
+	var unused []*guardedConn
+	for c := range l.open {
+		if !c.used.Load() {
+			unused = append(unused, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range unused {
+		_ = c.Close()
+	}
+}
+
 // guardedConn ends when bytes do not move: each read of a body and each write
 // has a deadline of its own, so that a slow transfer lives as long as it makes
 // progress. A deadline that was set, for a header or an idle connection, holds
@@ -124,6 +143,7 @@ type guardedConn struct {
 	listener *guardedListener
 	stall    time.Duration
 	closing  sync.Once
+	used     atomic.Bool // a byte has come
 
 	mu          sync.Mutex
 	read, write time.Time // deadlines that were set from outside; zero for none
@@ -136,6 +156,12 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.listener.gate.counts.in.Add(uint64(n))
+	if n > 0 {
+		c.used.Store(true)
+	} else if err != nil && !c.used.Load() {
+		// A connection that never asked for anything ends without an answer.
+		return 0, io.EOF
+	}
 	return n, err
 }
 
