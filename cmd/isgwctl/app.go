@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster/admin"
+)
+
+// connectVariable names the node when --connect does not.
+const connectVariable = "ISGW_CONNECT"
+
+// The forms of output.
+const (
+	formTable = "table"
+	formJSON  = "json"
+)
+
+// app is one run of the command.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+
+	connect string // --connect
+	form    string // --output
+	running bool   // the command line was understood: what fails now is no usage error
+	client  *admin.Client
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "isgwctl",
+		Short: "Operate sites, buckets and the links between them",
+		Long: `isgwctl operates a site of isgw through one of its nodes: it makes namespaces
+(the command calls them cluster, as EdgeFS did), tenants and buckets, pairs
+sites, links them, and says how the links do.
+
+The node is named by --connect, or by ` + connectVariable + ` in the environment. Data is
+written to stdout and everything else to stderr; -o json writes the same data
+as JSON. Control characters in names are written as \xNN or \uNNNN; -o json
+has every name exactly.
+
+Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
+5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.
+
+A console for terminals is to open here; until it is built, isgwctl without a
+verb prints this help.`,
+		Args:              cobra.ArbitraryArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.form != formTable && a.form != formJSON {
+				return usage("-o is %s or %s, not %q", formTable, formJSON, a.form)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.PersistentFlags().StringVar(&a.connect, "connect", "", "`ADDRESS` of the node: unix:DIR/admin.sock, DIR being its data directory (default $"+connectVariable+")")
+	root.PersistentFlags().StringVarP(&a.form, "output", "o", formTable, "`FORM` of the output: table or json")
+	root.SetHelpCommand(helpCommand(root))
+	root.AddCommand(
+		a.systemCommand(),
+		a.pathCommand(clusterPaths),
+		a.pathCommand(tenantPaths),
+		a.pathCommand(bucketPaths),
+		a.siteCommand(),
+		a.serviceCommand(),
+		a.objectCommand(),
+		a.waitCommand(),
+	)
+	return root
+}
+
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [VERB]...",
+		Short:   "Print what a verb does and takes",
+		Example: "isgwctl help service serve",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("there is no verb %q; see isgwctl --help", strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
+	}
+}
+
+// group makes a command that only has verbs below it.
+func group(use, short, long string, verbs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long:  long,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(cmd, args[0])
+			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usage("%s needs a verb: %s", cmd.CommandPath(), strings.Join(names, ", "))
+		},
+	}
+	cmd.AddCommand(verbs...)
+	return cmd
+}
+
+func unknownVerb(cmd *cobra.Command, verb string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(verb); len(near) > 0 {
+		return usage("%s has no verb %q; did you mean %s?", cmd.CommandPath(), verb, near[0])
+	}
+	return usage("%s has no verb %q; see %s --help", cmd.CommandPath(), verb, cmd.CommandPath())
+}
+
+// verb is what a command does with a client. It runs once the command line was
+// understood and a node was named.
+type verb func(cmd *cobra.Command, c *admin.Client, args []string) error
+
+// run makes a verb what cobra calls.
+func (a *app) run(do verb) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		target := a.connect
+		if target == "" {
+			target = a.getenv(connectVariable)
+		}
+		if target == "" {
+			return usage("no node is named; use --connect unix:DIR/admin.sock, DIR being the node's data directory, or set %s", connectVariable)
+		}
+		client, err := admin.Dial(target)
+		if err != nil {
+			return err
+		}
+		a.client, a.running = client, true
+		return do(cmd, client, args)
+	}
+}
+
+func (a *app) close() {
+	if a.client != nil {
+		a.client.Close()
+	}
+}
+
+// usage is a failure to use the command as it is meant to be.
+func usage(format string, args ...any) error { return admin.Errorf(admin.CodeInvalid, format, args...) }
+
+// takes demands exactly these arguments; a name in brackets may be left out.
+func takes(names ...string) cobra.PositionalArgs {
+	least := 0
+	for _, name := range names {
+		if !strings.HasPrefix(name, "[") {
+			least++
+		}
+	}
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usage("%s needs %s; see %s --help", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
+		case len(args) > len(names):
+			return usage("%s does not know what to do with %q; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// exit prints a failure in one sentence and returns the exit status.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	failure := a.classify(err)
+	text := failure.Message
+	if failure.Hint != "" {
+		text += "; " + failure.Hint
+	}
+	if failure.Code == admin.CodeFailed && failure.RequestID != "" {
+		text += " (request " + failure.RequestID + ")"
+	}
+	fmt.Fprintln(a.err, "isgwctl: "+plain(text))
+	return failure.Code.Exit()
+}
+
+func (a *app) classify(err error) *admin.Error {
+	var failure *admin.Error
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case a.running:
+		return &admin.Error{Code: admin.CodeFailed, Message: err.Error()}
+	}
+	return &admin.Error{Code: admin.CodeInvalid, Message: err.Error(), Hint: "see isgwctl --help"} // cobra's own
+}
+
+// done tells on stderr what was done: stdout is for data.
+func (a *app) done(format string, args ...any) {
+	fmt.Fprintln(a.err, plain(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "write docs/commands.md anew")
+
+const commandsPage = "../../docs/commands.md"
+
+// TestCommandsPage fails when docs/commands.md is not what the commands say of
+// themselves. go test ./cmd/isgwctl -run TestCommandsPage -update writes it.
+func TestCommandsPage(t *testing.T) {
+	want := commandsReference((&app{}).root())
+	if *update {
+		if err := os.WriteFile(commandsPage, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(commandsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("docs/commands.md is out of date: run go test ./cmd/isgwctl -run TestCommandsPage -update")
+	}
+}
+
+// TestEveryVerbIsDocumented wants a line and an example of each verb, and
+// examples that the command itself understands.
+func TestEveryVerbIsDocumented(t *testing.T) {
+	root := (&app{}).root()
+	leaves := 0
+	each(root, func(cmd *cobra.Command) {
+		if cmd.HasSubCommands() {
+			if cmd.Long == "" {
+				t.Errorf("%s has no explanation", cmd.CommandPath())
+			}
+			return
+		}
+		leaves++
+		if cmd.Short == "" || cmd.Example == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: short %q, example %q", cmd.CommandPath(), cmd.Short, cmd.Example)
+		}
+		if !strings.Contains(cmd.Example, cmd.CommandPath()) {
+			t.Errorf("the example of %s is of something else: %s", cmd.CommandPath(), cmd.Example)
+		}
+		for _, line := range strings.Split(cmd.Example+"\n"+cmd.Long, "\n") {
+			if len(line) > 80 {
+				t.Errorf("%s: %d characters in %q", cmd.CommandPath(), len(line), line)
+			}
+		}
+	})
+	if leaves < 30 {
+		t.Errorf("only %d verbs were looked at", leaves)
+	}
+}
+
+func each(cmd *cobra.Command, fn func(*cobra.Command)) {
+	fn(cmd)
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			each(c, fn)
+		}
+	}
+}
+
+// commandsReference is the whole page.
+func commandsReference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\n")
+	b.WriteString("<!-- Made from the commands themselves; a test fails when it is out of date. -->\n\n")
+	fmt.Fprintf(&b, "%s\n\n", root.Long)
+	b.WriteString("Flags of every command:\n\n")
+	writeFlags(&b, root.PersistentFlags())
+	each(root, func(cmd *cobra.Command) {
+		switch {
+		case cmd == root:
+		case cmd.HasSubCommands():
+			fmt.Fprintf(&b, "%s %s\n\n%s\n\n", strings.Repeat("#", depth(cmd)+1), cmd.CommandPath(), cmd.Long)
+		default:
+			writeVerb(&b, cmd)
+		}
+	})
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+func writeVerb(b *strings.Builder, cmd *cobra.Command) {
+	fmt.Fprintf(b, "%s %s\n\n", strings.Repeat("#", depth(cmd)+1), cmd.CommandPath())
+	fmt.Fprintf(b, "%s.\n\n", cmd.Short)
+	use := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+	if cmd.LocalNonPersistentFlags().HasAvailableFlags() {
+		use += " [flags]"
+	}
+	fmt.Fprintf(b, "```\n%s\n```\n\n", use)
+	if cmd.Long != "" {
+		fmt.Fprintf(b, "%s\n\n", cmd.Long)
+	}
+	writeFlags(b, cmd.LocalNonPersistentFlags())
+	fmt.Fprintf(b, "Example:\n\n```\n%s\n```\n\n", cmd.Example)
+}
+
+func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
+	wrote := false
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		wrote = true
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		kind, usage := pflag.UnquoteUsage(f)
+		if kind != "" {
+			name += " " + kind
+		}
+		fmt.Fprintf(b, "- `%s`: %s", name, usage)
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" && f.DefValue != "[]" {
+			fmt.Fprintf(b, " (default %s)", f.DefValue)
+		}
+		b.WriteString("\n")
+	})
+	if wrote {
+		b.WriteString("\n")
+	}
+}
+
+func depth(cmd *cobra.Command) int {
+	n := 0
+	for c := cmd; c.HasParent(); c = c.Parent() {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+func (a *app) serviceCommand() *cobra.Command {
+	return group("service", "Make links, say what they serve, and see how they do",
+		`A service of type isgw is a link: this site, another one, and the buckets that
+flow between them. It has the same name at both sites. A bucket flows out over a
+link where it is served, and is accepted in when the other site serves it too.`,
+		a.serviceCreate(), a.serviceList(), a.serviceShow(), a.serviceServe(), a.serviceUnserve(),
+		a.serviceEnable(true), a.serviceEnable(false), a.serviceDelete())
+}
+
+func (a *app) serviceCreate() *cobra.Command {
+	req := &adminpb.CreateServiceRequest{}
+	cmd := &cobra.Command{
+		Use:   "create isgw NAME",
+		Short: "Make a link",
+		Long: `Makes a link. The order at the two sites does not matter, and it may be made
+before they are paired. Without --remote the other site has to dial this one.`,
+		Example: "isgwctl service create isgw hawaii --remote ccow://10.3.32.240:14000\nisgwctl service create isgw hawaii",
+		Args:    takes("isgw", "NAME"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			req.Type, req.Name = args[0], args[1]
+			service, err := c.Services.Create(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			return a.made(service, "service %s is created", service.GetName())
+		}),
+	}
+	cmd.Flags().StringVar(&req.Remote, "remote", "", "`URL` of the other site's link endpoint: ccow://HOST:PORT")
+	cmd.Flags().Uint32Var(&req.Connections, "connections", 0, "open `N` connections for content in each direction (default the node's choice)")
+	return cmd
+}
+
+func (a *app) serviceList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the services with their state",
+		Example: "isgwctl service list",
+		Args:    takes(),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			services, err := c.Services.List(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			if a.form == formJSON {
+				return listJSON(a, services)
+			}
+			t := a.table("NAME", "TYPE", "STATE", "PEER", "REMOTE", "SERVES", "CAUSE")
+			for _, s := range services {
+				t.row(s.GetName(), s.GetType(), wordOf(s.GetStatus().GetState()), orDash(peer(s)), orDash(s.GetRemote()),
+					fmt.Sprint(len(s.GetServes())), orDash(s.GetStatus().GetCause()))
+			}
+			return t.end()
+		}),
+	}
+}
+
+// peer is what to call the site at a link's other end, empty when it is not known.
+func peer(s *adminpb.Service) string {
+	if s.GetPeerName() != "" {
+		return s.GetPeerName()
+	}
+	return s.GetPeerId()
+}
+
+func (a *app) serviceShow() *cobra.Command {
+	stats := false
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a service, and with -s how it does",
+		Long: `Shows the settings and the state of a service, with the cause of the state and
+what to do about it. With -s it also shows the counts of both directions since
+the node started, and every bucket. A dash is a number that is not known. -o
+json has the same numbers.`,
+		Example: "isgwctl service show hawaii\nisgwctl service show hawaii -s\nisgwctl service show hawaii -s -o json",
+		Args:    takes("NAME"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			service, err := c.Services.Get(cmd.Context(), args[0], stats)
+			if err != nil {
+				return err
+			}
+			if err := a.show(service, func(s *sheet) { writeService(s, service) }); err != nil || !stats || a.form == formJSON {
+				return err
+			}
+			return a.serviceStats(service.GetStatus())
+		}),
+	}
+	cmd.Flags().BoolVarP(&stats, "stats", "s", false, "with statistics")
+	return cmd
+}
+
+func (a *app) serviceServe() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve NAME NAMESPACE/TENANT[/BUCKET]",
+		Short: "Serve a bucket, or all of a tenant, over a link",
+		Long: `Lets a bucket, or every bucket of a tenant, flow out over a link, and accepts it
+in. A bucket that does not exist yet may be served: the link waits for it, or
+makes it when the other site has it.`,
+		Example: "isgwctl service serve hawaii Hawaii/Cola/bk1",
+		Args:    takes("NAME", "NAMESPACE/TENANT[/BUCKET]"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			service, err := c.Services.Serve(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.made(service, "service %s serves %s", service.GetName(), args[1])
+		}),
+	}
+}
+
+func (a *app) serviceUnserve() *cobra.Command {
+	return &cobra.Command{
+		Use:     "unserve NAME NAMESPACE/TENANT[/BUCKET]",
+		Short:   "Take a bucket or tenant off a link",
+		Long:    "Takes a bucket or tenant off a link. What was copied stays at both sites.",
+		Example: "isgwctl service unserve hawaii Hawaii/Cola/bk1",
+		Args:    takes("NAME", "NAMESPACE/TENANT[/BUCKET]"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			service, err := c.Services.Unserve(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.made(service, "service %s does not serve %s any more", service.GetName(), args[1])
+		}),
+	}
+}
+
+func (a *app) serviceEnable(enabled bool) *cobra.Command {
+	name, short, now := "enable", "Start a service that was disabled", "is enabled"
+	if !enabled {
+		name, short, now = "disable", "Stop a service, keeping its settings and cursors", "is disabled"
+	}
+	return &cobra.Command{
+		Use:     name + " NAME",
+		Short:   short,
+		Example: "isgwctl service " + name + " hawaii",
+		Args:    takes("NAME"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			service, err := c.Services.SetEnabled(cmd.Context(), args[0], enabled)
+			if err != nil {
+				return err
+			}
+			return a.made(service, "service %s %s", service.GetName(), now)
+		}),
+	}
+}
+
+func (a *app) serviceDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete NAME",
+		Short:   "End a service",
+		Long:    "Ends a service. Nothing that it copied is deleted, at either site.",
+		Example: "isgwctl service delete hawaii",
+		Args:    takes("NAME"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			if err := c.Services.Delete(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.done("service %s is deleted", args[0])
+			return nil
+		}),
+	}
+}
+
+func writeService(s *sheet, v *adminpb.Service) {
+	st := v.GetStatus()
+	s.line("name", v.GetName())
+	s.line("type", v.GetType())
+	s.line("state", wordOf(st.GetState()))
+	s.some("cause", st.GetCause())
+	s.some("next step", st.GetNextStep())
+	s.line("enabled", yesNo(v.GetEnabled()))
+	s.line("remote", orDash(v.GetRemote()))
+	s.line("peer", named(v.GetPeerName(), v.GetPeerId()))
+	s.line("direction", v.GetDirection())
+	s.line("replication", v.GetReplication())
+	if v.GetConnections() > 0 {
+		s.line("connections", fmt.Sprint(v.GetConnections()))
+	}
+	s.line("created", instant(v.GetCreated()))
+	for _, path := range v.GetServes() {
+		s.line("serves", path)
+	}
+}
+
+// serviceStats writes what EdgeFS wrote for service show -s, and more.
+func (a *app) serviceStats(st *adminpb.ServiceStatus) error {
+	s := a.sheet()
+	s.line("\nserver", orDash(st.GetServer()))
+	s.line("timestamp", instant(st.GetTime()))
+	status := "offline"
+	if st.GetConnected() {
+		status = "online"
+	}
+	s.line("status", status)
+	s.line("mode", orDash(st.GetMode()))
+	s.line("connected to", orDash(st.GetRemoteAddress()))
+	s.line("connected since", instant(st.GetConnectedSince()))
+	if st.GetNextAttempt() != nil {
+		s.line("next attempt", instant(st.GetNextAttempt()))
+	}
+	s.line("open connections", fmt.Sprint(st.GetConnections()))
+	s.line("lag target", seconds(&st.LagTargetSeconds))
+	s.line("network errors", fmt.Sprint(st.GetNetworkErrors()))
+	s.line("local I/O errors", fmt.Sprint(st.GetLocalIoErrors()))
+	s.line("remote I/O errors", fmt.Sprint(st.GetRemoteIoErrors()))
+	if s.err != nil {
+		return s.err
+	}
+	fmt.Fprintln(a.out)
+	if err := a.directions(st.GetSend(), st.GetReceive()); err != nil || len(st.GetBuckets()) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	return a.buckets(st.GetBuckets())
+}
+
+// directions writes the counts of both directions side by side.
+func (a *app) directions(send, receive *adminpb.DirectionStats) error {
+	t := a.table("STATISTIC", "SENT", "RECEIVED")
+	for _, row := range []struct {
+		name string
+		of   func(*adminpb.DirectionStats) string
+	}{
+		{"lag", func(d *adminpb.DirectionStats) string { return seconds(backlogOf(d.GetBacklog()).LagSeconds) }},
+		{"backlog versions", func(d *adminpb.DirectionStats) string {
+			return optionalCount(backlogOf(d.GetBacklog()).Versions, d.GetBacklog().GetEstimated())
+		}},
+		{"backlog bytes", func(d *adminpb.DirectionStats) string {
+			return optionalBytes(backlogOf(d.GetBacklog()).Bytes, d.GetBacklog().GetEstimated())
+		}},
+		{"oldest unsent", func(d *adminpb.DirectionStats) string {
+			if d.GetBacklog().GetOldestKey() == "" {
+				return unknown
+			}
+			return d.GetBacklog().GetOldestBucket() + "/" + d.GetBacklog().GetOldestKey()
+		}},
+		{"pending", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetBacklog().GetPending()) }},
+		{"quarantined", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetBacklog().GetQuarantined()) }},
+		{"processing delay", func(d *adminpb.DirectionStats) string { return seconds(d.ProcessingDelaySeconds) }},
+		{"latency", func(d *adminpb.DirectionStats) string { return seconds(d.LatencySeconds) }},
+		{"requests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetRequests()) }},
+		{"version manifests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetVersions()) }},
+		{"chunk manifests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetManifests()) }},
+		{"data chunks", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetChunks()) }},
+		{"data chunks not needed", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetChunksSkipped()) }},
+		{"snapviews", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetSnapviews()) }},
+		{"bytes on the wire", func(d *adminpb.DirectionStats) string { return byteCount(d.GetWireBytes()) }},
+		{"logical bytes", func(d *adminpb.DirectionStats) string { return byteCount(d.GetLogicalBytes()) }},
+		{"throughput", func(d *adminpb.DirectionStats) string { return roundBytes(d.GetThroughput()) + "/s" }},
+		{"versions per second", func(d *adminpb.DirectionStats) string { return fmt.Sprintf("%.1f", d.GetVersionsRate()) }},
+	} {
+		cells := []string{row.name, unknown, unknown}
+		for i, d := range []*adminpb.DirectionStats{send, receive} {
+			if d != nil {
+				cells[i+1] = row.of(d)
+			}
+		}
+		t.row(cells...)
+	}
+	return t.end()
+}
+
+// buckets writes one row for each bucket on a link.
+func (a *app) buckets(rows []*adminpb.BucketStatus) error {
+	t := a.table("BUCKET", "STATE", "SERVED", "LAG OUT", "UNSENT", "LAG IN", "MISSING", "COPIED", "PENDING", "CAUSE")
+	for _, b := range rows {
+		send, receive := backlogOf(b.GetSend()), backlogOf(b.GetReceive())
+		t.row(b.GetPath(), b.GetState(), servedWhere(b),
+			seconds(send.LagSeconds), optionalCount(send.Versions, send.GetEstimated()),
+			seconds(receive.LagSeconds), optionalCount(receive.Versions, receive.GetEstimated()),
+			copied(b), fmt.Sprint(receive.GetPending()), orDash(b.GetCause()))
+	}
+	return t.end()
+}
+
+// backlogOf is a backlog whose numbers can be asked for, also when there is none.
+func backlogOf(b *adminpb.Backlog) *adminpb.Backlog {
+	if b == nil {
+		return &adminpb.Backlog{}
+	}
+	return b
+}
+
+// servedWhere says at which ends a bucket is served.
+func servedWhere(b *adminpb.BucketStatus) string {
+	i := slices.Index([]bool{b.GetServedHere() && b.GetServedThere(), b.GetServedHere(), b.GetServedThere(), true}, true)
+	return [...]string{"both", "here", "there", "nowhere"}[i]
+}
+
+// copied is how far an initial copy is.
+func copied(b *adminpb.BucketStatus) string {
+	if b.GetCopiedKeys() == 0 && b.GetTotalKeys() == 0 {
+		return unknown
+	}
+	return fmt.Sprintf("%d/%d", b.GetCopiedKeys(), b.GetTotalKeys())
+}

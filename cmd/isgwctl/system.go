@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+func (a *app) systemCommand() *cobra.Command {
+	return group("system", "Initialise a site and show how a node does",
+		"A node with a fresh data directory serves nothing but system init and system\nstatus until its site was initialised.",
+		a.systemInit(), a.systemStatus())
+}
+
+func (a *app) systemInit() *cobra.Command {
+	force := false
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a site of a fresh node",
+		Long: `Makes the site's identity and its first node out of a node with a fresh data
+directory. It asks nothing; -f is there for scripts written for EdgeFS. A site
+that exists is never made anew: a second init is refused.`,
+		Example: "isgwctl system init",
+		Args:    takes(),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			status, err := c.System.Init(cmd.Context(), &adminpb.InitRequest{Force: force})
+			if err != nil {
+				return err
+			}
+			return a.made(status, "site %s is initialised with node %s; its id is %s", status.GetSiteName(), status.GetNodeName(), status.GetSiteId())
+		}),
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "accept what the node found without asking")
+	return cmd
+}
+
+func (a *app) systemStatus() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Show the node, its site, raft, endpoints and storage",
+		Example: "isgwctl system status\nisgwctl system status -o json",
+		Args:    takes(),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			status, err := c.System.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(status, func(s *sheet) { writeStatus(s, status) })
+		}),
+	}
+}
+
+func writeStatus(s *sheet, st *adminpb.StatusResponse) {
+	if st.GetInitialised() {
+		s.line("state", strings.ToUpper(wordOf(st.GetState())))
+	} else {
+		s.line("state", "not initialised: run system init")
+	}
+	s.line("node", named(st.GetNodeName(), st.GetNodeId()))
+	s.line("site", named(st.GetSiteName(), st.GetSiteId()))
+	s.some("version", st.GetVersion())
+	s.line("started", instant(st.GetStarted()))
+	s.line("time", instant(st.GetTime()))
+	s.some("data directory", st.GetDataDir())
+	if r := st.GetRaft(); r != nil {
+		s.line("raft state", r.GetState())
+		s.line("raft leader", orDash(r.GetLeader()))
+		s.line("raft term", fmt.Sprint(r.GetTerm()))
+		s.line("raft applied", fmt.Sprintf("%d of %d", r.GetAppliedIndex(), r.GetCommitIndex()))
+		s.line("raft snapshot", fmt.Sprint(r.GetSnapshotIndex()))
+		s.line("raft voters", strings.Join(r.GetVoters(), " "))
+	}
+	for _, e := range st.GetEndpoints() {
+		value := e.GetAddress()
+		if !e.GetListening() {
+			value += " (not listening)"
+		}
+		s.line(e.GetName()+" endpoint", value)
+	}
+	if d := st.GetStorage(); d != nil {
+		s.line("objects", fmt.Sprint(d.GetObjects()))
+		s.line("logical bytes", byteCount(d.GetLogicalBytes()))
+		s.line("chunks", fmt.Sprint(d.GetChunks()))
+		s.line("chunk bytes", byteCount(d.GetChunkBytes()))
+		s.line("disk capacity", byteCount(d.GetDiskCapacity()))
+		s.line("disk free", byteCount(d.GetDiskFree()))
+	}
+	for _, p := range st.GetProblems() {
+		text := p.GetWhat()
+		if p.GetNextStep() != "" {
+			text += "; " + p.GetNextStep()
+		}
+		s.line("problem", text)
+	}
+}
+
+// named is a name with its id, as far as there are such.
+func named(name, id string) string {
+	switch {
+	case name != "" && id != "":
+		return name + " (" + id + ")"
+	case name != "":
+		return name
+	}
+	return orDash(id)
+}

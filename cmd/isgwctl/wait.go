@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+const (
+	watchEvery  = 200 * time.Millisecond // status while waiting
+	reportEvery = 10 * time.Second       // a line on stderr while waiting
+	retryEvery  = 500 * time.Millisecond // when the node went away while waiting
+)
+
+// conditions are what a service can be waited for.
+var conditions = map[string]func(*adminpb.ServiceStatus) bool{
+	"synced":    (*adminpb.ServiceStatus).GetSynced,
+	"connected": (*adminpb.ServiceStatus).GetConnected,
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	var condition string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "wait service/NAME",
+		Short: "Wait until a link is in sync",
+		Long: `Waits until both ends of a link have everything that is served over it
+(--for=synced), or until it is connected (--for=connected). Meanwhile it writes
+a line every ten seconds to stderr. It exits with 7 when it took too long, and
+then says what the link waits for.`,
+		Example: "isgwctl wait service/hawaii --for=synced --timeout 60s",
+		Args:    takes("service/NAME"),
+	}
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		switch {
+		case !strings.HasPrefix(args[0], "service/") || args[0] == "service/":
+			return usage("isgwctl wait knows service/NAME, not %q", args[0])
+		case conditions[condition] == nil:
+			return usage("--for is synced or connected, not %q", condition)
+		case timeout <= 0:
+			return usage("--timeout is more than nothing, such as 60s, not %v", timeout)
+		}
+		return nil
+	}
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+		w := &waiting{app: a, name: strings.TrimPrefix(args[0], "service/"), condition: condition, reported: time.Now()}
+		return w.wait(cmd.Context(), c, timeout)
+	})
+	cmd.Flags().StringVar(&condition, "for", "synced", "wait for this `CONDITION`: synced or connected")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "wait no longer than this `DURATION`")
+	return cmd
+}
+
+// waiting is one wait for a condition of a service.
+type waiting struct {
+	app             *app
+	name, condition string
+	last            *adminpb.Service // as it was seen last
+	reported        time.Time
+}
+
+// errMet ends a watch whose condition holds.
+var errMet = errors.New("the condition holds")
+
+func (w *waiting) wait(ctx context.Context, c *admin.Client, timeout time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		err := c.Services.Watch(limited, w.name, watchEvery, w.look)
+		var failure *admin.Error
+		switch {
+		case errors.Is(err, errMet):
+			return w.met()
+		case ctx.Err() != nil || !errors.As(err, &failure):
+			return err
+		case limited.Err() != nil, failure.Code == admin.CodeTimeout: // the node may notice first
+			return w.late(timeout)
+		case w.last == nil || failure.Code != admin.CodeUnavailable:
+			return err // a node that never answered is not waited for
+		}
+		// The node was there and went away: it may be restarting.
+		timer := time.NewTimer(retryEvery)
+		select {
+		case <-timer.C:
+		case <-limited.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// look judges one status.
+func (w *waiting) look(service *adminpb.Service) error {
+	w.last = service
+	if conditions[w.condition](service.GetStatus()) {
+		return errMet
+	}
+	if time.Since(w.reported) >= reportEvery {
+		w.reported = time.Now()
+		w.app.done("service %s is %s", w.name, w.progress())
+	}
+	return nil
+}
+
+func (w *waiting) met() error {
+	return w.app.made(w.last, "service %s is %s", w.name, w.condition)
+}
+
+// late says what is still missing.
+func (w *waiting) late(timeout time.Duration) error {
+	if w.last == nil {
+		return admin.Errorf(admin.CodeTimeout, "the node said nothing of service %s within %v", w.name, timeout)
+	}
+	failure := admin.Errorf(admin.CodeTimeout, "service %s is not %s after %v: it is %s", w.name, w.condition, timeout, w.progress())
+	if next := w.last.GetStatus().GetNextStep(); next != "" {
+		return failure.WithHint("%s", next)
+	}
+	return failure
+}
+
+// progress is the state in words, with its cause and what is on its way.
+func (w *waiting) progress() string {
+	st := w.last.GetStatus()
+	text := wordOf(st.GetState())
+	if st.GetCause() != "" {
+		text += " (" + st.GetCause() + ")"
+	}
+	for _, d := range []struct {
+		word    string
+		backlog *adminpb.Backlog
+	}{{"to send", st.GetSend().GetBacklog()}, {"to receive", st.GetReceive().GetBacklog()}} {
+		if n := d.backlog.GetVersions(); n > 0 {
+			text += fmt.Sprintf(", %d versions with %s %s, lag %s", n, roundBytes(float64(d.backlog.GetBytes())), d.word, seconds(d.backlog.LagSeconds))
+		}
+	}
+	return text
+}
