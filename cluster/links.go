@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -315,7 +314,7 @@ func (l *links) acceptPair(ctx context.Context, req ccow.PairRequest) (ccow.Pair
 func (s *site) pairWith(ctx context.Context, token *identity.Token) (*statepb.Pairing, error) {
 	paired, err := s.links.endpoint.Pair(ctx, token, s.linkAddress)
 	if err != nil {
-		return nil, fmt.Errorf("pair with the site at %s: %w", token.Address, err)
+		return nil, pairingFailure(token.Address, err)
 	}
 	address := paired.LinkAddress
 	if address == "" {

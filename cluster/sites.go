@@ -64,8 +64,7 @@ func (a sitesAdmin) Pair(ctx context.Context, text string) (*adminpb.Pairing, er
 	}
 	token, err := identity.ParseToken(text)
 	if err != nil {
-		return nil, admin.Errorf(admin.CodeInvalid, "read token: %w", err).
-			WithHint("copy the whole line that `isgwctl site invite` printed at the other site")
+		return nil, admin.Errorf(admin.CodeInvalid, "%w", err) // which says what to do
 	}
 	pairing, err := s.pairWith(ctx, token)
 	if err != nil {

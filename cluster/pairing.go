@@ -1,0 +1,32 @@
+package cluster
+
+import (
+	"errors"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/sync/link"
+)
+
+// pairingFailure says to an operator why the site at an address did not pair:
+// it refused, it was not reached, or somebody else answered there.
+func pairingFailure(address string, err error) error {
+	if refused, ok := errors.AsType[*link.Refused](err); ok {
+		code, hint := admin.CodeDenied, "make a new token there with `isgwctl site invite`"
+		if refused.Code == link.CodeInternal || refused.Code == link.CodeBusy {
+			code, hint = admin.CodeUnavailable, "see the log of that site's node, then try again"
+		}
+		failure := admin.Errorf(code, "the site at %s refused to pair: %s", address, refused.Message).WithHint("%s", hint)
+		failure.Err = err
+		return failure
+	}
+	if fault, ok := errors.AsType[*link.Fault](err); ok {
+		code, hint := admin.CodeUnavailable, "check that its node runs and that --address of `isgwctl site invite` can be reached from here"
+		if fault.Kind == link.FaultIdentity || fault.Kind == link.FaultNotPaired {
+			code, hint = admin.CodeDenied, "find out who listens there before you trust it"
+		}
+		failure := admin.Errorf(code, "pair with the site at %s: %s", address, fault.Message).WithHint("%s", hint)
+		failure.Err = err
+		return failure
+	}
+	return err
+}
