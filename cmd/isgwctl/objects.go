@@ -185,7 +185,7 @@ when the command returns. An upload that breaks off leaves nothing.`,
 		if err != nil {
 			return err
 		}
-		return a.made(object, "%s is stored: %s bytes, etag %s", args[0], byteCount(object.GetSize()), object.GetEtag())
+		return a.made(object, "%s is stored: size %s, etag %s", args[0], byteCount(object.GetSize()), object.GetEtag())
 	})
 	cmd.Flags().StringVar(&contentType, "content-type", "", "the object's content `TYPE`")
 	cmd.Flags().StringArrayVar(&metadata, "metadata", nil, "user metadata, `NAME=VALUE`; may be given again")
@@ -239,7 +239,7 @@ under that name is left as it was.`,
 			if err := writeFile(args[1], body); err != nil {
 				return err
 			}
-			return a.made(object, "%s is in %s: %s bytes", args[0], args[1], byteCount(object.GetSize()))
+			return a.made(object, "%s is in %s: size %s", args[0], args[1], byteCount(object.GetSize()))
 		}),
 	}
 }

@@ -299,9 +299,9 @@ func servedWhere(b *adminpb.BucketStatus) string {
 	return [...]string{"both", "here", "there", "nowhere"}[i]
 }
 
-// copied is how far an initial copy is.
+// copied is how far an initial copy is, of those that run.
 func copied(b *adminpb.BucketStatus) string {
-	if b.GetCopiedKeys() == 0 && b.GetTotalKeys() == 0 {
+	if b.GetState() != "copying" {
 		return unknown
 	}
 	return fmt.Sprintf("%d/%d", b.GetCopiedKeys(), b.GetTotalKeys())
