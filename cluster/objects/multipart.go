@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"edgefog.dev/isgw/chunks/manifest"
 	"edgefog.dev/isgw/raftfsm/catalog"
@@ -245,7 +246,7 @@ func (s *Store) completeUpload(ctx context.Context, r CompleteRequest) (*catalog
 		Kind:      catalogpb.RecordKind_RECORD_VERSION,
 		Root:      rootMessage(root),
 		Etag:      etag,
-		Headers:   up.GetHeaders(),
+		Headers:   withUpload(up.GetHeaders(), r.Upload),
 		Metadata:  up.GetMetadata(),
 		PartSizes: sizes,
 	}
@@ -264,15 +265,29 @@ func (s *Store) completeUpload(ctx context.Context, r CompleteRequest) (*catalog
 	})
 }
 
-// completed returns the key's content when it is what r asks for: an object
-// of the same parts. S3 answers a repeated completion so.
+// uploadHeader is the record header that names the upload which made a version.
+const uploadHeader = "x-isgw-upload"
+
+// withUpload returns a copy of headers that names an upload, or none.
+func withUpload(headers map[string]string, upload string) map[string]string {
+	out := make(map[string]string, len(headers)+1)
+	maps.Copy(out, headers)
+	delete(out, uploadHeader)
+	if upload != "" {
+		out[uploadHeader] = upload
+	}
+	return out
+}
+
+// completed returns the key's content when it is what r asks for, made by the
+// same upload out of the same parts. S3 answers a repeated completion so.
 func (s *Store) completed(ctx context.Context, r CompleteRequest) *catalogpb.Record {
 	etag, err := partsETag(r.Parts)
 	if err != nil {
 		return nil
 	}
 	head, err := s.Head(ctx, r.Bucket, r.Key)
-	if err != nil || head.GetEtag() != etag || len(head.GetPartSizes()) != len(r.Parts) {
+	if err != nil || head.GetHeaders()[uploadHeader] != r.Upload || head.GetEtag() != etag {
 		return nil
 	}
 	return head

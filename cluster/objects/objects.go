@@ -102,12 +102,19 @@ func checkKey(key string) error {
 	return nil
 }
 
-// CheckBucket returns ErrNoBucket (wrapped) unless the bucket exists.
+// CheckBucket returns ErrNoBucket (wrapped) when the bucket does not exist. A
+// bucket that was deleted at another node a moment ago may still pass; whatever
+// is done with it then fails.
 func (s *Store) CheckBucket(ctx context.Context, bucket string) error {
-	if err := s.barrier(ctx); err != nil {
-		return fmt.Errorf("look up bucket %s: %w", bucket, err)
+	_, err := s.catalog.Bucket(bucket)
+	if errors.Is(err, catalog.ErrNoBucket) {
+		// It may just have been made.
+		if err := s.barrier(ctx); err != nil {
+			return fmt.Errorf("look up bucket %s: %w", bucket, err)
+		}
+		_, err = s.catalog.Bucket(bucket)
 	}
-	if _, err := s.catalog.Bucket(bucket); err != nil {
+	if err != nil {
 		return fmt.Errorf("look up bucket: %w", readError(err))
 	}
 	return nil

@@ -102,7 +102,7 @@ func (s *Store) Copy(ctx context.Context, source *catalogpb.Record, r CopyReques
 		Root:      source.GetRoot(),
 		Etag:      source.GetEtag(),
 		PartSizes: source.GetPartSizes(),
-		Headers:   source.GetHeaders(),
+		Headers:   withUpload(source.GetHeaders(), ""),
 		Metadata:  source.GetMetadata(),
 	}
 	if r.Replace {

@@ -130,7 +130,7 @@ func (l *guardedListener) closeUnused() {
 	}
 	l.mu.Unlock()
 	for _, c := range unused {
-		_ = c.Close()
+		_ = c.Conn.Close()
 	}
 }
 
