@@ -15,18 +15,14 @@ func pairingFailure(address string, err error) error {
 		if refused.Code == link.CodeInternal || refused.Code == link.CodeBusy {
 			code, hint = admin.CodeUnavailable, "see the log of that site's node, then try again"
 		}
-		failure := admin.Errorf(code, "the site at %s refused to pair: %s", address, refused.Message).WithHint("%s", hint)
-		failure.Err = err
-		return failure
+		return &admin.Error{Code: code, Message: "the site at " + address + " refused to pair: " + refused.Message, Hint: hint, Err: err}
 	}
 	if fault, ok := errors.AsType[*link.Fault](err); ok {
 		code, hint := admin.CodeUnavailable, "check that its node runs and that --address of `isgwctl site invite` can be reached from here"
 		if fault.Kind == link.FaultIdentity || fault.Kind == link.FaultNotPaired {
-			code, hint = admin.CodeDenied, "find out who listens there before you trust it"
+			code, hint = admin.CodeDenied, "" // the fault says who answered and what to do
 		}
-		failure := admin.Errorf(code, "pair with the site at %s: %s", address, fault.Message).WithHint("%s", hint)
-		failure.Err = err
-		return failure
+		return &admin.Error{Code: code, Message: "pair with the site at " + address + ": " + fault.Message, Hint: hint, Err: err}
 	}
 	return err
 }
