@@ -10,6 +10,7 @@ import (
 
 // TestConformance runs the suite through loopback with the asking side dialling.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	linktest.Run(t, func(t *testing.T, src link.Source) link.Source {
 		near, far := twoSites(t, nil)
 		far.serve("hawaii", src)
@@ -19,6 +20,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceReversed runs it with the answering side dialling.
 func TestConformanceReversed(t *testing.T) {
+	t.Parallel()
 	linktest.Run(t, func(t *testing.T, src link.Source) link.Source {
 		near, far := twoSites(t, nil)
 		far.serve("hawaii", src)

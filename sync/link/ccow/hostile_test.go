@@ -49,8 +49,15 @@ func frame(kind byte, n uint32, payload string) string {
 // TestHostileClient sends what no peer sends. Each time the connection ends, no
 // source is asked, and the endpoint goes on serving.
 func TestHostileClient(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Handshake, o.Stall = 200*time.Millisecond, 200*time.Millisecond })
+	t.Parallel()
+	near, far := twoSites(t, func(o *Options) { o.Handshake, o.Stall = 500*time.Millisecond, 500*time.Millisecond })
 	far.serve("hawaii", untouched(t))
+	t.Cleanup(func() { // after the parallel cases
+		far.serve("hawaii", greeter())
+		c := client(t, near, far, nil)
+		defer c.Close()
+		linktest.WaitFor(t, "the endpoint to serve on", func() bool { return served(background(t), c) == nil })
+	})
 	long := strings.Repeat("x", 40<<10)
 	for _, c := range []struct {
 		name string
@@ -73,6 +80,7 @@ func TestHostileClient(t *testing.T) {
 		{"body that stops", post(pathScan, 1000) + frame(1, 995, "abc"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			conn := rawLink(t, near, far.addr)
 			// The peer may hang up before it has all.
 			_, _ = io.WriteString(conn, c.send)
@@ -85,15 +93,12 @@ func TestHostileClient(t *testing.T) {
 			}
 		})
 	}
-	far.serve("hawaii", greeter())
-	if err := served(background(t), client(t, near, far, nil)); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestHostileOpening breaks the protocol before the first request.
 func TestHostileOpening(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Handshake = 200 * time.Millisecond })
+	t.Parallel()
+	near, far := twoSites(t, func(o *Options) { o.Handshake = 500 * time.Millisecond })
 	far.serve("hawaii", untouched(t))
 	for name, send := range map[string]string{
 		"silence":           "",
@@ -105,6 +110,7 @@ func TestHostileOpening(t *testing.T) {
 		"HTTP at once":      post(pathScan, 5) + frame(1, 0, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, alpn := range []string{alpnLink, alpnReverse, alpnPair} {
 				conn := rawDial(t, near, far.addr, alpn)
 				conn.say("%s", send)
@@ -121,7 +127,8 @@ func TestHostileOpening(t *testing.T) {
 
 // TestHostileHandshake connects without the right to.
 func TestHostileHandshake(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Handshake = 200 * time.Millisecond })
+	t.Parallel()
+	near, far := twoSites(t, func(o *Options) { o.Handshake = 500 * time.Millisecond })
 	far.serve("hawaii", untouched(t))
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -187,6 +194,7 @@ func ok(body string) string {
 
 // TestHostileServer answers with what no peer answers.
 func TestHostileServer(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
 	header := func(n uint32) string {
 		b, err := proto.Marshal(&linkpb.ChunkHeader{Length: n})

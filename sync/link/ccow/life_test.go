@@ -16,6 +16,7 @@ import (
 // TestReconnect restarts the far side: requests on connections that it left
 // behind are made again on new ones, without an error for the caller.
 func TestReconnect(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	far.serve("hawaii", greeter())
 	c := client(t, near, far, nil)
@@ -49,6 +50,7 @@ func TestReconnect(t *testing.T) {
 // TestReversedReconnect loses reversed connections; the side that dials them
 // brings new ones.
 func TestReversedReconnect(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	far.serve("hawaii", greeter())
 	near.serve("hawaii", greeter())
@@ -93,6 +95,7 @@ func TestReversedReconnect(t *testing.T) {
 
 // TestParkedOverflow checks that a pool stays within what it wants.
 func TestParkedOverflow(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	client(t, near, far, func(o *DialOptions) { o.Address = ""; o.Connections = 1 })
 	p := near.ep.pool(poolKey{far.id.Site(), "hawaii"})
@@ -129,6 +132,7 @@ func TestParkedOverflow(t *testing.T) {
 // TestServeEnds checks that the end of Serve ends what is under way, tells the
 // peer, and waits.
 func TestServeEnds(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	src := &linktest.Source{OnChanges: func(ctx context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
 		if err := fn(&linkpb.ChangeBatch{}); err != nil {
@@ -164,6 +168,7 @@ func TestServeEnds(t *testing.T) {
 // TestClientClose checks that Close ends and waits for calls, and that a closed
 // client says so.
 func TestClientClose(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	src := &linktest.Source{OnServed: func(ctx context.Context) (*linkpb.Served, error) { <-ctx.Done(); return nil, ctx.Err() }}
 	far.serve("hawaii", src)
@@ -193,6 +198,7 @@ func wantFaultIn(t *testing.T, err error, kind link.FaultKind) {
 
 // TestBounds fills up an endpoint.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, func(o *Options) { o.MaxConnections, o.MaxPeerConnections = 40, 3 })
 	far.serve("hawaii", greeter())
 	var held []rawConn
@@ -230,6 +236,7 @@ func TestBounds(t *testing.T) {
 
 // TestAdmissionCounts checks that every place comes back.
 func TestAdmissionCounts(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	far.serve("hawaii", greeter())
 	for range 5 {
@@ -255,6 +262,7 @@ func TestAdmissionCounts(t *testing.T) {
 // TestMeters checks that both ends count the same bytes, each in its role, with
 // either side dialling.
 func TestMeters(t *testing.T) {
+	t.Parallel()
 	for _, reversed := range []bool{false, true} {
 		t.Run(fmt.Sprint("reversed=", reversed), func(t *testing.T) {
 			near, far := twoSites(t, nil)
@@ -307,6 +315,7 @@ func TestMeters(t *testing.T) {
 
 // TestKeeperGivesUpWithItsClient checks that nothing dials after Close.
 func TestKeeperGivesUpWithItsClient(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	near.serve("hawaii", greeter())
 	asking := client(t, near, far, func(o *DialOptions) { o.Address = "" })

@@ -26,6 +26,7 @@ func every(d time.Duration, f func() bool) {
 // TestSilentServer checks that a peer that stops is noticed, whatever was asked
 // and however far the answer had come.
 func TestSilentServer(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, func(o *Options) { o.Stall = 150 * time.Millisecond })
 	for name, answer := range map[string]string{
 		"before the head": "", "in the head": "HTTP/1.1 2", "after the head": okHead + "Content-Length: 99\r\n\r\n",
@@ -50,6 +51,7 @@ func TestSilentServer(t *testing.T) {
 // TestTricklingServer checks the rule of least progress: a byte now and then
 // does not keep an answer alive.
 func TestTricklingServer(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, func(o *Options) { o.Stall, o.MinProgress = 200*time.Millisecond, 4096 })
 	address := rawServer(t, far, func(c rawConn) {
 		c.say("%s", okHead+"Content-Length: 1000000\r\n\r\n"+frame(1, 900_000, ""))
@@ -83,10 +85,11 @@ func TestTricklingServer(t *testing.T) {
 // TestQuietChanges checks that a stream on which nothing happens outlives the
 // stall time many times over.
 func TestQuietChanges(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Stall = 90 * time.Millisecond })
+	t.Parallel()
+	near, far := twoSites(t, func(o *Options) { o.Stall = 500 * time.Millisecond })
 	far.serve("hawaii", &linktest.Source{OnChanges: func(ctx context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
 		select {
-		case <-time.After(900 * time.Millisecond):
+		case <-time.After(1300 * time.Millisecond):
 			return fn(&linkpb.ChangeBatch{To: 1})
 		case <-ctx.Done():
 			return ctx.Err()
@@ -101,7 +104,8 @@ func TestQuietChanges(t *testing.T) {
 // TestSlowReceiver checks that time a receiver takes is not held against the
 // sender.
 func TestSlowReceiver(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Stall = 100 * time.Millisecond })
+	t.Parallel()
+	near, far := twoSites(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
 	body := make([]byte, 1000)
 	far.serve("hawaii", &linktest.Source{OnFetch: func(_ context.Context, _ *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
 		for range 40 {
@@ -114,7 +118,7 @@ func TestSlowReceiver(t *testing.T) {
 	n := 0
 	err := client(t, near, far, nil).Fetch(background(t), &linkpb.FetchRequest{}, func(*linkpb.ChunkHeader, []byte) error {
 		n++
-		<-time.After(10 * time.Millisecond)
+		<-time.After(15 * time.Millisecond)
 		return nil
 	})
 	if err != nil || n != 40 {
@@ -138,7 +142,9 @@ func endless() *linktest.Source {
 // that takes slowly is not: a full send buffer hides its progress for longer
 // than the stall time.
 func TestStalledReader(t *testing.T) {
-	near, far := twoSites(t, func(o *Options) { o.Stall = 250 * time.Millisecond })
+	t.Parallel()
+	const stall = 300 * time.Millisecond
+	near, far := twoSites(t, func(o *Options) { o.Stall = stall })
 	src := endless()
 	far.serve("hawaii", src)
 
@@ -150,39 +156,53 @@ func TestStalledReader(t *testing.T) {
 	slow := rawLink(t, near, far.addr)
 	_ = slow.Conn.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
 	slow.say("%s", post(pathFetch, 5)+frame(1, 0, ""))
+	linktest.WaitFor(t, "the fetch to begin", func() bool { return src.Running() == 1 })
 	begun := time.Now()
 	buf := make([]byte, 16<<10)
-	every(2*time.Millisecond, func() bool {
-		if _, err := slow.Read(buf); err != nil {
+	every(10*time.Millisecond, func() bool {
+		if _, err := slow.Read(buf); err != nil || src.Running() != 1 {
 			t.Errorf("cut after %v: %v", time.Since(begun), err)
 			return false
 		}
-		return time.Since(begun) < 8*250*time.Millisecond
+		return time.Since(begun) < 4*stall
 	})
 	slow.Close()
 	linktest.WaitFor(t, "the fetch to end", func() bool { return src.Running() == 0 })
 }
 
-// TestSocketSendJudgesProgress drives send with a connection that times out.
-func TestSocketSendJudgesProgress(t *testing.T) {
+// TestSendJudgesProgress drives send with a connection that times out.
+func TestSendJudgesProgress(t *testing.T) {
+	t.Parallel()
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
 	s := newSocket(a, 30*time.Millisecond)
-	go func() { // takes a little, slower than the whole write may last
-		buf := make([]byte, 100)
-		for range 10 {
-			if _, err := b.Read(buf); err != nil {
-				return
-			}
-			<-time.After(15 * time.Millisecond)
+
+	// The other side takes ten times a little, each later than the time limit
+	// would allow for, and then no more. The kernel tells of it in between.
+	calls := 0
+	s.unsent = func(net.Conn) int {
+		if calls++; calls <= 11 && calls > 1 {
+			go func() { _, _ = b.Read(make([]byte, 100)) }()
+			return 1000 - calls
 		}
-	}()
-	n, err := s.Write(make([]byte, 5000))
-	if !errors.Is(err, errStalled) || n != 1000 {
-		t.Errorf("sent %d bytes, error %v", n, err)
+		return 1000 - min(calls, 11)
 	}
-	if got := s.meter().Traffic().Written; got != 1000 {
+	n, err := s.Write(make([]byte, 5000))
+	if !errors.Is(err, errStalled) || n == 0 || calls < 12 {
+		t.Errorf("sent %d bytes in %d attempts, error %v", n, calls, err)
+	}
+	if got := s.meter().Traffic().Written; got != uint64(n) {
 		t.Errorf("counted %d bytes", got)
+	}
+
+	a, b = net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	s = newSocket(a, 30*time.Millisecond)
+	// Where nothing is known of the kernel, only what a write took counts.
+	s.unsent = func(net.Conn) int { return -1 }
+	if n, err := s.Write(make([]byte, 5000)); !errors.Is(err, errStalled) || n != 0 {
+		t.Errorf("sent %d bytes, error %v", n, err)
 	}
 }

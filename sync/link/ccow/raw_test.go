@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"edgefog.dev/isgw/sync/link/linkpb"
+	"edgefog.dev/isgw/sync/link/linktest"
 )
 
 // rawConn is the wire seen by a peer that does as it likes.
@@ -27,10 +28,11 @@ func rawDial(t testing.TB, from *site, address, alpn string) rawConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var c *tls.Conn
+	linktest.WaitFor(t, "a handshake", func() bool { // which has little time in some tests
+		c, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
+		return err == nil
+	})
 	t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	return rawConn{c, t}
@@ -39,33 +41,28 @@ func rawDial(t testing.TB, from *site, address, alpn string) rawConn {
 // rawLink connects as a site up to where requests begin.
 func rawLink(t testing.TB, from *site, address string) rawConn {
 	t.Helper()
-	c := rawDial(t, from, address, alpnLink)
-	c.message(frameMessage, &linkpb.Opening{Service: "hawaii"})
-	var reply linkpb.OpeningReply
-	if err := readMessage(c, maxOpening, &reply); err != nil || reply.GetRefusal() != nil {
-		t.Fatalf("opening: %v, %v", &reply, err)
-	}
+	var c rawConn
+	linktest.WaitFor(t, "an opening", func() bool {
+		c = rawDial(t, from, address, alpnLink)
+		c.message(frameMessage, &linkpb.Opening{Service: "hawaii"})
+		var reply linkpb.OpeningReply
+		return readMessage(c, maxOpening, &reply) == nil && reply.GetRefusal() == nil
+	})
 	return c
 }
 
+// message sends a message; the other side may have hung up already.
 func (c rawConn) message(kind frameKind, m *linkpb.Opening) {
 	c.t.Helper()
 	b, err := appendMessage(nil, kind, m)
-	if err == nil {
-		_, err = c.Write(b)
-	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	_, _ = c.Write(b)
 }
 
-// say writes text as it is.
-func (c rawConn) say(format string, args ...any) {
-	c.t.Helper()
-	if _, err := fmt.Fprintf(c, format, args...); err != nil {
-		c.t.Fatal(err)
-	}
-}
+// say sends text as it is; the other side may have hung up already.
+func (c rawConn) say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
 
 // ended reads up to the end of the connection, which must come.
 func (c rawConn) ended() []byte {

@@ -26,8 +26,9 @@ var errStalled = errors.New("the peer stopped moving")
 // Reads are by one goroutine at a time; so are the calls that set its pace.
 type socket struct {
 	net.Conn
-	stall time.Duration
-	r     *bufio.Reader
+	stall  time.Duration
+	unsent func(net.Conn) int // bytes in the kernel's send buffer, or -1
+	r      *bufio.Reader
 
 	// Bytes until it is known whose they are, then the owner's meter.
 	early link.Meter
@@ -41,7 +42,7 @@ type socket struct {
 }
 
 func newSocket(c net.Conn, stall time.Duration) *socket {
-	s := &socket{Conn: c, stall: stall}
+	s := &socket{Conn: c, stall: stall, unsent: unsent}
 	s.r = bufio.NewReaderSize(rawReader{s}, readBuffer)
 	return s
 }
@@ -174,7 +175,7 @@ func (s *socket) flush() error {
 // kernel's buffer.
 func (s *socket) send(p []byte) (int, error) {
 	sent := 0
-	waiting := unsent(s.Conn)
+	waiting := s.unsent(s.Conn)
 	for {
 		if err := s.Conn.SetWriteDeadline(time.Now().Add(s.stall)); err != nil {
 			return sent, err
@@ -185,7 +186,7 @@ func (s *socket) send(p []byte) (int, error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return sent, err
 		}
-		now := unsent(s.Conn)
+		now := s.unsent(s.Conn)
 		if n == 0 && (now < 0 || now >= waiting) {
 			return sent, errStalled
 		}

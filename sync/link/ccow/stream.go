@@ -104,12 +104,12 @@ func (s *stream) run() {
 	}
 	for {
 		s.mu.Lock()
-		out, closed := s.buf, s.closed
-		if len(*out) > 0 {
+		out, closed, full := s.buf, s.closed, len(*s.buf) > 0
+		if full { // out is the sender's now
 			s.buf = spare
 		}
 		s.mu.Unlock()
-		if len(*out) > 0 {
+		if full {
 			signal(s.space)
 			err := s.send(control, *out)
 			if cap(*out) > keepBuffer {

@@ -21,6 +21,7 @@ func served(ctx context.Context, c *Client) error {
 }
 
 func TestNotPairedThere(t *testing.T) {
+	t.Parallel()
 	near, far := newSite(t, "near", nil), newSite(t, "far", nil)
 	near.pin(far)
 	far.serve("hawaii", greeter())
@@ -32,6 +33,7 @@ func TestNotPairedThere(t *testing.T) {
 }
 
 func TestNotPairedHere(t *testing.T) {
+	t.Parallel()
 	near, far := newSite(t, "near", nil), newSite(t, "far", nil)
 	far.pin(near)
 	far.serve("hawaii", greeter())
@@ -39,6 +41,7 @@ func TestNotPairedHere(t *testing.T) {
 }
 
 func TestUnpairedEndsConnections(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	src := &linktest.Source{OnChanges: func(ctx context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
 		if err := fn(&linkpb.ChangeBatch{}); err != nil {
@@ -61,6 +64,7 @@ func TestUnpairedEndsConnections(t *testing.T) {
 }
 
 func TestAnotherSiteAnswers(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	other := newSite(t, "other", nil)
 	near.pin(other)
@@ -75,6 +79,7 @@ func TestAnotherSiteAnswers(t *testing.T) {
 }
 
 func TestImpostor(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	// Somebody makes up a site with far's id and name.
 	fake := &site{name: far.name}
@@ -102,6 +107,7 @@ func TestImpostor(t *testing.T) {
 // TestRosters follows a site that replaces its node: the old node is cut off as
 // soon as the new roster was seen once, in both directions of dialling.
 func TestRosters(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	far.serve("hawaii", greeter())
 	near.serve("hawaii", greeter())
@@ -141,6 +147,7 @@ func TestRosters(t *testing.T) {
 }
 
 func TestIdentify(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	peer, err := near.ep.Identify(background(t), far.addr)
 	if err != nil {
@@ -158,8 +165,9 @@ func TestIdentify(t *testing.T) {
 
 // TestDialFaults checks what an operator reads when nothing useful answers.
 func TestDialFaults(t *testing.T) {
+	t.Parallel()
 	quick := func(o *Options) {
-		o.Handshake = 100 * time.Millisecond
+		o.Handshake = 400 * time.Millisecond
 		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if strings.HasPrefix(address, "no-such-host.") { // the test needs no name server
 				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}}
@@ -206,6 +214,7 @@ func TestDialFaults(t *testing.T) {
 		}), link.FaultProtocol, "not this protocol of links"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			err := served(background(t), client(t, near, far, func(o *DialOptions) { o.Address = c.address }))
 			wantFault(t, err, c.kind, c.part)
 			if link.Cause(err) != string(c.kind) {
@@ -218,6 +227,7 @@ func TestDialFaults(t *testing.T) {
 }
 
 func TestNoService(t *testing.T) {
+	t.Parallel()
 	near, far := twoSites(t, nil)
 	c := client(t, near, far, nil)
 	wantRefused(t, served(background(t), c), link.CodeNoService, "site far has no link hawaii")

@@ -165,7 +165,7 @@ func testLargeMessages(t *testing.T, connect Connect) {
 			t.Fatalf("%d bytes, want %d", len(page.GetNextKey()), n)
 		}
 	}
-	_, err := far.Scan(ctx, &linkpb.ScanRequest{Limit: 64 << 20})
+	_, err := far.Scan(ctx, &linkpb.ScanRequest{Limit: 16 << 20})
 	wantRefused(t, err, link.CodeInternal, "")
 	_, err = far.Scan(ctx, &linkpb.ScanRequest{Path: strings.Repeat("p", 3<<20)})
 	if err != nil {

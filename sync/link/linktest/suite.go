@@ -12,7 +12,7 @@ import (
 )
 
 // Patience bounds every wait of the suite for something that must happen.
-const Patience = 20 * time.Second
+const Patience = 60 * time.Second
 
 // Connect puts the transport under test around a source. What it starts ends
 // with the test; the Source that it returns is used by several goroutines.
