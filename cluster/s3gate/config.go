@@ -3,7 +3,6 @@ package s3gate
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -69,10 +68,5 @@ func (b *tenantBackend) GetObjectTagging(request context.Context, bucket, key, v
 
 // PutBucketAcl is refused: access is by tenant.
 func (*tenantBackend) PutBucketAcl(context.Context, string, []byte) error {
-	return s3err.GetAPIError(s3err.ErrAclNotSupported)
-}
-
-// PutObjectAcl is refused: access is by tenant.
-func (*tenantBackend) PutObjectAcl(context.Context, *s3.PutObjectAclInput) error {
 	return s3err.GetAPIError(s3err.ErrAclNotSupported)
 }
