@@ -32,6 +32,8 @@ func NewCodec() (*Codec, error) {
 		zstd.WithDecoderConcurrency(n),
 		zstd.WithDecoderMaxMemory(MaxRaw),
 		zstd.WithDecoderMaxWindow(1<<20),
+		// Decode gives room for the declared length, and no more is unfolded.
+		zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
@@ -73,7 +75,7 @@ func (c *Codec) Decode(b *Buffer) error {
 		if cap(b.raw) < int(ch.RawLen) {
 			b.raw = make([]byte, 0, roundUp(int(ch.RawLen)))
 		}
-		out, err := c.dec.DecodeAll(ch.Data, b.raw[:0])
+		out, err := c.dec.DecodeAll(ch.Data, b.raw[:0:ch.RawLen])
 		if err != nil {
 			return fmt.Errorf("decode chunk %s: %w: %w", ch.ID, err, ErrCorrupt)
 		}

@@ -296,5 +296,5 @@ func (x *index) scan(ctx context.Context, prefix byte, fn func(key, value []byte
 // isDamaged reports whether an error of openIndex means that the index's files
 // do not form a database, so that it must be made again.
 func isDamaged(err error) bool {
-	return pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist)
+	return pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, pebble.ErrDBNotPristine)
 }

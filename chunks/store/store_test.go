@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 
@@ -33,4 +34,99 @@ func TestConformanceOnDisk(t *testing.T) {
 
 func TestConformanceInMemory(t *testing.T) {
 	chunkstest.Run(t, func(t *testing.T) chunks.Store { return open(t, small(vfs.NewMem(), "store")) })
+}
+
+// TestPutRefusesWhatNoCodecMakes checks that nothing is stored that could not
+// be read again.
+func TestPutRefusesWhatNoCodecMakes(t *testing.T) {
+	s := open(t, small(vfs.NewMem(), "store"))
+	defer closeStore(t, s)
+	good := chunkstest.Encode(chunkstest.Random(1, 1000))
+	for name, change := range map[string]func(*chunks.Chunk){
+		"zero ID":          func(c *chunks.Chunk) { c.ID = chunks.ID{} },
+		"unknown encoding": func(c *chunks.Chunk) { c.Encoding = 9 },
+		"no raw length":    func(c *chunks.Chunk) { c.RawLen = 0 },
+		"too long":         func(c *chunks.Chunk) { c.RawLen = chunks.MaxRaw + 1 },
+		"no data":          func(c *chunks.Chunk) { c.Data = nil },
+		"more than raw":    func(c *chunks.Chunk) { c.RawLen = 999 },
+	} {
+		c := good
+		change(&c)
+		if err := s.Put(t.Context(), []chunks.Chunk{good, c}); !errors.Is(err, chunks.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if st := s.Stats(); st.Chunks != 0 {
+		t.Errorf("%d chunks of refused batches are held", st.Chunks)
+	}
+}
+
+// TestChunks lists a store, and calls it from within.
+func TestChunks(t *testing.T) {
+	s := open(t, small(vfs.NewMem(), "store"))
+	batch, raws := chunkstest.Batch(1, 50, 1000)
+	if err := s.Put(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	var b chunks.Buffer
+	var last chunks.ID
+	n := 0
+	err := s.Chunks(t.Context(), func(i Info) error {
+		if i.ID.Compare(last) <= 0 || i.Damaged {
+			t.Errorf("%+v after %s", i, last)
+		}
+		last = i.ID
+		n++
+		if err := s.Get(t.Context(), i.ID, &b); err != nil {
+			return err
+		}
+		if len(b.Raw) != int(i.RawLen) || len(b.Chunk.Data) != int(i.StoredLen) || b.Chunk.Encoding != i.Encoding {
+			t.Errorf("%+v is read as %d of %d bytes", i, len(b.Chunk.Data), len(b.Raw))
+		}
+		return nil
+	})
+	if err != nil || n != len(raws) {
+		t.Errorf("%d chunks of %d: %v", n, len(raws), err)
+	}
+	stop := errors.New("enough")
+	if err := s.Chunks(t.Context(), func(Info) error { return stop }); err != stop {
+		t.Errorf("error of the callback: %v", err)
+	}
+	closeStore(t, s)
+	if err := s.Chunks(t.Context(), nil); !errors.Is(err, chunks.ErrClosed) {
+		t.Errorf("Chunks of a closed store: %v", err)
+	}
+}
+
+// TestSteadyStateAllocations checks that reading allocates next to nothing.
+func TestSteadyStateAllocations(t *testing.T) {
+	s := open(t, small(vfs.Default, t.TempDir()))
+	defer closeStore(t, s)
+	batch, raws := chunkstest.Batch(1, 20, 60_000)
+	if err := s.Put(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	var b chunks.Buffer
+	ids := make([]chunks.ID, len(batch))
+	present := make([]bool, len(batch))
+	for i := range batch {
+		ids[i] = batch[i].ID
+	}
+	chunkstest.Check(t, s, raws)
+	get := testing.AllocsPerRun(20, func() {
+		for _, id := range ids {
+			if err := s.Get(t.Context(), id, &b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}) / float64(len(ids))
+	known := testing.AllocsPerRun(20, func() {
+		if err := errors.Join(s.Has(t.Context(), ids, present), s.Put(t.Context(), batch)); err != nil {
+			t.Fatal(err)
+		}
+	}) / float64(len(ids))
+	t.Logf("%.2f allocations a Get, %.2f a known chunk asked for and put", get, known)
+	if get > 3 || known > 3 {
+		t.Errorf("%.2f allocations a Get, %.2f a known chunk", get, known)
+	}
 }
