@@ -147,7 +147,7 @@ func (tx *applyTx) command(cmd *raftfsmpb.Command, now int64) (*raftfsmpb.Result
 	case *raftfsmpb.Command_Progress:
 		return tx.catalog.Progress(c.Progress), nil
 	case *raftfsmpb.Command_Trim:
-		return tx.catalog.Trim(c.Trim), nil
+		return tx.catalog.Trim(c.Trim, now), nil
 	}
 	return nil, errUnknownCommand // decodeEntry has admitted only the above
 }

@@ -1,6 +1,10 @@
 package catalog
 
 import (
+	"bytes"
+	"context"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -77,32 +81,78 @@ func (b *Batch) CheckDeleteBucket(path string) *raftfsmpb.Result {
 // DeleteBucket drops the bucket's records, log, cursors, what peers told, and
 // uploads. Kept under the path are the sequence, the generation floor, the seen
 // vector, the incarnations, and the pending table: what that names was never
-// applied here, so the vector does not count for it. NOT_EMPTY: a key exists.
+// applied here, so the vector does not count for it. While this site's copy from
+// some peer is not complete, the vector does not cover what came from that peer,
+// so the tombstones and the log stay too. NOT_EMPTY: a key exists.
 func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	if res := b.CheckDeleteBucket(path); res.GetCode() != raftfsmpb.Code_OK {
 		return res
 	}
 	t := b.find(path)
 	s := t.state
-	for _, row := range []byte{rowHead, rowVersion, rowDot, rowLog, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart} {
+	b.noteIncomplete(t)
+	drop := []byte{rowVersion, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart}
+	if len(s.GetIncomplete()) == 0 {
+		drop = append(drop, rowHead, rowDot, rowLog)
+		s.Trimmed = s.GetSeq()
+		s.GenerationFloor = max(s.GetGenerationFloor(), s.GetMaxGeneration())
+	} else {
+		b.dropHistory(t)
+	}
+	for _, row := range drop {
 		b.deleteRange(bounds(row, s.GetNumber()))
 	}
-	t.sum = setSum{}
-	lower, upper := bounds(rowPending, s.GetNumber())
+	s.Deleted = true
+	t.dirty = true
+	b.sumAgain(t)
+	return b.result(ok())
+}
+
+// noteIncomplete notes the peers whose initial copy is under way.
+func (b *Batch) noteIncomplete(t *bucketTxn) {
+	lower, upper := bounds(rowCursor, t.state.GetNumber())
 	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
-		p := new(pb.Pending)
-		if err := proto.Unmarshal(value, p); err != nil {
-			return false, err
+		c := new(pb.Cursor)
+		if err := proto.Unmarshal(value, c); err != nil || complete(c) {
+			return err == nil, err
 		}
-		t.sum.add(b.hashes.pending(key[prefixLen:prefixLen+16], p))
+		peer := bytes.Clone(key[prefixLen:])
+		if at, found := slices.BinarySearchFunc(t.state.GetIncomplete(), peer, bytes.Compare); !found {
+			t.state.Incomplete = slices.Insert(t.state.Incomplete, at, peer)
+		}
 		return true, nil
 	})
 	if err != nil {
-		return b.fail(err)
+		b.fail(err)
 	}
-	s.Deleted = true
-	s.Trimmed = s.GetSeq()
-	s.GenerationFloor = max(s.GetGenerationFloor(), s.GetMaxGeneration())
-	t.dirty = true
-	return b.result(ok())
+}
+
+// dropHistory leaves of each key, all of which are deleted, the tombstone alone.
+func (b *Batch) dropHistory(t *bucketTxn) {
+	var keys [][]byte
+	lower, upper := bounds(rowHead, t.state.GetNumber())
+	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
+		older, _, err := decodeHead(value)
+		if older > 0 {
+			keys = append(keys, bytes.Clone(key[prefixLen:]))
+		}
+		return true, err
+	})
+	if err != nil {
+		b.fail(err)
+	}
+	for _, key := range keys {
+		if k := b.loadKey(t, key); len(k.records) > 1 {
+			b.storeKey(t, k, k.records[:1])
+		}
+	}
+}
+
+// sumAgain computes the bucket's set hash from the rows that are left.
+func (b *Batch) sumAgain(t *bucketTxn) {
+	k := &checker{ctx: context.Background(), view: &view{c: b.c, number: t.state.GetNumber(), state: t.state, rows: b.rows}}
+	if err := k.add(); err != nil {
+		b.fail(err)
+	}
+	t.sum = k.sum
 }

@@ -42,7 +42,7 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 		return refuse(raftfsmpb.Code_INVALID, "peer is this site itself")
 	}
 	var stored *pb.Cursor
-	if c := new(pb.Cursor); b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
+	if c := new(pb.Cursor); !restored(t.state, b.c.epoch) && b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
 		stored = c
 	}
 	if b.err != nil {
@@ -277,7 +277,13 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	in.put(cursorKey(nil, in.t.state.GetNumber(), in.peer), next)
 	in.t.sum.add(in.hashes.cursor(next.Site, next))
 	in.t.dirty = true
-	if !next.GetInitialDone() || next.GetScan() != nil || len(cmd.GetSeen().GetUpto()) == 0 {
+	if !complete(next) {
+		return
+	}
+	if at, found := slices.BinarySearchFunc(in.t.state.GetIncomplete(), next.Site, bytes.Compare); found {
+		in.t.state.Incomplete = slices.Delete(in.t.state.Incomplete, at, at+1)
+	}
+	if len(cmd.GetSeen().GetUpto()) == 0 {
 		return
 	}
 	// What peers say of this site's present epoch is not news: the log is the truth.
@@ -294,18 +300,19 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	in.t.state.Seen, in.t.capped = merged, true
 }
 
+// complete reports whether everything below a cursor has been taken, so that the
+// sender's vector holds here too.
+func complete(c *pb.Cursor) bool { return c.GetInitialDone() && c.GetScan() == nil }
+
 // putPending stores a row of the pending table.
 func (b *Batch) putPending(t *bucketTxn, peer state.SiteID, p *pb.Pending) {
-	d := idOf(p.GetRecord().GetDot())
 	key := pendingKey(nil, t.state.GetNumber(), peer, p.GetRecord().GetDot())
 	if was := new(pb.Pending); b.get(key, was) {
 		t.sum.sub(b.hashes.pending(peer[:], was))
-	} else {
-		t.markPending(peer, d, true)
 	}
 	b.put(key, p)
 	t.sum.add(b.hashes.pending(peer[:], p))
-	t.dirty = true
+	t.markPending(peer, idOf(p.GetRecord().GetDot()), untoldOf(p.GetRecord()))
 }
 
 // removePending drops a row of the pending table that exists.
@@ -317,7 +324,7 @@ func (b *Batch) removePending(t *bucketTxn, peer state.SiteID, d dotID) {
 	}
 	t.sum.sub(b.hashes.pending(peer[:], was))
 	b.delete(key)
-	t.markPending(peer, d, false)
+	t.markPending(peer, d, nil)
 }
 
 // mergeIncarnation notes an incarnation of the path.

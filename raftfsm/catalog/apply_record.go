@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
@@ -29,20 +31,50 @@ func (b *Batch) loadKey(t *bucketTxn, key []byte) *keyTxn {
 	return &keyTxn{key: key, records: records}
 }
 
+// restored reports whether the site's epoch has risen since the bucket's sequence
+// moved last: the site was restored from a backup, and what it has is older than
+// what others may have had from it.
+func restored(s *pb.BucketState, epoch uint32) bool {
+	return s.GetEpoch() > 0 && s.GetEpoch() < epoch
+}
+
 // advanceEpoch notes the site's epoch before the bucket's sequence moves. The
 // sequence of a former epoch ends where it stood: dots of that epoch above it
-// may exist elsewhere, written before this site lost them.
+// may exist elsewhere, written before this site lost them. The cursors of the
+// former epoch go: records that this site had passed on are not offered to it
+// again in a log, so it must scan to get back what it lost.
 func (b *Batch) advanceEpoch(t *bucketTxn) {
-	if b.c.epoch <= t.state.GetEpoch() {
+	s := t.state
+	if b.c.epoch <= s.GetEpoch() {
 		return
 	}
-	if t.state.GetSeq() > 0 && t.state.GetEpoch() > 0 {
-		t.state.Seen = MergeVector(t.state.GetSeen(), &pb.Vector{Upto: []*pb.Dot{
-			{Origin: b.c.self.Bytes(), Epoch: t.state.GetEpoch(), Seq: t.state.GetSeq()}}})
-		t.capped = true
+	if restored(s, b.c.epoch) {
+		if s.GetSeq() > 0 {
+			s.Seen = MergeVector(s.GetSeen(), &pb.Vector{Upto: []*pb.Dot{
+				{Origin: b.c.self.Bytes(), Epoch: s.GetEpoch(), Seq: s.GetSeq()}}})
+			t.capped = true
+		}
+		b.dropCursors(t)
 	}
-	t.state.Epoch = b.c.epoch
+	s.Epoch = b.c.epoch
 	t.dirty = true
+}
+
+// dropCursors removes this site's cursors in the bucket.
+func (b *Batch) dropCursors(t *bucketTxn) {
+	lower, upper := bounds(rowCursor, t.state.GetNumber())
+	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
+		c := new(pb.Cursor)
+		if err := proto.Unmarshal(value, c); err != nil {
+			return false, err
+		}
+		t.sum.sub(b.hashes.cursor(key[prefixLen:], c))
+		return true, nil
+	})
+	if err != nil {
+		b.fail(err)
+	}
+	b.deleteRange(lower, upper)
 }
 
 // insert keeps a record of a key: the log gets an entry, and what the bucket

@@ -15,7 +15,8 @@ import (
 // CONFLICT: a condition did not hold, and the result's record is the head, nil if
 // there is none; or the upload to be completed has other parts than the writer
 // thought. NOT_FOUND: no bucket, or no upload. INVALID: the record cannot be.
-// Deleting a key that does not exist is OK and makes no record.
+// Deleting a key that does not exist is OK and makes no record. A deletion on the
+// condition of a head deletes that record and no more; see [Deletion].
 func (b *Batch) Write(cmd *pb.Write, now int64) *raftfsmpb.Result {
 	t, refused := b.live(cmd.GetBucket())
 	if refused != nil {
@@ -66,6 +67,9 @@ func (b *Batch) Write(cmd *pb.Write, now int64) *raftfsmpb.Result {
 		}
 		if !Live(k.head()) {
 			return ok()
+		}
+		if cmd.GetConditions().GetHead() != nil {
+			rec.Generation, rec.Time = Deletion(k.head())
 		}
 	}
 	rec.Dot = &pb.Dot{Origin: b.c.self.Bytes(), Epoch: max(t.state.GetEpoch(), b.c.epoch), Seq: t.state.GetSeq() + 1}

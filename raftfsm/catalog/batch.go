@@ -41,11 +41,11 @@ type Batch struct {
 
 // bucketTxn is a bucket as the batch has it so far.
 type bucketTxn struct {
-	state  *pb.BucketState // a copy of its own
-	sum    setSum          // of state.digest
-	base   *bucket         // as committed; nil for a new bucket
-	pend   map[state.SiteID]map[dotID]bool
-	counts map[state.SiteID]int // pending records, of the peers in pend
+	state  *pb.BucketState                    // a copy of its own
+	sum    setSum                             // of state.digest
+	base   *bucket                            // as committed; nil for a new bucket
+	pend   map[state.SiteID]map[dotID]*untold // as in bucket; nil: removed
+	counts map[state.SiteID]int               // pending records, of the peers in pend
 	dirty  bool
 	capped bool // seen or pending changed
 }
@@ -88,14 +88,14 @@ func (b *Batch) Done() {
 		}
 		k := t.base
 		if k == nil {
-			k = &bucket{pending: make(map[state.SiteID]map[dotID]struct{})}
+			k = &bucket{pending: make(map[state.SiteID]map[dotID]*untold)}
 			b.c.buckets[path] = k
 		}
 		k.state = t.state
 		for peer, dots := range t.pend {
-			for d, added := range dots {
-				if added {
-					k.addPending(peer, d)
+			for d, u := range dots {
+				if u != nil {
+					k.addPending(peer, d, u)
 				} else {
 					k.removePending(peer, d)
 				}
@@ -221,12 +221,12 @@ func (t *bucketTxn) pendingFrom(d dotID) []state.SiteID {
 		}
 	}
 	for peer, dots := range t.pend {
-		added, touched := dots[d]
+		u, touched := dots[d]
 		i := slices.Index(peers, peer)
 		switch {
-		case touched && added && i < 0:
+		case touched && u != nil && i < 0:
 			peers = append(peers, peer)
-		case touched && !added && i >= 0:
+		case touched && u == nil && i >= 0:
 			peers = slices.Delete(peers, i, i+1)
 		}
 	}
@@ -245,22 +245,46 @@ func (t *bucketTxn) pendingCount(peer state.SiteID) int {
 	return len(t.base.pending[peer])
 }
 
-// markPending notes that a row of the pending table was added or removed.
-func (t *bucketTxn) markPending(peer state.SiteID, d dotID, added bool) {
+// markPending notes that a row of the pending table was added, with what must not
+// be told because of it, or removed (nil).
+func (t *bucketTxn) markPending(peer state.SiteID, d dotID, u *untold) {
 	n := t.pendingCount(peer)
-	if added {
+	if was := slices.Contains(t.pendingFrom(d), peer); u != nil && !was {
 		n++
-	} else {
+	} else if u == nil && was {
 		n--
 	}
 	if t.pend == nil {
-		t.pend = make(map[state.SiteID]map[dotID]bool)
+		t.pend = make(map[state.SiteID]map[dotID]*untold)
 		t.counts = make(map[state.SiteID]int)
 	}
 	if t.pend[peer] == nil {
-		t.pend[peer] = make(map[dotID]bool)
+		t.pend[peer] = make(map[dotID]*untold)
 	}
-	t.pend[peer][d] = added
+	t.pend[peer][d] = u
 	t.counts[peer] = n
 	t.dirty, t.capped = true, true
+}
+
+// told is what the site may tell others that it has seen, as in bucket.
+func (t *bucketTxn) told(self state.SiteID) *pb.Vector {
+	var except []*pb.Dot
+	all := false
+	if t.base != nil {
+		for peer, pending := range t.base.pending {
+			for d, u := range pending {
+				if _, touched := t.pend[peer][d]; !touched {
+					except, all = u.appendTo(except, all)
+				}
+			}
+		}
+	}
+	for _, pending := range t.pend {
+		for _, u := range pending {
+			if u != nil {
+				except, all = u.appendTo(except, all)
+			}
+		}
+	}
+	return withOwn(told(t.state, except, all), t.state, self)
 }

@@ -177,4 +177,8 @@ func (c *canon) bucket(s *pb.BucketState) {
 	c.u32(s.GetEpoch())
 	c.u64(s.GetMaxGeneration())
 	c.bytes(s.GetDigest())
+	c.u32(uint32(len(s.GetIncomplete())))
+	for _, peer := range s.GetIncomplete() {
+		c.bytes(peer)
+	}
 }

@@ -64,8 +64,10 @@ type Catalog struct {
 // bucket is what is held in memory of one bucket. Readers take its fields under
 // the catalog's mu.
 type bucket struct {
-	state   *pb.BucketState // never changed, only replaced
-	pending map[state.SiteID]map[dotID]struct{}
+	state *pb.BucketState // never changed, only replaced
+	// pending names the pending records of each peer, each with what must not be
+	// told because of it.
+	pending map[state.SiteID]map[dotID]*untold
 	// capped is state.seen without what is pending; nil until somebody asks.
 	capped atomic.Pointer[pb.Vector]
 }
@@ -93,7 +95,7 @@ func load(db *pebble.DB) (map[string]*bucket, error) {
 		if s.GetPath() != string(key[1:]) || s.GetNumber() == 0 || byNumber[s.GetNumber()] != nil {
 			return false, fmt.Errorf("state of bucket %q is damaged: path %q, number %d", key[1:], s.GetPath(), s.GetNumber())
 		}
-		b := &bucket{state: s, pending: make(map[state.SiteID]map[dotID]struct{})}
+		b := &bucket{state: s, pending: make(map[state.SiteID]map[dotID]*untold)}
 		buckets[s.GetPath()], byNumber[s.GetNumber()] = b, b
 		return true, nil
 	})
@@ -102,13 +104,17 @@ func load(db *pebble.DB) (map[string]*bucket, error) {
 	}
 	for number, b := range byNumber {
 		lower, upper := bounds(rowPending, number)
-		err := scan(db, lower, upper, func(key, _ []byte) (bool, error) {
+		err := scan(db, lower, upper, func(key, value []byte) (bool, error) {
 			key = key[prefixLen:]
 			if len(key) != 16+dotLen {
 				return false, fmt.Errorf("key has %d bytes, not %d", len(key), 16+dotLen)
 			}
+			p := new(pb.Pending)
+			if err := proto.Unmarshal(value, p); err != nil {
+				return false, err
+			}
 			d, err := parseDot(key[16:])
-			b.addPending(state.SiteID(key[:16]), d)
+			b.addPending(state.SiteID(key[:16]), d, untoldOf(p.GetRecord()))
 			return true, err
 		})
 		if err != nil {
@@ -118,13 +124,13 @@ func load(db *pebble.DB) (map[string]*bucket, error) {
 	return buckets, nil
 }
 
-func (b *bucket) addPending(peer state.SiteID, d dotID) {
+func (b *bucket) addPending(peer state.SiteID, d dotID, u *untold) {
 	dots := b.pending[peer]
 	if dots == nil {
-		dots = make(map[dotID]struct{})
+		dots = make(map[dotID]*untold)
 		b.pending[peer] = dots
 	}
-	dots[d] = struct{}{}
+	dots[d] = u
 }
 
 func (b *bucket) removePending(peer state.SiteID, d dotID) {
@@ -144,24 +150,63 @@ func (b *bucket) isPending(d dotID) bool {
 }
 
 // told is what the site may tell others that it has seen of the bucket: its own
-// origin included, without what is pending. The catalog's mu is held.
+// origin included, without what is pending and what that replaces. The catalog's mu is held.
 func (b *bucket) told(self state.SiteID) *pb.Vector {
 	capped := b.capped.Load()
 	if capped == nil {
-		var dots []*pb.Dot
+		except := make([]*pb.Dot, 0, len(b.pending))
+		all := false
 		for _, pending := range b.pending {
-			for d := range pending {
-				dots = append(dots, d.dot())
+			for _, u := range pending {
+				except, all = u.appendTo(except, all)
 			}
 		}
-		capped = CapVector(b.state.GetSeen(), dots)
+		capped = told(b.state, except, all)
 		b.capped.Store(capped)
 	}
-	own := &pb.Vector{}
-	if b.state.GetSeq() > 0 && !self.IsZero() {
-		own.Upto = []*pb.Dot{{Origin: self.Bytes(), Epoch: b.state.GetEpoch(), Seq: b.state.GetSeq()}}
+	return withOwn(capped, b.state, self)
+}
+
+// told is a bucket's seen vector without what must not be told.
+func told(s *pb.BucketState, except []*pb.Dot, all bool) *pb.Vector {
+	if all {
+		return &pb.Vector{}
 	}
-	return proto.CloneOf(MergeVector(capped, own))
+	return CapVector(s.GetSeen(), except)
+}
+
+// withOwn adds a bucket's own sequence to a vector, and makes it the caller's
+// own. A version of this site's own that a pending record replaces is kept here,
+// or was dropped here on purpose; so the own origin needs no cap.
+func withOwn(v *pb.Vector, s *pb.BucketState, self state.SiteID) *pb.Vector {
+	if s.GetSeq() > 0 && !self.IsZero() {
+		v = MergeVector(v, &pb.Vector{Upto: []*pb.Dot{{Origin: self.Bytes(), Epoch: s.GetEpoch(), Seq: s.GetSeq()}}})
+	}
+	return proto.CloneOf(v)
+}
+
+// untold is what Untold says of a pending record, in a small form.
+type untold struct {
+	dots []dotID
+	all  bool
+}
+
+func (u *untold) appendTo(except []*pb.Dot, all bool) ([]*pb.Dot, bool) {
+	for _, d := range u.dots {
+		except = append(except, d.dot())
+	}
+	return except, all || u.all
+}
+
+func untoldOf(r *pb.Record) *untold {
+	dots, all := Untold(r)
+	u := &untold{all: all}
+	for _, d := range dots {
+		if CheckDot(d) == nil { // the context of a quarantined record can be anything
+			u.dots = append(u.dots, idOf(d))
+		}
+	}
+	return u
 }
 
 // SetSelf names this site and its epoch, as the config has them. It is called

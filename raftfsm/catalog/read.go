@@ -22,7 +22,7 @@ type view struct {
 	seen   *pb.Vector      // as told to others; only from viewSeen
 	self   state.SiteID
 	epoch  uint32
-	rows   *pebble.Snapshot
+	rows   pebble.Reader // a snapshot
 }
 
 // view opens a view of a bucket that exists; the caller closes it.

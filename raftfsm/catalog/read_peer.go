@@ -13,17 +13,18 @@ import (
 // maxBehind bounds the log entries that Behind looks at, and the holds.
 const maxBehind = 4096
 
-// Cursor returns how far this site has taken a peer's log, or ErrNoCursor.
+// Cursor returns how far this site has taken a peer's log, or ErrNoCursor. After
+// the site was restored from a backup there is none: what the backup lacks must
+// be found by a scan.
 func (c *Catalog) Cursor(path string, peer state.SiteID) (*pb.Cursor, error) {
-	c.swap.RLock()
-	defer c.swap.RUnlock()
-	number, err := c.number(path)
+	v, err := c.view(path)
 	if err != nil {
 		return nil, err
 	}
+	defer v.close()
 	out := new(pb.Cursor)
-	found, err := readMessage(c.db, cursorKey(nil, number, peer), out)
-	if err == nil && !found {
+	found, err := readMessage(v.rows, cursorKey(nil, v.number, peer), out)
+	if err == nil && (!found || restored(v.state, v.epoch)) {
 		err = fmt.Errorf("cursor of bucket %s for site %s: %w", path, peer, ErrNoCursor)
 	}
 	return out, err
@@ -138,7 +139,7 @@ func (v *view) behind(peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
 	case cursor.GetScan() != nil || !cursor.GetInitialDone():
 		out.scan(v.state, cursor.GetScan().GetKeysDone())
 	}
-	if err := v.behindLog(out, after, peer, p.GetSeen()); err != nil {
+	if err := v.behindLog(out, after, peer, MergeVector(nil, p.GetSeen())); err != nil {
 		return nil, err
 	}
 	return out, v.behindHolds(out, p.GetHolds())

@@ -106,6 +106,14 @@ func NextGeneration(head *pb.Record, floor uint64) uint64 {
 	return min(floor+1, MaxGeneration)
 }
 
+// Deletion returns the generation and time of a deletion of one record and no
+// more: it is ordered right above the record, below everything that was written
+// in knowledge of it. It is how a site follows a deletion that it only infers: a
+// newer version that it has not met must survive.
+func Deletion(of *pb.Record) (generation uint64, time int64) {
+	return of.GetGeneration(), min(of.GetTime()+1, MaxTime)
+}
+
 // NextTime is the time of a local write: the writer's, but later than the
 // head's, and within MaxTime.
 func NextTime(head *pb.Record, now int64) int64 {
@@ -149,12 +157,12 @@ func MergeVector(a, b *pb.Vector) *pb.Vector {
 	return &pb.Vector{Upto: out}
 }
 
-// CapVector returns a vector that covers what v covers, except every dot of
-// pending and the later ones of the same origin and epoch. It is what a site may
-// tell others that it has seen. v is not changed; entries are shared.
-func CapVector(v *pb.Vector, pending []*pb.Dot) *pb.Vector {
+// CapVector returns a vector that covers what v covers, except the given dots and
+// the later ones of the same origin and epoch. v is not changed; entries are
+// shared.
+func CapVector(v *pb.Vector, except []*pb.Dot) *pb.Vector {
 	out := slices.Clone(v.GetUpto())
-	for _, d := range pending {
+	for _, d := range except {
 		i, found := findUpto(out, d)
 		if !found || out[i].GetSeq() < d.GetSeq() {
 			continue
@@ -167,6 +175,23 @@ func CapVector(v *pb.Vector, pending []*pb.Dot) *pb.Vector {
 	}
 	return &pb.Vector{Upto: out}
 }
+
+// Untold returns the dots that a site must not tell others it has seen while a
+// record is pending: the record itself, and the versions that its writer had
+// seen. Those may be missing here because the record took their place at the
+// sender; told that they were seen and not kept, another site would take them
+// for deleted. all says that they are too many to be noted for each pending
+// record: then the site tells nothing of other origins.
+func Untold(pending *pb.Record) (dots []*pb.Dot, all bool) {
+	if len(pending.GetContext()) > maxUntold {
+		return nil, true
+	}
+	return append(slices.Clone(pending.GetContext()), pending.GetDot()), false
+}
+
+// maxUntold bounds the memory that a pending record takes. No key is written by
+// that many sites; a record from outside may claim it.
+const maxUntold = 64
 
 // CheckVector says what is wrong with a vector from outside, or nothing. The
 // order of its entries does not matter.

@@ -436,8 +436,11 @@ type BucketState struct {
 	Epoch           uint32                 `protobuf:"varint,14,opt,name=epoch,proto3" json:"epoch,omitempty"`                                      // the site's epoch when seq last advanced
 	MaxGeneration   uint64                 `protobuf:"varint,15,opt,name=max_generation,json=maxGeneration,proto3" json:"max_generation,omitempty"` // of any record ever kept here; the floor after a deletion of the bucket
 	Digest          []byte                 `protobuf:"bytes,16,opt,name=digest,proto3" json:"digest,omitempty"`                                     // set hash of all that lies under the bucket, 32 bytes
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Peers, ordered, whose initial copy was under way when the bucket was deleted:
+	// the seen vector does not cover yet what came from them.
+	Incomplete    [][]byte `protobuf:"bytes,17,rep,name=incomplete,proto3" json:"incomplete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketState) Reset() {
@@ -578,6 +581,13 @@ func (x *BucketState) GetMaxGeneration() uint64 {
 func (x *BucketState) GetDigest() []byte {
 	if x != nil {
 		return x.Digest
+	}
+	return nil
+}
+
+func (x *BucketState) GetIncomplete() [][]byte {
+	if x != nil {
+		return x.Incomplete
 	}
 	return nil
 }
@@ -943,10 +953,13 @@ func (x *Pending) GetSeq() uint64 {
 
 // Conditions are evaluated in Apply against the key's head. A deleted key has no ETag.
 type Conditions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	IfMatch       string                 `protobuf:"bytes,1,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`               // an ETag without quotes, or *
-	IfNoneMatch   string                 `protobuf:"bytes,2,opt,name=if_none_match,json=ifNoneMatch,proto3" json:"if_none_match,omitempty"` // an ETag without quotes, or *
-	Head          *Dot                   `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`                                    // the head must be this record
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	IfMatch     string                 `protobuf:"bytes,1,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`               // an ETag without quotes, or *
+	IfNoneMatch string                 `protobuf:"bytes,2,opt,name=if_none_match,json=ifNoneMatch,proto3" json:"if_none_match,omitempty"` // an ETag without quotes, or *
+	// The head must be this record. A deletion on this condition is of that record
+	// and no more: it is ordered right above it, so that a version written elsewhere
+	// in knowledge of the record wins.
+	Head          *Dot `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1096,13 +1109,17 @@ type Ingest struct {
 	// Refused with a conflict unless the stored cursor has this epoch,
 	// incarnation, seq and scan position. Unset with a cursor: refused if there is
 	// a stored cursor. Unset without a cursor: no demand.
-	Expect            *Cursor    `protobuf:"bytes,3,opt,name=expect,proto3" json:"expect,omitempty"`
-	Cursor            *Cursor    `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`                                                // the new cursor; unset leaves it; seq goes back only when a scan is set
-	Records           []*Record  `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`                                              // each is applied if the rules say so
-	Hold              []*Pending `protobuf:"bytes,6,rep,name=hold,proto3" json:"hold,omitempty"`                                                    // records to keep by name, replacing those with the same dot; one that the rules would not apply is not kept
-	Settle            []*Dot     `protobuf:"bytes,7,rep,name=settle,proto3" json:"settle,omitempty"`                                                // pending records that are settled (applied, superseded or gone)
-	Seen              *Vector    `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`                                                    // the sender's vector at the cursor; merged when the new cursor is initial_done and has no scan
-	MergedIncarnation []byte     `protobuf:"bytes,9,opt,name=merged_incarnation,json=mergedIncarnation,proto3" json:"merged_incarnation,omitempty"` // the sender's incarnation, added to the bucket's
+	Expect  *Cursor    `protobuf:"bytes,3,opt,name=expect,proto3" json:"expect,omitempty"`
+	Cursor  *Cursor    `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`   // the new cursor; unset leaves it; seq goes back only when a scan is set
+	Records []*Record  `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"` // each is applied if the rules say so
+	Hold    []*Pending `protobuf:"bytes,6,rep,name=hold,proto3" json:"hold,omitempty"`       // records to keep by name, replacing those with the same dot; one that the rules would not apply is not kept
+	// Pending records that are settled: applied, superseded or gone. From then on
+	// the vector counts for them. Gone is only what the sender's vector covers and
+	// the sender does not have: one that was restored from a backup may have lost
+	// the record, which then stays pending until another site gives it.
+	Settle            []*Dot  `protobuf:"bytes,7,rep,name=settle,proto3" json:"settle,omitempty"`
+	Seen              *Vector `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`                                                    // the sender's vector at the cursor; merged when the new cursor is initial_done and has no scan
+	MergedIncarnation []byte  `protobuf:"bytes,9,opt,name=merged_incarnation,json=mergedIncarnation,proto3" json:"merged_incarnation,omitempty"` // the sender's incarnation, added to the bucket's
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1701,7 +1718,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
 	"\x06Vector\x12(\n" +
-	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\"\xcc\x03\n" +
+	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\"\xec\x03\n" +
 	"\vBucketState\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12 \n" +
@@ -1719,7 +1736,10 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\acreated\x18\r \x01(\x03R\acreated\x12\x14\n" +
 	"\x05epoch\x18\x0e \x01(\rR\x05epoch\x12%\n" +
 	"\x0emax_generation\x18\x0f \x01(\x04R\rmaxGeneration\x12\x16\n" +
-	"\x06digest\x18\x10 \x01(\fR\x06digest\"\x83\x02\n" +
+	"\x06digest\x18\x10 \x01(\fR\x06digest\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x11 \x03(\fR\n" +
+	"incomplete\"\x83\x02\n" +
 	"\bLogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12&\n" +
 	"\x03dot\x18\x02 \x01(\v2\x14.isgw.catalog.v1.DotR\x03dot\x12\x1e\n" +

@@ -1,0 +1,276 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+)
+
+// Check reads everything that lies under a bucket, deleted or not, and returns
+// what contradicts itself: counters, the set hash, the order and number of
+// versions, the names of records, the sequences of the log. It takes time and
+// memory in proportion to one page only, sees one consistent state, and stops
+// when ctx ends. Pebble verifies its own checksums on the way.
+func (c *Catalog) Check(ctx context.Context, path string) error {
+	c.swap.RLock()
+	defer c.swap.RUnlock()
+	rows := c.db.NewSnapshot()
+	defer func() { _ = rows.Close() }() // of an open Pebble it cannot fail
+	k := &checker{ctx: ctx, view: &view{c: c, rows: rows, state: new(pb.BucketState)}}
+	found, err := readMessage(rows, bucketKey(path), k.state)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return noBucket(path)
+	}
+	k.number = k.state.GetNumber()
+	if err := errors.Join(k.add(), k.totals()); err != nil {
+		return fmt.Errorf("check bucket %s: %w", path, err)
+	}
+	return nil
+}
+
+// add reads all rows.
+func (k *checker) add() error {
+	for _, step := range []func() error{k.heads, k.versions, k.dots, k.log, k.peers, k.uploads} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checker adds up what it finds.
+type checker struct {
+	*view
+	ctx            context.Context
+	sum            setSum
+	hashes         hashes
+	objects, bytes uint64
+	records, older uint64
+	named          uint64
+}
+
+// rowsOf calls fn with every row of a kind, the key without its prefix.
+func (k *checker) rowsOf(row byte, fn func(key, value []byte) error) error {
+	lower, upper := bounds(row, k.number)
+	return scan(k.rows, lower, upper, func(key, value []byte) (bool, error) {
+		if err := k.ctx.Err(); err != nil {
+			return false, err
+		}
+		if err := fn(key[prefixLen:], value); err != nil {
+			return false, fmt.Errorf("row %c%q: %w", row, key[prefixLen:], err)
+		}
+		return true, nil
+	})
+}
+
+func (k *checker) record(r *pb.Record) {
+	k.records++
+	k.sum.add(k.hashes.record(r))
+}
+
+func (k *checker) heads() error {
+	return k.rowsOf(rowHead, func(key, value []byte) error {
+		older, head, err := decodeHead(value)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(head.GetKey(), key) {
+			return fmt.Errorf("its record is of key %q", head.GetKey())
+		}
+		all := []*pb.Record{head}
+		if older > 0 {
+			if all, err = readKey(k.rows, k.number, key); err != nil {
+				return err
+			}
+		}
+		for i := 1; i < len(all); i++ {
+			if Compare(all[i-1], all[i]) <= 0 || !Live(all[i]) || !bytes.Equal(all[i].GetKey(), key) {
+				return fmt.Errorf("version %d below the head is out of order, a tombstone, or of another key", i)
+			}
+		}
+		if Live(head) {
+			k.objects++
+			k.bytes += head.GetRoot().GetSize()
+		}
+		k.older += uint64(older)
+		k.record(head)
+		return nil
+	})
+}
+
+func (k *checker) versions() error {
+	n := uint64(0)
+	err := k.rowsOf(rowVersion, func(key, value []byte) error {
+		r := new(pb.Record)
+		if err := proto.Unmarshal(value, r); err != nil {
+			return err
+		}
+		want := versionKey(nil, k.number, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
+		if !bytes.Equal(want[prefixLen:], key) {
+			return errors.New("it does not stand where its record belongs")
+		}
+		n++
+		k.record(r)
+		return nil
+	})
+	if err == nil && n != k.older {
+		err = fmt.Errorf("%d older versions, but the heads say %d", n, k.older)
+	}
+	return err
+}
+
+func (k *checker) dots() error {
+	return k.rowsOf(rowDot, func(key, value []byte) error {
+		d, err := parseDot(key)
+		if err != nil {
+			return err
+		}
+		if _, err := k.byDot(d.dot()); err != nil {
+			return err
+		}
+		seq := binary.BigEndian.Uint64(value)
+		if seq > k.state.GetSeq() {
+			return fmt.Errorf("its sequence %d is above the log's, %d", seq, k.state.GetSeq())
+		}
+		if seq > k.state.GetTrimmed() {
+			e := new(pb.LogEntry)
+			if ok, err := readMessage(k.rows, logKey(nil, k.number, seq), e); err != nil || !ok || idOf(e.GetDot()) != d {
+				return errors.Join(err, fmt.Errorf("log entry %d is not of this record", seq))
+			}
+		}
+		k.named++
+		return nil
+	})
+}
+
+func (k *checker) log() error {
+	if k.named != k.records {
+		return fmt.Errorf("%d records, but %d dots", k.records, k.named)
+	}
+	next := k.state.GetTrimmed() + 1
+	err := k.rowsOf(rowLog, func(key, value []byte) error {
+		e := new(pb.LogEntry)
+		if err := proto.Unmarshal(value, e); err != nil {
+			return err
+		}
+		if seq := binary.BigEndian.Uint64(key); seq != next {
+			return fmt.Errorf("log goes on at %d, not at %d", seq, next)
+		}
+		k.sum.add(k.hashes.entry(next, e))
+		next++
+		return nil
+	})
+	if err == nil && next != k.state.GetSeq()+1 {
+		err = fmt.Errorf("log ends at %d, not at %d", next-1, k.state.GetSeq())
+	}
+	return err
+}
+
+func (k *checker) peers() error {
+	err := k.rowsOf(rowCursor, func(key, value []byte) error {
+		v := new(pb.Cursor)
+		if err := proto.Unmarshal(value, v); err != nil {
+			return err
+		}
+		k.sum.add(k.hashes.cursor(key, v))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = k.rowsOf(rowProgress, func(_, value []byte) error {
+		v := new(pb.PeerProgress)
+		if err := proto.Unmarshal(value, v); err != nil {
+			return err
+		}
+		k.sum.add(k.hashes.progress(v))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.rowsOf(rowPending, func(key, value []byte) error {
+		v := new(pb.Pending)
+		if err := proto.Unmarshal(value, v); err != nil {
+			return err
+		}
+		if len(key) != 16+dotLen {
+			return fmt.Errorf("its key has %d bytes", len(key))
+		}
+		if d, err := parseDot(key[16:]); err != nil || d != idOf(v.GetRecord().GetDot()) {
+			return errors.Join(err, errors.New("it is not the record that its key names"))
+		}
+		k.sum.add(k.hashes.pending(key[:16], v))
+		return nil
+	})
+}
+
+func (k *checker) uploads() error {
+	uploads, byKey := 0, 0
+	err := k.rowsOf(rowUpload, func(_, value []byte) error {
+		v := new(pb.Upload)
+		if err := proto.Unmarshal(value, v); err != nil {
+			return err
+		}
+		uploads++
+		k.sum.add(k.hashes.upload(v))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = k.rowsOf(rowUploadByKey, func(key, _ []byte) error {
+		of, id, err := cutEscaped(key)
+		if err != nil {
+			return err
+		}
+		v, err := k.upload(string(id))
+		if err == nil && !bytes.Equal(v.GetKey(), of) {
+			err = fmt.Errorf("upload %s is of key %q", id, v.GetKey())
+		}
+		byKey++
+		return err
+	})
+	if err == nil && uploads != byKey {
+		err = fmt.Errorf("%d uploads, but %d are listed by key", uploads, byKey)
+	}
+	if err != nil {
+		return err
+	}
+	return k.rowsOf(rowPart, func(key, value []byte) error {
+		v := new(pb.Part)
+		if err := proto.Unmarshal(value, v); err != nil {
+			return err
+		}
+		id := string(key[:max(0, len(key)-5)])
+		if _, err := k.upload(id); err != nil {
+			return err
+		}
+		k.sum.add(k.hashes.part(id, v))
+		return nil
+	})
+}
+
+func (k *checker) totals() error {
+	s := k.state
+	switch {
+	case k.objects != s.GetObjects():
+		return fmt.Errorf("%d objects, but the state says %d", k.objects, s.GetObjects())
+	case k.bytes != s.GetBytes():
+		return fmt.Errorf("%d bytes, but the state says %d", k.bytes, s.GetBytes())
+	case k.sum != parseSum(s.GetDigest()):
+		return errors.New("the rows do not have the digest that the state says")
+	case s.GetDeleted() && len(s.GetIncomplete()) == 0 && (k.records > 0 || s.GetTrimmed() != s.GetSeq()):
+		return fmt.Errorf("it is deleted, but %d records are left, and the log above %d", k.records, s.GetTrimmed())
+	}
+	return nil
+}
