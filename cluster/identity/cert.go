@@ -122,7 +122,7 @@ func (c *Credentials) SetRoster(signed *identitypb.SignedRoster) error {
 	if err != nil {
 		return err
 	}
-	cert, err := NewCertificate(c.node.key, signed)
+	cert, err := NewCertificate(c.node.key(), signed)
 	if err != nil {
 		return err
 	}

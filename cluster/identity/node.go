@@ -31,7 +31,7 @@ type Node struct {
 	id       string
 	name     string
 	siteName string
-	key      ed25519.PrivateKey
+	key      veil[ed25519.PrivateKey]
 
 	mu      sync.Mutex
 	site    state.SiteID
@@ -160,9 +160,11 @@ func createNode(dir string, o NodeOptions) (*Node, error) {
 	if n.name == "" {
 		n.name = "node-" + n.id[:8]
 	}
-	if n.key, err = newKey(o.Rand); err != nil {
+	key, err := newKey(o.Rand)
+	if err != nil {
 		return nil, fmt.Errorf("draw node key: %w", err)
 	}
+	n.key = hide(key)
 	if err := n.write(); err != nil {
 		return nil, err
 	}
@@ -179,10 +181,10 @@ func (n *Node) Name() string { return n.name }
 func (n *Node) SiteName() string { return n.siteName }
 
 // Public is the node's public key.
-func (n *Node) Public() ed25519.PublicKey { return public(n.key) }
+func (n *Node) Public() ed25519.PublicKey { return public(n.key()) }
 
 // Key is the node's private key, for certificates.
-func (n *Node) Key() ed25519.PrivateKey { return n.key }
+func (n *Node) Key() ed25519.PrivateKey { return n.key() }
 
 // Site returns the site's id and key; the id is zero before the site is
 // initialised.
@@ -204,7 +206,7 @@ func (n *Node) SetSite(site state.SiteID, key SiteKey) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.site.IsZero() {
-		if n.site == site && n.siteKey == key {
+		if n.site == site && n.siteKey.Equal(key) {
 			return nil
 		}
 		return fmt.Errorf("data directory %s is in site %s (%s) already", n.dir, n.siteName, n.site)

@@ -11,6 +11,7 @@ import (
 
 	"edgefog.dev/isgw/raftfsm/state"
 	"github.com/zeebo/blake3"
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // The identity file is text, a field a line, in this order. The last line is
@@ -40,9 +41,9 @@ func (n *Node) encode() []byte {
 	var b bytes.Buffer
 	b.WriteString(fileHeader)
 	fmt.Fprintf(&b, "node: %s\nnode-name: %s\nsite-name: %s\n", n.id, n.name, n.siteName)
-	fmt.Fprintf(&b, "node-key: %s\n", base64.StdEncoding.EncodeToString(n.key.Seed()))
+	fmt.Fprintf(&b, "node-key: %s\n", base64.StdEncoding.EncodeToString(n.key().Seed()))
 	if !n.site.IsZero() {
-		fmt.Fprintf(&b, "site: %s\nsite-key: %s\n", n.site, base64.StdEncoding.EncodeToString(n.siteKey.key[:]))
+		fmt.Fprintf(&b, "site: %s\nsite-key: %s\n", n.site, base64.StdEncoding.EncodeToString(n.siteKey.key()))
 	}
 	fmt.Fprintf(&b, "%s%x\n", checksumField, blake3.Sum256(b.Bytes()))
 	return b.Bytes()
@@ -81,7 +82,7 @@ func decodeNode(raw []byte) (*Node, error) {
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, errors.New("its node key is wrong")
 	}
-	n.key = ed25519.NewKeyFromSeed(seed)
+	n.key = hide(ed25519.NewKeyFromSeed(seed))
 	if fields["site"] == "" {
 		return n, nil
 	}
@@ -89,9 +90,9 @@ func decodeNode(raw []byte) (*Node, error) {
 		return nil, errors.New("its site id is wrong")
 	}
 	key, err := base64.StdEncoding.DecodeString(fields["site-key"])
-	if err != nil || len(key) != len(n.siteKey.key) {
+	if err != nil || len(key) != chacha20poly1305.KeySize {
 		return nil, errors.New("its site key is wrong")
 	}
-	n.siteKey = SiteKey{key: [32]byte(key), set: true}
+	n.siteKey = SiteKey{hide(key)}
 	return n, nil
 }

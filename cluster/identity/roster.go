@@ -59,7 +59,7 @@ func (s *SiteIdentity) SignRoster(r Roster) (*identitypb.SignedRoster, error) {
 	if len(raw) > MaxRosterBytes {
 		return nil, fmt.Errorf("sign roster: %d bytes are more than %d", len(raw), MaxRosterBytes)
 	}
-	return &identitypb.SignedRoster{Roster: raw, Signature: ed25519.Sign(s.key, signedRosterBytes(raw))}, nil
+	return &identitypb.SignedRoster{Roster: raw, Signature: ed25519.Sign(s.key(), signedRosterBytes(raw))}, nil
 }
 
 // VerifyRoster checks a roster's signature under the identity it names and all

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -24,21 +25,34 @@ var ErrSealed = errors.New("the sealed secret does not open under this site's ke
 // SiteKey wraps the secrets of a site. It never leaves the site's nodes and is
 // never in the replicated state. It prints as a placeholder.
 type SiteKey struct {
-	key [chacha20poly1305.KeySize]byte
-	set bool
+	key veil[[]byte] // nil when there is no key
 }
+
+// veil hides a value from package fmt, which prints the unexported fields of a
+// struct, and what their pointers point to, without asking their methods.
+type veil[T any] func() T
+
+func hide[T any](v T) veil[T] { return func() T { return v } }
 
 // NewSiteKey draws a site key; r nil means crypto/rand.
 func NewSiteKey(r io.Reader) (SiteKey, error) {
-	k := SiteKey{set: true}
-	if _, err := io.ReadFull(random(r), k.key[:]); err != nil {
+	key := make([]byte, chacha20poly1305.KeySize)
+	if _, err := io.ReadFull(random(r), key); err != nil {
 		return SiteKey{}, fmt.Errorf("draw site key: %w", err)
 	}
-	return k, nil
+	return SiteKey{hide(key)}, nil
 }
 
 // IsZero reports whether there is no key.
-func (k SiteKey) IsZero() bool { return !k.set }
+func (k SiteKey) IsZero() bool { return k.key == nil }
+
+// Equal reports whether both are the same key.
+func (k SiteKey) Equal(o SiteKey) bool {
+	if k.IsZero() || o.IsZero() {
+		return k.IsZero() && o.IsZero()
+	}
+	return subtle.ConstantTimeCompare(k.key(), o.key()) == 1
+}
 
 // Format hides the key from every verb of package fmt.
 func (k SiteKey) Format(f fmt.State, _ rune) { io.WriteString(f, "[site key]") }
@@ -50,10 +64,10 @@ func (k SiteKey) LogValue() slog.Value { return slog.StringValue("[site key]") }
 // again only with the same purpose: SealFor… name those in use. r nil means
 // crypto/rand.
 func (k SiteKey) Seal(r io.Reader, purpose string, secret []byte) ([]byte, error) {
-	if !k.set {
+	if k.IsZero() {
 		return nil, errors.New("seal secret: this node has no site key yet")
 	}
-	aead, err := chacha20poly1305.NewX(k.key[:])
+	aead, err := chacha20poly1305.NewX(k.key())
 	if err != nil {
 		return nil, fmt.Errorf("seal secret: %w", err)
 	}
@@ -69,14 +83,14 @@ func (k SiteKey) Seal(r io.Reader, purpose string, secret []byte) ([]byte, error
 // Open decrypts what Seal made for the same purpose. The error is ErrSealed
 // when it does not open.
 func (k SiteKey) Open(purpose string, sealed []byte) ([]byte, error) {
-	if !k.set {
+	if k.IsZero() {
 		return nil, errors.New("open sealed secret: this node has no site key yet")
 	}
 	const head = 1 + chacha20poly1305.NonceSizeX
 	if len(sealed) < head+chacha20poly1305.Overhead || sealed[0] != sealVersion {
 		return nil, ErrSealed
 	}
-	aead, err := chacha20poly1305.NewX(k.key[:])
+	aead, err := chacha20poly1305.NewX(k.key())
 	if err != nil {
 		return nil, fmt.Errorf("open sealed secret: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 // prints as the id. It is immutable.
 type SiteIdentity struct {
 	site state.SiteID
-	key  ed25519.PrivateKey
+	key  veil[ed25519.PrivateKey]
 }
 
 // NewSiteIdentity draws an id and a key pair for a new site; r nil means
@@ -39,18 +39,18 @@ func NewSiteIdentityFor(site state.SiteID, r io.Reader) (*SiteIdentity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("draw site identity: %w", err)
 	}
-	return &SiteIdentity{site: site, key: key}, nil
+	return &SiteIdentity{site: site, key: hide(key)}, nil
 }
 
 // Site is the id of the site.
 func (s *SiteIdentity) Site() state.SiteID { return s.site }
 
 // Public is the key that peers pin.
-func (s *SiteIdentity) Public() ed25519.PublicKey { return public(s.key) }
+func (s *SiteIdentity) Public() ed25519.PublicKey { return public(s.key()) }
 
 // Seal wraps the private key for the replicated config.
 func (s *SiteIdentity) Seal(key SiteKey, r io.Reader) ([]byte, error) {
-	return key.Seal(r, SealForIdentity(s.site), s.key.Seed())
+	return key.Seal(r, SealForIdentity(s.site), s.key().Seed())
 }
 
 // OpenSiteIdentity unwraps what Seal made and checks that it is the key pair
@@ -63,7 +63,7 @@ func OpenSiteIdentity(key SiteKey, site state.SiteID, pub ed25519.PublicKey, sea
 	if len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("open identity of site %s: the sealed key has %d bytes, not %d", site, len(seed), ed25519.SeedSize)
 	}
-	s := &SiteIdentity{site: site, key: ed25519.NewKeyFromSeed(seed)}
+	s := &SiteIdentity{site: site, key: hide(ed25519.NewKeyFromSeed(seed))}
 	if !bytes.Equal(s.Public(), pub) {
 		return nil, fmt.Errorf("open identity of site %s: the sealed key does not belong to the site's public key", site)
 	}

@@ -49,15 +49,17 @@ type Token struct {
 	Address  string            // HOST:PORT of its link endpoint
 	Expires  time.Time         // by the inviting site's clock, which alone decides
 
-	secret [tokenSecret]byte
+	secret veil[[]byte]
 }
 
 // NewToken draws a token of a site; r nil means crypto/rand.
 func NewToken(site state.SiteID, identity ed25519.PublicKey, address string, now time.Time, r io.Reader) (*Token, error) {
 	t := &Token{Site: site, Identity: identity, Address: address, Expires: now.Add(TokenLife)}
-	if _, err := io.ReadFull(random(r), t.secret[:]); err != nil {
+	secret := make([]byte, tokenSecret)
+	if _, err := io.ReadFull(random(r), secret); err != nil {
 		return nil, fmt.Errorf("draw pairing token: %w", err)
 	}
+	t.secret = hide(secret)
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("make pairing token: %w", err)
 	}
@@ -81,7 +83,7 @@ func (t *Token) check() error {
 func (t *Token) Encode() string {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&identitypb.Token{
 		Version: tokenVersion, Site: t.Site.Bytes(), IdentityPublic: t.Identity,
-		Address: t.Address, Secret: t.secret[:], Expires: t.Expires.UnixNano(),
+		Address: t.Address, Secret: t.secret(), Expires: t.Expires.UnixNano(),
 	})
 	if err != nil {
 		// Only a string that is not UTF-8 can fail, and addresses are checked.
@@ -119,7 +121,7 @@ func ParseToken(text string) (*Token, error) {
 		return nil, ErrTokenText
 	}
 	t := &Token{Site: site, Identity: pb.GetIdentityPublic(), Address: pb.GetAddress(),
-		Expires: time.Unix(0, pb.GetExpires()), secret: [tokenSecret]byte(pb.GetSecret())}
+		Expires: time.Unix(0, pb.GetExpires()), secret: hide(pb.GetSecret())}
 	if t.check() != nil {
 		return nil, ErrTokenText
 	}
@@ -139,15 +141,15 @@ func (t *Token) Prove(transcript []byte) (pub, proof []byte) {
 
 func (t *Token) key() ed25519.PrivateKey {
 	seed := make([]byte, ed25519.SeedSize)
-	blake3.DeriveKey(tokenKeyContext, t.secret[:], seed)
+	blake3.DeriveKey(tokenKeyContext, t.secret(), seed)
 	return ed25519.NewKeyFromSeed(seed)
 }
 
 // Format shows no secret.
-func (t *Token) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[pairing token of site %s]", t.Site) }
+func (t Token) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[pairing token of site %s]", t.Site) }
 
 // LogValue shows no secret.
-func (t *Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // TokenHash names an invitation.
 type TokenHash [32]byte
