@@ -531,6 +531,7 @@ func TestPanicEndsOneCall(t *testing.T) {
 	if _, err := c.System.Status(t.Context()); err != nil {
 		t.Errorf("after a panic: %v", err)
 	}
+	c.Close()
 	stop()
 	if !mentions(log.String(), "admin call panicked", "planned", "Paths/Create") {
 		t.Errorf("log: %s", log.String())
@@ -563,6 +564,7 @@ func TestLog(t *testing.T) {
 	if err := c.Keys.Delete(ctx, "AK"); err == nil {
 		t.Fatal("not refused")
 	}
+	c.Close()
 	stop()
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 4 {
