@@ -201,7 +201,11 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 	s.passed(b, p)
 	if cmd.GetCursor() != nil {
 		if b.scanning.on && cmd.GetCursor().GetScan() == nil {
-			s.log.Info("link: bucket was copied", "bucket", b.path, "keys", b.cursor.GetScan().GetKeysDone(), "took", now.Sub(b.scanning.since).Round(time.Millisecond))
+			keys := b.cursor.GetScan().GetKeysDone()
+			for _, page := range p.pages {
+				keys += page.keys
+			}
+			s.log.Info("link: bucket was copied", "bucket", b.path, "keys", keys, "took", now.Sub(b.scanning.since).Round(time.Millisecond))
 			b.scanning = scanState{}
 		}
 		b.cursor = cmd.GetCursor()

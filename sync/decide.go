@@ -54,12 +54,21 @@ const (
 	fitContinue fitness = iota // from the cursor on
 	fitResume                  // and the scan goes on where it was
 	fitScan                    // only a new scan gives what the log cannot
+	fitStart                   // from the log's beginning, which it still has
 )
 
 // fit decides whether the cursor c, nil when there is none, continues the
-// sender's log as it stands. why says in words what does not fit.
-func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket) (f fitness, why string) {
+// sender's log as it stands; objects is what the bucket has here. why says in
+// words what does not fit.
+//
+// A first copy into a bucket that has objects already follows the log from its
+// beginning, if nothing of it was trimmed: a log is not offered what came from
+// here, while a scan would bring every record back. Without objects there is
+// nothing to bring back, and a scan is shorter than the log.
+func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, objects uint64) (f fitness, why string) {
 	switch {
+	case c == nil && objects > 0 && there.GetTrimmed() == 0:
+		return fitStart, "initial copy"
 	case c == nil:
 		return fitScan, "initial copy"
 	case !bytes.Equal(c.GetSite(), peer[:]):

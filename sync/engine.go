@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (e *Engine) Status() Status {
 // is ctx's.
 func (e *Engine) Run(ctx context.Context) error {
 	log := e.o.Logger.With("link", e.o.Service, "peer", e.o.PeerName)
-	failed := 0
+	failed, told := 0, ""
 	for {
 		s := newSession(e, log)
 		err := s.run(ctx)
@@ -79,13 +80,19 @@ func (e *Engine) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if s.useful {
-			failed = 0
+			failed, told = 0, ""
 		}
 		pause := jitter(backoff(failed, e.o.BackoffMin, e.o.BackoffMax), e.random())
+		pause = max(pause, e.o.BackoffMin/10)
 		failed++
 		e.countError(err)
 		e.disconnected(err, s)
-		log.Warn("link: no session", "session", s.name, "cause", err, "again_in", pause.Round(time.Millisecond))
+		level := slog.LevelWarn
+		if err.Error() == told {
+			level = slog.LevelDebug // a peer that is away fills no log
+		}
+		told = err.Error()
+		log.Log(ctx, level, "link: no session", "session", s.name, "cause", err, "again_in", pause.Round(time.Millisecond))
 		if err := e.wait(ctx, pause); err != nil {
 			return err
 		}

@@ -83,8 +83,11 @@ func (s *session) fetch(task *fetchTask) {
 		r.flush()
 		return func() {
 			if err != nil {
-				if r.blamed != nil {
-					s.e.blame(r.blamed.dot, failIntegrity, err.Error())
+				if errors.As(err, new(*integrityError)) {
+					// Whatever is wrong came with the answer about this version: when
+					// it is wrong again, the version is put aside.
+					v := task.asked[min(r.pos, len(task.asked)-1)].v
+					s.e.blame(v.dot, failIntegrity, err.Error())
 				}
 				s.end(fmt.Errorf("fetch chunks from %s: %w", s.o.PeerName, err))
 			}
@@ -100,7 +103,6 @@ type receiver struct {
 	task     *fetchTask
 	pos      int // of the next chunk in the task's needs
 	negative []answer
-	blamed   *version // whose chunk broke the rules
 
 	buf     chunks.Buffer
 	slab    *slab
@@ -148,8 +150,8 @@ func (r *receiver) take(h *linkpb.ChunkHeader, body []byte) error {
 	}
 	a, err := r.verify(h, body)
 	if err != nil {
-		r.blamed = r.task.asked[r.pos].v
-		return violated("bucket %s, key %q: %w", r.blamed.bucket.path, r.blamed.rec.GetKey(), err)
+		v := r.task.asked[r.pos].v
+		return violated("bucket %s, key %q: %w", v.bucket.path, v.rec.GetKey(), err)
 	}
 	r.pos++
 	r.keep(a)

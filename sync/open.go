@@ -99,14 +99,18 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 		return nil, 0, &localError{err}
 	}
 	if err != nil {
-		cursor = nil
+		cursor, err = nil, nil
 	}
-	f, why := fit(cursor, s.o.Peer, there)
-	if f == fitScan {
+	f, why := fit(cursor, s.o.Peer, there, here.GetObjects())
+	switch f {
+	case fitScan:
 		got.why = why
-		if cursor, got.first, err = s.beginScan(ctx, there, cursor); err != nil {
-			return nil, 0, err
-		}
+		cursor, got.first, err = s.beginScan(ctx, there, cursor)
+	case fitStart:
+		cursor, err = s.beginLog(ctx, there)
+	}
+	if err != nil {
+		return nil, 0, err
 	}
 	got.cursor = cursor
 	if err := s.loadPending(path, got); err != nil {
@@ -128,6 +132,22 @@ func (s *session) beginScan(ctx context.Context, there *linkpb.ServedBucket, old
 		Seq:         first.seq,
 		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen},
 	}
+	return cursor, first, s.commitStart(ctx, there, old, cursor)
+}
+
+// beginLog commits a cursor before the first sequence of the sender's log.
+func (s *session) beginLog(ctx context.Context, there *linkpb.ServedBucket) (*catalogpb.Cursor, error) {
+	cursor := &catalogpb.Cursor{
+		Site:        s.o.Peer.Bytes(),
+		Epoch:       there.GetEpoch(),
+		Incarnation: there.GetIncarnation(),
+		InitialDone: true, // of nothing yet, and it stays true with every step
+	}
+	return cursor, s.commitStart(ctx, there, nil, cursor)
+}
+
+// commitStart commits the first cursor of a copy.
+func (s *session) commitStart(ctx context.Context, there *linkpb.ServedBucket, old, cursor *catalogpb.Cursor) error {
 	res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: &catalogpb.Ingest{
 		Bucket:            there.GetPath(),
 		Peer:              s.o.Peer.Bytes(),
@@ -139,9 +159,9 @@ func (s *session) beginScan(ctx context.Context, there *linkpb.ServedBucket, old
 		err = errors.New(res.GetMessage())
 	}
 	if err != nil {
-		return nil, nil, &localError{fmt.Errorf("commit the beginning of a scan: %w", err)}
+		return &localError{fmt.Errorf("commit where the copy of bucket %s begins: %w", there.GetPath(), err)}
 	}
-	return cursor, first, nil
+	return nil
 }
 
 // loadPending reads the pending table of a bucket and looks at its records as

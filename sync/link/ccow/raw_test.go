@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"edgefog.dev/isgw/cluster/identity/identitypb"
 	"edgefog.dev/isgw/sync/link/linkpb"
 	"edgefog.dev/isgw/sync/link/linktest"
 )
@@ -74,15 +75,41 @@ func (c rawConn) ended() []byte {
 	return got
 }
 
+// rawPairServer answers a pairing, as a site, with the same bytes each time.
+func rawPairServer(t testing.TB, as *site, answer string) string {
+	return rawListen(t, as, alpnPair, func(c rawConn) {
+		if readMessage(c, maxOpening, new(identitypb.PairRequest)) == nil {
+			c.say("%s", answer)
+		}
+	})
+}
+
 // rawServer answers as a site, each connection with the script, which begins
 // after the request was read. It returns its address.
 func rawServer(t testing.TB, as *site, script func(c rawConn)) string {
+	return rawListen(t, as, alpnLink, func(c rawConn) {
+		if readMessage(c, maxOpening, new(linkpb.Opening)) != nil || writeMessage(c, new(linkpb.OpeningReply)) != nil {
+			return
+		}
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		script(c)
+	})
+}
+
+// rawListen accepts connections as a site, down to the handshake.
+func rawListen(t testing.TB, as *site, alpn string, serve func(c rawConn)) string {
 	t.Helper()
 	cert, err := as.cred.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{alpnLink}, Certificates: []tls.Certificate{*cert}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,17 +123,7 @@ func rawServer(t testing.TB, as *site, script func(c rawConn)) string {
 			wg.Go(func() {
 				defer c.Close()
 				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-				if readMessage(c, maxOpening, new(linkpb.Opening)) != nil || writeMessage(c, new(linkpb.OpeningReply)) != nil {
-					return
-				}
-				r, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				if _, err := io.Copy(io.Discard, r.Body); err != nil {
-					return
-				}
-				script(rawConn{c.(*tls.Conn), t})
+				serve(rawConn{c.(*tls.Conn), t})
 			})
 		}
 	})

@@ -1,0 +1,712 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/chunks/cdc"
+	"edgefog.dev/isgw/chunks/chunkstest"
+	"edgefog.dev/isgw/chunks/manifest"
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// The harness runs whole sites inside a synctest bubble: real catalogs on Pebble
+// in memory, a proposer that applies one command at a time, chunk stores in
+// memory, and wires between the sites that can be cut and that count.
+
+const bk1 = "Hawaii/Cola/bk1"
+
+// testCodec is shared by all tests. The coder makes its channels with its first
+// work, so that is done here, outside every bubble.
+var testCodec = sync.OnceValue(func() *chunks.Codec {
+	c, err := chunks.NewCodec()
+	if err != nil {
+		panic(err)
+	}
+	raw := make([]byte, 1000)
+	b := chunks.Buffer{Chunk: c.Encode(chunks.Sum(raw), raw, nil)}
+	if err := c.Decode(&b); err != nil {
+		panic(err)
+	}
+	return c
+})
+
+func TestMain(m *testing.M) {
+	testCodec()
+	os.Exit(m.Run())
+}
+
+// testSite is one site.
+type testSite struct {
+	t      *testing.T
+	id     state.SiteID
+	name   string
+	epoch  uint32
+	db     *pebble.DB
+	cat    *catalog.Catalog
+	chunks *chunkstest.Faulty
+	log    *slog.Logger
+
+	splitter *cdc.Splitter
+
+	mu      sync.Mutex // serialises apply
+	nth     byte       // of incarnations made
+	applies int
+	ingests []*catalogpb.Ingest
+	fail    error // what Propose returns instead, when set
+}
+
+func newTestSite(t *testing.T, n byte) *testSite {
+	t.Helper()
+	s := &testSite{
+		t:      t,
+		id:     state.SiteID{0: 0x51, 15: n},
+		name:   fmt.Sprintf("site%d", n),
+		epoch:  1,
+		chunks: chunkstest.NewFaulty(t, &mortal{Store: chunkstest.NewMemory(testCodec())}),
+		log:    slog.New(slog.DiscardHandler),
+
+		splitter: cdc.NewSplitter(nil),
+	}
+	if testing.Verbose() {
+		s.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name)
+	}
+	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), DisableWAL: true, Logger: quietPebble{t}, MemTableSize: 1 << 20})
+	if err != nil {
+		t.Fatalf("open pebble: %v", err)
+	}
+	s.db = db
+	if s.cat, err = catalog.New(db); err != nil {
+		t.Fatalf("new catalog: %v", err)
+	}
+	s.cat.SetSelf(s.id, s.epoch)
+	return s
+}
+
+// mortal is a store that loses its power after so many batches.
+type mortal struct {
+	chunks.Store
+
+	mu   sync.Mutex
+	dies bool
+	left int
+}
+
+func (m *mortal) dieAfter(batches int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dies, m.left = true, batches
+}
+
+func (m *mortal) revive() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dies = false
+}
+
+func (m *mortal) Put(ctx context.Context, batch []chunks.Chunk) error {
+	m.mu.Lock()
+	m.left--
+	dead := m.dies && m.left < 0
+	m.mu.Unlock()
+	if dead {
+		return errors.New("the power is gone")
+	}
+	return m.Store.Put(ctx, batch)
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(string(bytes.TrimRight(p, "\n")))
+	return len(p), nil
+}
+
+type quietPebble struct{ t *testing.T }
+
+func (quietPebble) Infof(string, ...any)        {}
+func (quietPebble) Errorf(string, ...any)       {}
+func (q quietPebble) Fatalf(f string, a ...any) { q.t.Errorf(f, a...) }
+
+func (s *testSite) close() {
+	if err := s.db.Close(); err != nil {
+		s.t.Errorf("close pebble: %v", err)
+	}
+}
+
+// apply runs one thing on the catalog in a batch of its own.
+func (s *testSite) apply(f func(b *catalog.Batch) *raftfsmpb.Result) *raftfsmpb.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch := s.db.NewIndexedBatch()
+	b := s.cat.Begin(batch)
+	res := f(b)
+	if err := b.Flush(); err != nil {
+		s.t.Errorf("flush: %v", err)
+	}
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		s.t.Errorf("commit: %v", err)
+	}
+	b.Done()
+	_ = batch.Close()
+	s.applies++
+	return res
+}
+
+// propose is a Proposer.
+func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	fail := s.fail
+	s.mu.Unlock()
+	if fail != nil {
+		return nil, fail
+	}
+	// What goes through a log is a copy.
+	cmd = proto.CloneOf(cmd)
+	now := time.Now().UnixNano()
+	return s.apply(func(b *catalog.Batch) *raftfsmpb.Result {
+		switch c := cmd.Command.(type) {
+		case *raftfsmpb.Command_Write:
+			return b.Write(c.Write, now)
+		case *raftfsmpb.Command_Ingest:
+			s.ingests = append(s.ingests, c.Ingest)
+			return b.Ingest(c.Ingest, now)
+		case *raftfsmpb.Command_Progress:
+			return b.Progress(c.Progress)
+		case *raftfsmpb.Command_Trim:
+			return b.Trim(c.Trim, now)
+		}
+		s.t.Errorf("unexpected command %T", cmd.Command)
+		return &raftfsmpb.Result{Code: raftfsmpb.Code_INVALID}
+	}), nil
+}
+
+func (s *testSite) makeBucket(path string, versions uint32) {
+	s.t.Helper()
+	s.mu.Lock()
+	s.nth++
+	obj := &statepb.Bucket{Path: path, Incarnation: append(bytes.Repeat([]byte{s.id[15]}, 15), s.nth), Created: 1}
+	s.mu.Unlock()
+	s.ok(s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.PutBucket(obj, versions, time.Now().UnixNano()) }))
+}
+
+func (s *testSite) deleteBucket(path string) {
+	s.t.Helper()
+	s.ok(s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.DeleteBucket(path) }))
+}
+
+func (s *testSite) ok(res *raftfsmpb.Result) {
+	s.t.Helper()
+	if res.GetCode() != raftfsmpb.Code_OK {
+		s.t.Fatalf("%s: %v %s", s.name, res.GetCode(), res.GetMessage())
+	}
+}
+
+func (s *testSite) site() Site {
+	return Site{
+		ID: s.id, Name: s.name, Epoch: func() uint32 { return s.epoch },
+		Catalog: s.cat, Chunks: s.chunks, Propose: s.propose, Logger: s.log,
+	}
+}
+
+// store splits content, stores it, and returns its root.
+func (s *testSite) store(content []byte) *catalogpb.Root {
+	s.t.Helper()
+	ctx := context.Background()
+	put := func(id chunks.ID, raw []byte) error {
+		ch := testCodec().Encode(id, raw, nil)
+		ch.Data = bytes.Clone(ch.Data)
+		return s.chunks.Put(ctx, []chunks.Chunk{ch})
+	}
+	b := manifest.NewBuilder(put)
+	sp := s.splitter
+	sp.Reset(bytes.NewReader(content))
+	for {
+		raw, err := sp.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			s.t.Fatalf("split: %v", err)
+		}
+		id := chunks.Sum(raw)
+		if err := put(id, raw); err != nil {
+			s.t.Fatalf("put: %v", err)
+		}
+		if err := b.Add(id, len(raw)); err != nil {
+			s.t.Fatalf("add: %v", err)
+		}
+	}
+	ref, err := b.Finish()
+	if err != nil {
+		s.t.Fatalf("finish: %v", err)
+	}
+	if ref.IsEmpty() {
+		return nil
+	}
+	return &catalogpb.Root{Level: uint32(ref.Level), Id: ref.ID[:], Size: ref.Size}
+}
+
+// put writes an object.
+func (s *testSite) put(path, key string, content []byte) *catalogpb.Record {
+	s.t.Helper()
+	root := s.store(content)
+	res, err := s.propose(context.Background(), &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
+		Bucket: path,
+		Record: &catalogpb.Record{Key: []byte(key), Kind: catalogpb.RecordKind_RECORD_VERSION, Time: time.Now().UnixNano(), Root: root, Etag: fmt.Sprintf("%x", chunks.Sum(content))},
+	}}})
+	if err != nil {
+		s.t.Fatalf("%s: put %s: %v", s.name, key, err)
+	}
+	s.ok(res)
+	return res.GetRecord()
+}
+
+func (s *testSite) del(path, key string) {
+	s.t.Helper()
+	res, err := s.propose(context.Background(), &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
+		Bucket: path,
+		Record: &catalogpb.Record{Key: []byte(key), Kind: catalogpb.RecordKind_RECORD_TOMBSTONE, Time: time.Now().UnixNano()},
+	}}})
+	if err != nil {
+		s.t.Fatalf("%s: delete %s: %v", s.name, key, err)
+	}
+	s.ok(res)
+}
+
+func (s *testSite) trim(path string, before time.Time) {
+	s.t.Helper()
+	res, err := s.propose(context.Background(), &raftfsmpb.Command{Command: &raftfsmpb.Command_Trim{Trim: &catalogpb.Trim{
+		Bucket: path, Before: before.UnixNano(), Horizon: before.UnixNano(), Limit: 1 << 20,
+	}}})
+	if err != nil {
+		s.t.Fatalf("%s: trim: %v", s.name, err)
+	}
+	s.ok(res)
+}
+
+// read returns the content of a key's head; ok is false when there is none. It
+// fails the test when a chunk of it is missing or damaged.
+func (s *testSite) read(path, key string) (content []byte, ok bool) {
+	s.t.Helper()
+	r, err := s.cat.Head(path, []byte(key))
+	if err != nil || !catalog.Live(r) {
+		return nil, false
+	}
+	ref, err := rootOf(r)
+	if err != nil {
+		s.t.Fatalf("%s: %s: %v", s.name, key, err)
+	}
+	ctx := context.Background()
+	var buf chunks.Buffer
+	err = manifest.Leaves(ctx, s.chunks.Get, ref, 0, ref.Size, func(l manifest.Leaf) error {
+		if err := s.chunks.Get(ctx, l.ID, &buf); err != nil {
+			return err
+		}
+		content = append(content, buf.Raw...)
+		return nil
+	})
+	if err != nil {
+		s.t.Fatalf("%s: visible version of %s without its content: %v", s.name, key, err)
+	}
+	return content, true
+}
+
+// listing is every live key of a bucket with the name of its head.
+func (s *testSite) listing(path string) map[string]string {
+	s.t.Helper()
+	out := make(map[string]string)
+	var from []byte
+	for {
+		page, err := s.cat.List(path, catalog.ListOptions{From: from})
+		if err != nil {
+			s.t.Fatalf("%s: list: %v", s.name, err)
+		}
+		for _, it := range page.Items {
+			out[string(it.Record.GetKey())] = keyOf(it.Record.GetDot()).String() + " " + it.Record.GetEtag()
+		}
+		if !page.Truncated {
+			return out
+		}
+		from = page.Next
+	}
+}
+
+// wire is the way from one site's engine to another's Local. It copies messages
+// as a network would, can be cut, and counts what passes.
+type wire struct {
+	t   *testing.T
+	src link.Source
+
+	mu      sync.Mutex
+	down    bool
+	cancels map[int]context.CancelFunc
+	next    int
+	offered map[string]int // dots in change batches
+	scanned int            // records in pages
+	fetched map[chunks.ID]int
+	bytes   int
+	// body, when set, may change a chunk on its way, or fail the request.
+	body func(h *linkpb.ChunkHeader, body []byte) ([]byte, error)
+	// gate, when set, is asked before each chunk passes.
+	gate func(ctx context.Context, h *linkpb.ChunkHeader) error
+	// change, when set, may change what the sender says.
+	change func(b *linkpb.ChangeBatch)
+	page   func(p *linkpb.ScanPage)
+}
+
+func newWire(t *testing.T, src link.Source) *wire {
+	return &wire{t: t, src: src, cancels: make(map[int]context.CancelFunc), offered: make(map[string]int), fetched: make(map[chunks.ID]int)}
+}
+
+var errCut = &link.Fault{Kind: link.FaultBroken, Message: "the wire was cut"}
+
+// begin starts a request, which ends when the wire is cut.
+func (w *wire) begin(ctx context.Context) (context.Context, func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return nil, nil, errCut
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	n := w.next
+	w.next++
+	w.cancels[n] = cancel
+	return ctx, func() {
+		cancel()
+		w.mu.Lock()
+		delete(w.cancels, n)
+		w.mu.Unlock()
+	}, nil
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = true
+	for _, cancel := range w.cancels {
+		cancel()
+	}
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = false
+}
+
+func (w *wire) why(outer context.Context, err error) error {
+	if err != nil && outer.Err() == nil && errors.Is(err, context.Canceled) {
+		return errCut
+	}
+	return err
+}
+
+func (w *wire) Hello(ctx context.Context, h *linkpb.Hello) (*linkpb.Hello, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Hello(in, proto.CloneOf(h))
+}
+
+func (w *wire) Served(ctx context.Context) (*linkpb.Served, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Served(in)
+}
+
+func (w *wire) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return w.why(ctx, w.src.Changes(in, proto.CloneOf(req), func(b *linkpb.ChangeBatch) error {
+		b = proto.CloneOf(b)
+		w.mu.Lock()
+		for _, c := range b.GetChanges() {
+			w.offered[keyOf(c.GetRecord().GetDot()).String()]++
+		}
+		change := w.change
+		w.mu.Unlock()
+		if change != nil {
+			change(b)
+		}
+		return fn(b)
+	}))
+}
+
+func (w *wire) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	p, err := w.src.Scan(in, proto.CloneOf(req))
+	if err == nil {
+		w.mu.Lock()
+		w.scanned += len(p.GetRecords())
+		change := w.page
+		w.mu.Unlock()
+		if change != nil {
+			change(p)
+		}
+	}
+	return p, w.why(ctx, err)
+}
+
+func (w *wire) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return w.why(ctx, w.src.Fetch(in, proto.CloneOf(req), func(h *linkpb.ChunkHeader, body []byte) error {
+		w.mu.Lock()
+		gate, change := w.gate, w.body
+		w.mu.Unlock()
+		if gate != nil {
+			if err := gate(in, h); err != nil {
+				return err
+			}
+		}
+		if err := in.Err(); err != nil {
+			return err
+		}
+		h, body = proto.CloneOf(h), bytes.Clone(body)
+		if change != nil {
+			var err error
+			if body, err = change(h, body); err != nil {
+				return err
+			}
+		}
+		w.mu.Lock()
+		if id, err := chunks.IDFromBytes(h.GetId()); err == nil && h.GetRefused() == "" {
+			w.fetched[id]++
+			w.bytes += len(body)
+		}
+		w.mu.Unlock()
+		return fn(h, body)
+	}))
+}
+
+func (w *wire) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Progress(in, proto.CloneOf(p))
+}
+
+// offers is the number of records offered since the last call.
+func (w *wire) offers() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, c := range w.offered {
+		n += c
+	}
+	clear(w.offered)
+	return n
+}
+
+// half is one end of a link in a test: what it offers and what it receives.
+type half struct {
+	site   *testSite
+	peer   *testSite
+	local  *Local // for the peer
+	wire   *wire  // to the peer's Local
+	engine *Engine
+	opts   EngineOptions
+
+	mu     sync.Mutex
+	served []string
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+func (h *half) list() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.served)
+}
+
+// serve replaces the list of buckets of this end.
+func (h *half) serve(paths ...string) {
+	h.mu.Lock()
+	h.served = paths
+	h.mu.Unlock()
+	h.local.Kick()
+	if h.engine != nil {
+		h.engine.Kick()
+	}
+}
+
+// connect makes both ends of a link between two sites; nothing runs yet.
+func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...string) (x, y *half) {
+	t.Helper()
+	name := "hawaii"
+	mk := func(s, p *testSite) *half {
+		h := &half{site: s, peer: p, served: paths}
+		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, Direction: "send+receive", Served: h.list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.local = l
+		return h
+	}
+	x, y = mk(a, b), mk(b, a)
+	x.wire, y.wire = newWire(t, y.local), newWire(t, x.local)
+	for _, h := range []*half{x, y} {
+		h.opts = EngineOptions{
+			Site: h.site.site(), Service: name, Peer: h.peer.id, PeerName: h.peer.name, Direction: "send+receive",
+			Source: h.wire, Codec: testCodec(),
+			Accepts: func(path string) bool { return slices.Contains(h.list(), path) },
+			EnsureBucket: func(_ context.Context, sb *linkpb.ServedBucket) error {
+				h.site.makeBucket(sb.GetPath(), 1)
+				return nil
+			},
+			Rand: halfReader{},
+		}
+		if tune != nil {
+			tune(&h.opts)
+		}
+	}
+	return x, y
+}
+
+// halfReader is randomness that is always the same.
+type halfReader struct{}
+
+func (halfReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 0x5a
+	}
+	return len(p), nil
+}
+
+// start runs the engine of a half.
+func (h *half) start() {
+	h.site.t.Helper()
+	e, err := NewEngine(h.opts)
+	if err != nil {
+		h.site.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.engine, h.stop, h.stopped = e, cancel, make(chan struct{})
+	stopped := h.stopped
+	go func() {
+		defer close(stopped)
+		_ = e.Run(ctx)
+	}()
+}
+
+// halt stops the engine and waits for it.
+func (h *half) halt() {
+	if h.stop == nil {
+		return
+	}
+	h.stop()
+	<-h.stopped
+	h.stop = nil
+}
+
+// until waits, in the bubble's time, for a condition.
+func until(t *testing.T, within time.Duration, what string, cond func() bool) {
+	t.Helper()
+	began := time.Now()
+	for {
+		synctest.Wait()
+		if cond() {
+			return
+		}
+		waited := time.Since(began)
+		if waited > within {
+			t.Fatalf("after %s still not: %s", within, what)
+		}
+		pause(min(time.Second, 2*time.Millisecond+waited/20))
+	}
+}
+
+// pause lets the bubble's time pass; nothing waits for it in real time.
+func pause(d time.Duration) { <-time.After(d) }
+
+// synced waits until both directions say that they are in sync.
+func synced(t *testing.T, within time.Duration, halves ...*half) {
+	t.Helper()
+	until(t, within, "in sync", func() bool {
+		for _, h := range halves {
+			if h.engine.Status().State != StateInSync || !h.local.Status().InSync {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// sameHeads checks that sites have the same heads, with their content.
+func sameHeads(t *testing.T, path string, sites ...*testSite) {
+	t.Helper()
+	want := sites[0].listing(path)
+	for _, s := range sites[1:] {
+		got := s.listing(path)
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("key %s: %s has %q and %s has %q", k, sites[0].name, v, s.name, got[k])
+			}
+		}
+		for k, v := range got {
+			if _, ok := want[k]; !ok {
+				t.Errorf("key %s: only %s has it, %q", k, s.name, v)
+			}
+		}
+	}
+	for _, s := range sites {
+		for k := range want {
+			s.read(path, k)
+		}
+		if err := s.cat.Check(context.Background(), path); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+	}
+}
+
+// random makes content that does not compress and is the same for a seed.
+func random(seed uint64, n int) []byte {
+	r := rand.NewChaCha8([32]byte{0: byte(seed), 1: byte(seed >> 8), 2: byte(seed >> 16), 3: 1})
+	out := make([]byte, n)
+	_, _ = r.Read(out)
+	return out
+}

@@ -1,0 +1,154 @@
+package objsync
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+)
+
+// TestMeshConverges lets three sites write, delete, lose each other, restart,
+// trim and make buckets anew in an order that a seed gives, and demands that
+// they are equal afterwards and silent. ISGW_SEED replays one seed.
+func TestMeshConverges(t *testing.T) {
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8}
+	if s := os.Getenv("ISGW_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = []uint64{n}
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runMesh(t, seed) })
+		})
+	}
+}
+
+type mesh struct {
+	t     *testing.T
+	rng   *rand.Rand
+	sites []*testSite
+	links []*half // all ends
+}
+
+func runMesh(t *testing.T, seed uint64) {
+	m := &mesh{t: t, rng: rand.New(rand.NewPCG(seed, 99))}
+	for n := range 3 {
+		m.sites = append(m.sites, newTestSite(t, byte(n+1)))
+	}
+	// A ring: every site is linked with both others, so each version has two
+	// ways to go, and must take only one of them into each site.
+	for i, a := range m.sites {
+		x, y := connect(t, a, m.sites[(i+1)%3], nil, bk1)
+		m.links = append(m.links, x, y)
+	}
+	defer func() {
+		for _, h := range m.links {
+			h.halt()
+		}
+		for _, s := range m.sites {
+			s.close()
+		}
+	}()
+	m.sites[0].makeBucket(bk1, 1)
+	if m.rng.IntN(2) == 0 {
+		m.sites[1].makeBucket(bk1, 1)
+		m.sites[1].put(bk1, "of its own", []byte("x"))
+	}
+	for _, h := range m.links {
+		h.start()
+	}
+	for range 150 {
+		m.step()
+	}
+	for _, h := range m.links {
+		h.wire.mend()
+		if h.stop == nil {
+			h.start()
+		}
+	}
+	for _, s := range m.sites {
+		if _, err := s.cat.Bucket(bk1); err != nil {
+			s.makeBucket(bk1, 1)
+		}
+	}
+	synced(t, 10*time.Minute, m.links...)
+	pause(10 * time.Second)
+	sameHeads(t, bk1, m.sites...)
+	before := 0
+	for _, h := range m.links {
+		h.wire.offers()
+	}
+	for _, s := range m.sites {
+		before += int(s.seq(bk1))
+	}
+	pause(30 * time.Second)
+	after, offers := 0, 0
+	for _, s := range m.sites {
+		after += int(s.seq(bk1))
+	}
+	for _, h := range m.links {
+		offers += h.wire.offers()
+	}
+	if before != after || offers != 0 {
+		t.Errorf("at rest the logs went from %d to %d and %d records were offered", before, after, offers)
+	}
+	for _, h := range m.links {
+		if list := h.pendingOf(bk1); len(list) != 0 {
+			t.Errorf("%d records are pending at %s from %s", len(list), h.site.name, h.peer.name)
+		}
+	}
+}
+
+// step does one thing to one site or link.
+func (m *mesh) step() {
+	s := m.sites[m.rng.IntN(len(m.sites))]
+	h := m.links[m.rng.IntN(len(m.links))]
+	key := fmt.Sprint("k", m.rng.IntN(12))
+	_, err := s.cat.Bucket(bk1)
+	exists := err == nil
+	switch p := m.rng.IntN(100); {
+	case p < 45 && exists:
+		s.put(bk1, key, random(m.rng.Uint64N(40), m.rng.IntN(60_000)))
+	case p < 60 && exists:
+		s.del(bk1, key)
+	case p < 75:
+		pause(time.Duration(m.rng.IntN(3000)) * time.Millisecond)
+	case p < 80:
+		h.wire.cut()
+	case p < 88:
+		h.wire.mend()
+	case p < 92:
+		if h.stop != nil {
+			h.halt()
+		} else {
+			h.start()
+		}
+	case p < 95 && exists:
+		s.trim(bk1, time.Now().Add(-2*time.Second))
+	case p < 97 && exists:
+		m.remake(s)
+	}
+}
+
+// remake deletes all keys of a bucket, the bucket, and makes it anew.
+func (m *mesh) remake(s *testSite) {
+	for key := range s.listing(bk1) {
+		s.del(bk1, key)
+	}
+	res := s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.DeleteBucket(bk1) })
+	if res.GetCode() != raftfsmpb.Code_OK {
+		return // a version came in between: somebody still wants the bucket
+	}
+	if m.rng.IntN(3) > 0 {
+		s.makeBucket(bk1, 1)
+	}
+}
