@@ -109,7 +109,7 @@ func New(o Options) (*Gate, error) {
 	// one: there are no default credentials, and it has no tenant, so that it
 	// would find no bucket either.
 	root := middlewares.RootUserConfig{Access: "root-" + rand.Text(), Secret: rand.Text() + rand.Text()}
-	srv, err := s3api.New(g.backend, root, o.Region, &identities{keys: o.Keys}, nil, nil, nil, g.counts,
+	srv, err := s3api.New(g.backend, root, o.Region, &identities{keys: o.Keys, logger: o.Logger}, nil, nil, nil, g.counts,
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
 		s3api.WithDisableACL(),

@@ -3,7 +3,7 @@ package s3gate
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/versity/versitygw/auth"
@@ -15,7 +15,8 @@ import (
 // signed. The service derives the signing keys itself, so that no secret leaves
 // it.
 type identities struct {
-	keys func(accessKey string) (secret, tenant string, ok bool, err error)
+	keys   func(accessKey string) (secret, tenant string, ok bool, err error)
+	logger *slog.Logger
 }
 
 var (
@@ -46,7 +47,9 @@ func (i *identities) account(access string) (secret string, account auth.Account
 	// The string shares memory with the request.
 	secret, tenant, ok, err := i.keys(strings.Clone(access))
 	if err != nil {
-		return "", auth.Account{}, fmt.Errorf("look up access key: %w", err)
+		// versitygw would print it.
+		i.logger.Error("S3 access key could not be looked up", "key", strings.Clone(access), "error", err)
+		return "", auth.Account{}, s3err.GetAPIError(s3err.ErrInternalError)
 	}
 	if !ok || secret == "" {
 		return "", auth.Account{}, auth.ErrNoSuchUser

@@ -15,7 +15,7 @@ import (
 // RequestCount is how many requests of one operation were answered with one
 // status.
 type RequestCount struct {
-	Operation string // as S3 names it: s3:PutObject
+	Operation string // as versitygw names it: s3_PutObject
 	Status    int
 	Count     uint64
 }

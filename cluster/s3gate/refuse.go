@@ -31,6 +31,7 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 		if ctx.Request().Header.ContentLength() == -1 {
 			defer ctx.Response().Header.SetConnectionClose()
 		}
+		acceptTrailer(ctx)
 		return ctx.Next()
 	}
 	requestID, hostID := utils.EnsureRequestIDs(ctx)

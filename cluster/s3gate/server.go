@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3err"
 )
 
 const (
@@ -19,6 +21,8 @@ const (
 	headerTimeout = 30 * time.Second
 	// idleTimeout closes a connection that has no request.
 	idleTimeout = 2 * time.Minute
+	// headerLimit is the greatest header of a request in bytes; s3api sets it.
+	headerLimit = 8 << 10
 	// workerIdle ends a goroutine that has no connection.
 	workerIdle = time.Second
 	// maxBodyTime bounds a whole request body; within it bytes must keep
@@ -48,6 +52,7 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	srv.Concurrency = g.maxConnections
 	// A form is never read ahead of the signature, into memory or files.
 	srv.DisablePreParseMultipartForm = true
+	srv.ErrorHandler = unreadable
 	srv.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 		return fasthttp.RequestConfig{ReadTimeout: maxBodyTime}
 	}
@@ -72,6 +77,25 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	err := <-served
 	guarded.conns.Wait()
 	return err
+}
+
+// unreadable answers what came on a connection and is no whole request.
+func unreadable(ctx *fasthttp.RequestCtx, err error) {
+	var answer s3err.S3Error = s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest)
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		answer = s3err.GetRequestHeaderSectionTooLargeErr(headerLimit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		answer = errTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		answer = s3err.GetAPIError(s3err.ErrIncompleteBody)
+	}
+	ctx.Response.Reset()
+	ctx.SetContentType("application/xml")
+	ctx.SetStatusCode(answer.StatusCode())
+	ctx.SetBody(answer.XMLBody("", ""))
+	ctx.SetConnectionClose()
 }
 
 // guardedListener knows its connections, so that they can be counted, timed
