@@ -34,7 +34,15 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 
 // checkLog compares the log with the state before raft starts, because raft
 // itself would panic on a gap or apply nothing for a while.
-func checkLog(log raft.LogStore, newest uint64, applied uint64) error {
+func checkLog(log *raftboltdb.BoltStore, newest uint64, applied uint64) error {
+	used, err := raft.HasExistingState(log, log, raft.NewDiscardSnapshotStore())
+	if err != nil {
+		return fmt.Errorf("read raft log: %w", err)
+	}
+	if !used && (newest > 0 || applied > 0) {
+		// It held this node's vote too: going on could elect two leaders.
+		return fmt.Errorf("raft log is empty, but there is state up to entry %d: the log was lost; restore this node's data directory or join it anew", max(newest, applied))
+	}
 	first, err := log.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("read raft log: %w", err)

@@ -47,11 +47,15 @@ type proposer struct {
 	room  *semaphore.Weighted // of queueBytes
 	queue chan *call          // never full: room admits fewer
 
-	gather   sync.Mutex // held while a group is gathered and handed to raft
-	held     *call      // taken, but did not fit the last group
-	session  uint64     // 0: none is open
-	number   uint64     // of the last entry in it
-	lastTime int64      // of the last entry
+	// Locks are channels of one token because their holders wait, and
+	// simulated time must go on then. gather is taken before submit.
+	gather chan struct{} // held by the worker that waits for calls and groups them
+	held   *call         // taken, but did not fit the last group
+
+	submit   chan struct{} // held while an entry is made and handed to raft
+	session  uint64        // 0: none is open
+	number   uint64        // of the last entry in it
+	lastTime int64         // of the last entry
 
 	entries, commands atomic.Uint64
 }
@@ -80,8 +84,10 @@ func (c *call) weight() int64 { return int64(len(c.raw)) + callOverhead }
 func startProposer(r *raft.Raft, role *leadership, clock func() time.Time, patience time.Duration) *proposer {
 	p := &proposer{
 		raft: r, role: role, clock: clock, patience: patience,
-		room:  semaphore.NewWeighted(queueBytes),
-		queue: make(chan *call, queueBytes/callOverhead),
+		room:   semaphore.NewWeighted(queueBytes),
+		queue:  make(chan *call, queueBytes/callOverhead),
+		gather: make(chan struct{}, 1),
+		submit: make(chan struct{}, 1),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for range inFlight {
@@ -184,8 +190,8 @@ type attempt struct {
 // next gathers a group and hands it to raft. It returns nil when the proposer
 // is closed.
 func (p *proposer) next() ([]*call, attempt) {
-	p.gather.Lock()
-	defer p.gather.Unlock()
+	p.gather <- struct{}{}
+	defer func() { <-p.gather }()
 	first := p.held
 	p.held = nil
 	for first == nil {
@@ -205,13 +211,13 @@ func (p *proposer) next() ([]*call, attempt) {
 			}
 			if size += entrySize(c); size > MaxEntry-64 {
 				p.held = c
-				return calls, p.submit(calls)
+				return calls, p.hand(calls)
 			}
 			calls = append(calls, c)
 			continue
 		default:
 		}
-		return calls, p.submit(calls)
+		return calls, p.hand(calls)
 	}
 }
 
@@ -224,9 +230,11 @@ func (p *proposer) take(c *call) *call {
 	return nil
 }
 
-// submit hands a group to raft as the session's next entry, opening a session
-// if there is none; p.gather is held.
-func (p *proposer) submit(calls []*call) attempt {
+// hand gives a group to raft as the next entry of the session, opening one if
+// there is none.
+func (p *proposer) hand(calls []*call) attempt {
+	p.submit <- struct{}{}
+	defer func() { <-p.submit }()
 	if p.session == 0 {
 		session, err := p.openSession()
 		if err != nil {
@@ -308,12 +316,12 @@ func (p *proposer) settle(calls []*call, try attempt) ([]*raftfsmpb.Result, erro
 // renew proposes a group again in a new session: the old one has expired, so
 // nothing of the group was applied.
 func (p *proposer) renew(calls []*call, expired uint64) attempt {
-	p.gather.Lock()
-	defer p.gather.Unlock()
+	p.submit <- struct{}{}
 	if p.session == expired {
 		p.session = 0
 	}
-	return p.submit(calls)
+	<-p.submit
+	return p.hand(calls)
 }
 
 // leadAgain waits until this node leads, which it ceased to do with an entry
