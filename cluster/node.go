@@ -96,7 +96,7 @@ func (n *Node) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := n.serveAdmin(); err != nil {
+	if err := n.serveAdmin(ctx); err != nil {
 		return err
 	}
 	if err := n.serveMetrics(); err != nil {
