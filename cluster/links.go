@@ -286,7 +286,7 @@ func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r := l.runners[name]; r != nil && r.peer == peer {
-		return r.local, nil
+		return r.offers, nil
 	}
 	return nil, link.Refuse(link.CodeBusy, "service %s of site %s is being started", name, l.site.node.opts.Site)
 }

@@ -26,6 +26,8 @@ type runner struct {
 	local  *objsync.Local
 	engine *objsync.Engine
 	client *ccow.Client
+	asked  *link.Measured // the far end, as the engine asks it
+	offers *link.Measured // the local source, as the peer asks it
 	cancel context.CancelFunc
 	done   chan struct{}
 	served atomic.Pointer[servedList]
@@ -67,9 +69,10 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}); err != nil {
 		return nil, err
 	}
+	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
 	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Direction: state.DirectionBoth,
-		Source: r.client, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
+		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: s.node.opts.LagTarget,
 	}); err != nil {
 		return nil, errors.Join(err, r.client.Close())
@@ -210,6 +213,8 @@ func (l *links) view(name string) linkView {
 	v.running = true
 	v.receive, v.send = r.engine.Status(), r.local.Status()
 	v.pulling, v.serving = l.traffic(r)
+	v.asked, v.answered = r.asked.Requests(), r.offers.Requests()
+	v.latency, v.measured = r.asked.Latency()
 	v.remote = r.remote
 	v.open = l.endpoint.Connections(r.peer, r.service)
 	r.mu.Lock()

@@ -27,6 +27,10 @@ type linkView struct {
 	pulling   link.Traffic
 	serving   link.Traffic
 	rates     wireRates
+	asked     uint64 // requests to the other end
+	answered  uint64 // requests of the other end
+	latency   time.Duration
+	measured  bool // latency is known
 	remote    string
 	open      int
 	lagTarget time.Duration
@@ -63,7 +67,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	st.NetworkErrors = r.Counters.NetworkErrors
 
 	st.Receive = &adminpb.DirectionStats{
-		Requests:      r.Counters.Sessions + r.Counters.Commits,
+		Requests:      v.asked,
 		Versions:      r.Counters.Versions,
 		Manifests:     r.Counters.Manifests,
 		Chunks:        r.Counters.Chunks,
@@ -75,6 +79,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		Backlog:       backlog(r.Lag, r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined),
 	}
 	st.Send = &adminpb.DirectionStats{
+		Requests:     v.answered,
 		Versions:     s.Counters.Offered + s.Counters.Scanned,
 		Manifests:    s.Counters.Manifests,
 		Chunks:       s.Counters.Chunks,
@@ -82,6 +87,10 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		Throughput:   v.rates.written,
 		VersionsRate: s.Rates.Versions,
 		Backlog:      backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, 0, 0),
+	}
+	if v.measured {
+		seconds := v.latency.Seconds()
+		st.Receive.LatencySeconds = &seconds
 	}
 	st.Buckets = bucketRows(v)
 	st.State, st.Cause, st.NextStep = stateOf(v)

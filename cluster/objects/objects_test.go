@@ -54,6 +54,7 @@ func (s *site) get(t testing.TB, key string) []byte {
 
 // TestPutGet stores objects and reads them back with all that belongs to them.
 func TestPutGet(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	for i, size := range []int{0, 1, 4096, 200_000, 3 << 20} {
 		key := fmt.Sprintf("dir/ü %d/../%s", i, strings.Repeat("k", i*100))
@@ -86,6 +87,7 @@ func TestPutGet(t *testing.T) {
 
 // TestNothingIsCommitted lets writes fail in every way; no record may appear.
 func TestNothingIsCommitted(t *testing.T) {
+	t.Parallel()
 	var faulty *chunkstest.Faulty
 	s := openSite(t, func(c chunks.Store) chunks.Store {
 		faulty = chunkstest.NewFaulty(t, c)
@@ -143,6 +145,7 @@ func TestNothingIsCommitted(t *testing.T) {
 // TestConditions lets many writers create one key: one wins, and the others
 // are told so.
 func TestConditions(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	const n = 20
 	var wg sync.WaitGroup
@@ -195,6 +198,7 @@ func TestConditions(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	s.put(t, "a", []byte("a"))
 	rec, err := s.Delete(t.Context(), bk1, "a", objects.Conditions{})
@@ -236,6 +240,7 @@ func TestDelete(t *testing.T) {
 
 // TestCopy copies without touching a chunk.
 func TestCopy(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	raw := chunkstest.Random(2, 3<<20)
 	src, err := s.Put(t.Context(), objects.PutRequest{Bucket: bk1, Key: "a", Body: bytes.NewReader(raw), Size: -1,
@@ -271,6 +276,7 @@ func TestCopy(t *testing.T) {
 
 // TestUnknownOutcome passes on the proposer's error.
 func TestProposerFails(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	lost := errors.New("leadership lost")
 	codec, err := chunks.NewCodec()
@@ -313,6 +319,7 @@ func (s *site) upload(t testing.TB, key string, parts ...[]byte) (*catalogpb.Upl
 // TestMultipart uploads an object in parts: its root is that of the same bytes
 // in one piece.
 func TestMultipart(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	raw := chunkstest.Random(3, 18<<20)
 	whole := s.put(t, "whole", raw)
@@ -372,6 +379,7 @@ func TestMultipart(t *testing.T) {
 // TestMultipartOfSomeParts completes with fewer parts than were uploaded, one of
 // them uploaded twice.
 func TestMultipartOfSomeParts(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	a, b, c := chunkstest.Random(1, 5<<20), chunkstest.Random(2, 5<<20), chunkstest.Random(3, 1<<20)
 	up, list := s.upload(t, "k", a, b, c)
@@ -390,6 +398,7 @@ func TestMultipartOfSomeParts(t *testing.T) {
 }
 
 func TestCompleteRefuses(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	big := make([]byte, objects.MinPartSize)
 	up, list := s.upload(t, "k", big, []byte("small"), big, []byte("last"))
@@ -434,6 +443,7 @@ func TestCompleteRefuses(t *testing.T) {
 // TestCompleteRaces uploads a part again after a completion has read the list
 // and before it commits.
 func TestCompleteRaces(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	up, list := s.upload(t, "k", []byte("one"))
 	_, err := s.CompleteUpload(t.Context(), objects.CompleteRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Parts: list, Size: -1,
@@ -450,6 +460,7 @@ func TestCompleteRaces(t *testing.T) {
 }
 
 func TestUploads(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	var ids []string
 	for _, key := range []string{"a", "b/1", "b/1", "b/2", "c"} {
@@ -495,6 +506,7 @@ func TestUploads(t *testing.T) {
 
 // TestCopyPart makes parts of objects: one as it is, others of ranges.
 func TestCopyPart(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	raw := chunkstest.Random(5, 7<<20)
 	s.put(t, "src", raw)

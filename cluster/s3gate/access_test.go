@@ -20,6 +20,7 @@ import (
 // TestWrongKeys is refused whatever it asks for, and cannot tell a bucket that
 // exists from one that does not.
 func TestWrongKeys(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	for _, c := range []struct{ key, secret, want string }{
 		{colaKey, "wrong", "SignatureDoesNotMatch"},
@@ -43,6 +44,7 @@ func TestWrongKeys(t *testing.T) {
 }
 
 func TestAnonymous(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	if _, err := s.minio(t, colaKey, colaSecret).PutObject(t.Context(), "bk1", "k", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
@@ -85,6 +87,7 @@ func between(s, from, to string) string {
 // TestTenants lets each tenant see its own buckets alone, under names that both
 // may have.
 func TestTenants(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cola, pepsi := s.minio(t, colaKey, colaSecret), s.minio(t, pepsiKey, pepsiSecret)
 	for cl, want := range map[*minio.Client]string{cola: "bk1", pepsi: "bk1 bk2"} {
@@ -146,6 +149,7 @@ func TestTenants(t *testing.T) {
 }
 
 func TestBuckets(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cl := s.minio(t, colaKey, colaSecret)
 	if err := cl.MakeBucket(t.Context(), "fresh.bucket-1", minio.MakeBucketOptions{}); err != nil {
@@ -183,6 +187,7 @@ func TestBuckets(t *testing.T) {
 
 // TestBucketCallbacksMissing refuses what the node does not offer.
 func TestBucketCallbacksMissing(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, func(o *s3gate.Options) { o.CreateBucket, o.DeleteBucket = nil, nil })
 	cl := s.minio(t, colaKey, colaSecret)
 	wantCode(t, "make", cl.MakeBucket(t.Context(), "fresh", minio.MakeBucketOptions{}), "NotImplemented")
@@ -191,6 +196,7 @@ func TestBucketCallbacksMissing(t *testing.T) {
 
 // TestRegion accepts the configured region, and us-east-1 only where S3 does.
 func TestRegion(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, func(o *s3gate.Options) { o.Region = "eu-west-7" })
 	cl, err := minio.New(s.addr, &minio.Options{Creds: colaCredentials(), Region: "eu-west-7", Transport: transport(t)})
 	if err != nil {
@@ -218,6 +224,7 @@ func TestKeyLookupFails(t *testing.T) {
 
 // TestRefused asks for what the endpoint does not do.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	core, ac := s.core(t), s.aws(t, colaKey, colaSecret)
 	ctx, bucket, key := t.Context(), aws.String("bk1"), aws.String("k")
@@ -284,6 +291,7 @@ func TestRefused(t *testing.T) {
 
 // TestStats counts what was answered.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cl := s.minio(t, colaKey, colaSecret)
 	for range 3 {
@@ -305,6 +313,7 @@ func TestStats(t *testing.T) {
 
 // TestServeOnce refuses what cannot be served.
 func TestServeOnce(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	if err := s.gate.Serve(context.Background(), closedListener(t)); err == nil {
 		t.Error("a gate served twice")

@@ -52,6 +52,7 @@ func model(keys []string, prefix, delimiter string) []string {
 // TestList walks 3,000 keys page by page, in both versions, with prefixes and
 // delimiters, and compares with the model.
 func TestList(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	var all []string
 	for i := range 3000 {
@@ -173,6 +174,7 @@ func TestList(t *testing.T) {
 
 // TestDeleteObjects deletes a thousand keys in one request.
 func TestDeleteObjects(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	var all []string
 	var ids []types.ObjectIdentifier

@@ -20,6 +20,7 @@ import (
 // of the same bytes in one piece, and no byte is stored again but those at the
 // seams.
 func TestMultipart(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac, cl := s.aws(t, colaKey, colaSecret), s.minio(t, colaKey, colaSecret)
 	raw := chunkstest.Random(1, 13<<20)
@@ -91,6 +92,7 @@ func TestMultipart(t *testing.T) {
 
 // TestMultipartRefused breaks the rules of completion, and those of checksums.
 func TestMultipartRefused(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket, key := aws.String("bk1"), aws.String("k")
@@ -143,6 +145,7 @@ func TestMultipartRefused(t *testing.T) {
 
 // TestUploads lists uploads under way, page by page and rolled up.
 func TestUploads(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket := aws.String("bk1")
@@ -210,6 +213,7 @@ func TestUploads(t *testing.T) {
 
 // TestCopyParts makes an object out of ranges of another.
 func TestCopyParts(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket, key := aws.String("bk1"), aws.String("k")

@@ -31,6 +31,7 @@ var keys = []string{
 // TestKeys stores, reads, describes, copies, lists and deletes objects under
 // all keys by both clients.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac, core := s.aws(t, colaKey, colaSecret), s.core(t)
 	for i, key := range keys {
@@ -125,6 +126,7 @@ func unescape(t *testing.T, s string) string {
 
 // TestKeysRefused are those that S3 refuses too.
 func TestKeysRefused(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	for _, c := range [][2]string{{strings.Repeat("x", 1025), "KeyTooLongError"}, {"../up", "BadRequest"}, {"a/../../up", "BadRequest"}, {"..", "BadRequest"}, {"//", "BadRequest"}, {"bad\xffutf8", "InvalidURI"}} {
@@ -137,6 +139,7 @@ func TestKeysRefused(t *testing.T) {
 
 // TestPayloads stores content in every way that clients send it.
 func TestPayloads(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cl, ac := s.minio(t, colaKey, colaSecret), s.aws(t, colaKey, colaSecret)
 	trailer, err := minio.New(s.addr, &minio.Options{Creds: colaCredentials(), Region: "us-east-1", TrailingHeaders: true, Transport: transport(t)})
@@ -219,6 +222,7 @@ func TestPayloads(t *testing.T) {
 
 // TestChecksums come back as they were given, verified.
 func TestChecksums(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket, key := aws.String("bk1"), aws.String("k")
@@ -248,6 +252,7 @@ func TestChecksums(t *testing.T) {
 // TestHeaders keeps what describes an object, and not what describes the
 // transfer.
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket := aws.String("bk1")
@@ -310,6 +315,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestRanges(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	raw := chunkstest.Random(1, 1_000_000)
@@ -366,6 +372,7 @@ func TestRanges(t *testing.T) {
 }
 
 func TestReadConditions(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket, key := aws.String("bk1"), aws.String("k")
@@ -414,6 +421,7 @@ func TestReadConditions(t *testing.T) {
 // TestWriteConditions lets many clients create one key at once: exactly one
 // wins.
 func TestWriteConditions(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket, key := aws.String("bk1"), aws.String("k")
@@ -452,6 +460,7 @@ func TestWriteConditions(t *testing.T) {
 // TestTruncated breaks off uploads, and closes the connection: no object
 // appears and no older one is harmed.
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cl := s.minio(t, colaKey, colaSecret)
 	u, err := cl.PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
@@ -490,6 +499,7 @@ func TestTruncated(t *testing.T) {
 // TestDamaged reads an object one of whose chunks is gone: an error before the
 // first byte where that is known, a broken connection where it is not.
 func TestDamaged(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	ac := s.aws(t, colaKey, colaSecret)
 	bucket := aws.String("bk1")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func closedListener(t testing.TB) net.Listener {
 // TestDrain ends Serve while a request is under way: the request finishes, a
 // new connection is refused.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	cl := s.minio(t, colaKey, colaSecret)
 	u, err := cl.PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
@@ -98,6 +100,7 @@ func TestDrain(t *testing.T) {
 
 // TestDrainEnds cuts off a request that does not finish in time.
 func TestDrainEnds(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, func(o *s3gate.Options) { o.DrainTimeout = 50 * time.Millisecond })
 	u, err := s.minio(t, colaKey, colaSecret).PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
 	if err != nil {
@@ -134,6 +137,7 @@ func poll(t testing.TB, ok func() bool) {
 // TestStalled ends a connection whose bytes do not move, in a body and in an
 // answer, and leaves one alone that is slow.
 func TestStalled(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, func(o *s3gate.Options) { o.StallTimeout = 100 * time.Millisecond })
 	cl := s.minio(t, colaKey, colaSecret)
 	u, err := cl.PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
@@ -185,6 +189,7 @@ func TestStalled(t *testing.T) {
 // TestLimits answers SlowDown above the bound on requests, and closes
 // connections above their bound.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, func(o *s3gate.Options) { o.MaxRequests, o.MaxConnections = 1, 3 })
 	u, err := s.minio(t, colaKey, colaSecret).PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
 	if err != nil {
@@ -216,19 +221,25 @@ func TestLimits(t *testing.T) {
 
 // TestOversized refuses bodies that would be read into memory.
 func TestOversized(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
+	var wg sync.WaitGroup
 	for _, target := range []string{"PUT /bk1", "PUT /bk1?tagging", "PUT /bk1/k?tagging", "POST /bk1?delete", "POST /bk1/k?uploadId=x", "DELETE /bk1/k"} {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\nConnection: close\r\n\r\n%s", target, strings.Repeat("x", 10_000))
-		answer, _ := io.ReadAll(conn)
-		conn.Close()
-		if !strings.HasPrefix(string(answer), "HTTP/1.1 400") || !strings.Contains(string(answer), "MaxMessageLengthExceeded") {
-			t.Errorf("%s: %q", target, answer)
-		}
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\nConnection: close\r\n\r\n%s", target, strings.Repeat("x", 10_000))
+			answer, _ := io.ReadAll(conn)
+			if !strings.HasPrefix(string(answer), "HTTP/1.1 400") || !strings.Contains(string(answer), "MaxMessageLengthExceeded") {
+				t.Errorf("%s: %q", target, answer)
+			}
+		})
 	}
+	defer wg.Wait()
 	// A form is not taken into memory or files before anybody has signed.
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -243,6 +254,7 @@ func TestOversized(t *testing.T) {
 
 // TestGarbage sends what is no request.
 func TestGarbage(t *testing.T) {
+	t.Parallel()
 	s := openSite(t, nil)
 	for _, garbage := range []string{"\x00\x01\x02\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", "GET / HTTP/1.1\r\nX: " + strings.Repeat("y", 1<<20) + "\r\n\r\n", "BREW /bk1/k HTTP/1.1\r\nHost: x\r\n\r\n"} {
 		conn, err := net.Dial("tcp", s.addr)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,16 @@ import (
 	"edgefog.dev/isgw/raftfsm/state/statepb"
 )
 
+// TestMain keeps the clients from what the environment would tell them.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_CONFIG_FILE", "HTTP_PROXY", "http_proxy"} {
+		if err := os.Unsetenv(name); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // The keys of the test's two tenants.
 const (
 	colaKey, colaSecret   = "COLAKEY", "cola-secret-cola-secret"
@@ -50,9 +61,6 @@ type site struct {
 // Hawaii/Pepsi with its own bk1 and bk2.
 func openSite(t testing.TB, edit func(*s3gate.Options)) *site {
 	t.Helper()
-	for _, name := range []string{"AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_CONFIG_FILE", "HTTP_PROXY", "http_proxy"} {
-		t.Setenv(name, "")
-	}
 	quiet := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
