@@ -87,7 +87,8 @@ func (c *Client) Close() error {
 // Hello implements link.Source. What the message leaves unset of versions,
 // features, names and connections wanted is filled in.
 func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello, error) {
-	mine := proto.CloneOf(hello)
+	mine := new(linkpb.Hello)
+	proto.Merge(mine, hello)
 	c.e.introduce(mine, c.o.Service)
 	if mine.WantReverse == 0 && c.o.Address == "" {
 		mine.WantReverse = uint32(controlConnections + changeConnections + c.o.Connections)

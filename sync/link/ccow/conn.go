@@ -102,14 +102,15 @@ func (e *Endpoint) handshake(ctx context.Context, raw net.Conn, server bool, con
 	return &conn{Conn: t, sock: sock, alpn: t.ConnectionState().NegotiatedProtocol, peer: proof.peer, done: make(chan struct{})}, nil
 }
 
-// abandon closes a connection whose handshake failed so that the peer can still
-// read why: closing at once while bytes of the peer are unread would reset it.
-func abandon(raw net.Conn) {
+// linger closes a connection so that the peer can still read what was sent to
+// it last: closing at once while bytes of the peer are unread would reset it.
+func linger(ctx context.Context, raw net.Conn) {
 	defer raw.Close()
 	tcp, ok := raw.(*net.TCPConn)
 	if !ok || tcp.CloseWrite() != nil || tcp.SetReadDeadline(time.Now().Add(time.Second)) != nil {
 		return
 	}
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	var buf [4096]byte
 	for n := 0; n < 64<<10; {
 		k, err := tcp.Read(buf[:])

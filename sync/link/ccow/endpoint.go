@@ -76,7 +76,7 @@ func (e *Endpoint) Serve(ctx context.Context) error {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		ErrorLog: slog.NewLogLogger(e.o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(e.o.Logger.Handler(), slog.LevelError), // panics of sources
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(e.inbox) }) // ends with the inbox
@@ -180,7 +180,7 @@ func (e *Endpoint) welcome(serving context.Context, raw net.Conn, host string) {
 	p := new(proof)
 	c, err := e.handshake(ctx, raw, true, e.serverConfig(p), p)
 	if err != nil {
-		abandon(raw)
+		linger(serving, raw)
 		e.admit.left(state.SiteID{})
 		e.warning("link handshake refused", "remote", raw.RemoteAddr(), "reason", err)
 		return
@@ -205,9 +205,9 @@ func (e *Endpoint) welcome(serving context.Context, raw net.Conn, host string) {
 		err = e.open(ctx, c)
 	} else {
 		err = link.Refuse(link.CodeBusy, "%s", why)
+		e.refuse(ctx, c, err)
 	}
 	if err != nil {
-		e.refuse(c, err)
 		e.warning("link connection refused", "remote", raw.RemoteAddr(), "peer", c.peer.SiteName, "service", c.service, "reason", err)
 	}
 }

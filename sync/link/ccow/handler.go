@@ -143,6 +143,9 @@ func (e *Endpoint) hello(ctx context.Context, c *conn, src link.Source, theirs *
 	if err != nil {
 		return nil, err
 	}
+	if mine == nil {
+		mine = new(linkpb.Hello)
+	}
 	mine = proto.CloneOf(mine)
 	e.introduce(mine, c.service)
 	if _, err := link.Negotiate(mine, theirs); err != nil {

@@ -18,48 +18,61 @@ import (
 var errClosing = errors.New("the link endpoint is closing, or the pairing was removed meanwhile")
 
 // open reads the first message of an accepted connection, answers it, and hands
-// the connection to the HTTP server or to the client that waits for it. When it
-// returns an error the connection is still the caller's, unanswered.
+// the connection to the HTTP server or to the client that waits for it. A
+// connection that is not wanted is answered with why and closed; the error is
+// for the log.
 func (e *Endpoint) open(ctx context.Context, c *conn) error {
-	var opening linkpb.Opening
-	if err := readMessage(c, maxOpening, &opening); err != nil {
-		return fmt.Errorf("read opening: %w", err)
-	}
-	if err := state.CheckName("service", opening.GetService()); err != nil {
-		return link.Refuse(link.CodeInvalid, "%v", err)
-	}
-	c.service = opening.GetService()
-	var waiting *pool
-	if c.served() {
-		if _, err := e.o.Resolve(c.peer.Site, c.service); err != nil {
-			return err
-		}
-	} else if waiting = e.pool(poolKey{c.peer.Site, c.service}); waiting == nil {
-		return link.Refuse(link.CodeNoService, "site %s does not wait for connections of link %s", e.o.SiteName, c.service)
+	waiting, err := e.admitService(c)
+	if err != nil {
+		e.refuse(ctx, c, err)
+		return err
 	}
 	e.attribute(c)
 	if !e.track(c) {
 		return errClosing
 	}
 	if err := writeMessage(c, &linkpb.OpeningReply{}); err != nil {
+		c.Close()
 		return fmt.Errorf("answer opening: %w", err)
 	}
 	if waiting != nil {
-		return waiting.put(c)
+		err = waiting.put(c)
+	} else if !e.inbox.put(ctx, c) {
+		err = errClosing
 	}
-	if !e.inbox.put(ctx, c) {
-		return errClosing
+	if err != nil {
+		c.Close()
 	}
-	return nil
+	return err
+}
+
+// admitService reads which link a connection is for and decides whether it is
+// wanted. The pool is where a connection on which this side asks goes.
+func (e *Endpoint) admitService(c *conn) (*pool, error) {
+	var opening linkpb.Opening
+	if err := readMessage(c, maxOpening, &opening); err != nil {
+		return nil, fmt.Errorf("read opening: %w", err)
+	}
+	if err := state.CheckName("service", opening.GetService()); err != nil {
+		return nil, link.Refuse(link.CodeInvalid, "%v", err)
+	}
+	c.service = opening.GetService()
+	if c.served() {
+		_, err := e.o.Resolve(c.peer.Site, c.service)
+		return nil, err
+	}
+	p := e.pool(poolKey{c.peer.Site, c.service})
+	if p == nil {
+		return nil, link.Refuse(link.CodeNoService, "site %s does not wait for connections of link %s", e.o.SiteName, c.service)
+	}
+	return p, nil
 }
 
 // refuse answers an accepted connection with what is wrong and closes it.
-func (e *Endpoint) refuse(c *conn, err error) {
-	if !c.sock.owned() {
-		c.sock.own(e.o.Meters.Get(link.MeterKey{}))
-	}
+func (e *Endpoint) refuse(ctx context.Context, c *conn, err error) {
+	c.sock.own(e.o.Meters.Get(link.MeterKey{}))
 	if writeMessage(c, &linkpb.OpeningReply{Refusal: refusalOf(err)}) == nil {
-		abandon(c.sock.Conn)
+		linger(ctx, c.sock.Conn)
 	}
 	c.Close()
 }
@@ -212,7 +225,11 @@ func readMessage(r io.Reader, bound int, m proto.Message) error {
 	return decode(payload, m)
 }
 
+// decode reads a message of a peer.
 func decode(payload []byte, m proto.Message) error {
+	if err := checkShape(payload, m); err != nil {
+		return err
+	}
 	if err := proto.Unmarshal(payload, m); err != nil {
 		return protocolErrorf("a message that is no %s", m.ProtoReflect().Descriptor().Name())
 	}

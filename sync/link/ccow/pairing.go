@@ -144,7 +144,7 @@ func (e *Endpoint) servePairing(ctx context.Context, c *conn) {
 	}
 	if err == nil {
 		if _, err = c.Write(*b); err == nil {
-			abandon(c.sock.Conn) // so that the answer is read before the end is seen
+			linger(ctx, c.sock.Conn) // so that the answer is read before the end is seen
 		}
 	}
 	c.Close()

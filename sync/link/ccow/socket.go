@@ -56,9 +56,6 @@ func (s *socket) own(m *link.Meter) {
 	s.owner.Store(m)
 }
 
-// owned reports whether own was called.
-func (s *socket) owned() bool { return s.owner.Load() != nil }
-
 func (s *socket) meter() *link.Meter {
 	if m := s.owner.Load(); m != nil {
 		return m
