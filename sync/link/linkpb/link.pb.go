@@ -69,10 +69,10 @@ func (x *Opening) GetService() string {
 	return ""
 }
 
-// OpeningReply answers it on a connection that the dialling side will serve.
+// OpeningReply answers it; after it the connection carries HTTP.
 type OpeningReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refusal       *Refusal               `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"` // unset: the connection is wanted
+	Refusal       *Refusal               `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"` // set: the connection is not wanted, and ends
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,7 +114,7 @@ func (x *OpeningReply) GetRefusal() *Refusal {
 	return nil
 }
 
-// Hello opens a session; both sides send one.
+// Hello opens a session; both sides send one. Site is the sender's own.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // highest protocol version spoken
@@ -125,7 +125,7 @@ type Hello struct {
 	SiteName      string                 `protobuf:"bytes,6,opt,name=site_name,json=siteName,proto3" json:"site_name,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Clock         int64                  `protobuf:"varint,8,opt,name=clock,proto3" json:"clock,omitempty"`
-	WantReverse   uint32                 `protobuf:"varint,9,opt,name=want_reverse,json=wantReverse,proto3" json:"want_reverse,omitempty"` // connections this side asks the other to dial for it
+	WantReverse   uint32                 `protobuf:"varint,9,opt,name=want_reverse,json=wantReverse,proto3" json:"want_reverse,omitempty"` // in an answer: connections this side asks the other to dial for it
 	Direction     string                 `protobuf:"bytes,10,opt,name=direction,proto3" json:"direction,omitempty"`
 	Session       []byte                 `protobuf:"bytes,11,opt,name=session,proto3" json:"session,omitempty"` // random, for logs of both sides
 	unknownFields protoimpl.UnknownFields
