@@ -126,9 +126,12 @@ func (c *testCluster) same() {
 	}
 }
 
-func TestThreeNodes(t *testing.T) { synctest.Test(t, inTestThreeNodes) }
+func TestThreeNodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, simulateThreeNodes)
+}
 
-func inTestThreeNodes(t *testing.T) {
+func simulateThreeNodes(t *testing.T) {
 	c := newCluster(t, func(*Options) {})
 	lead := c.leader()
 	fill(t, lead, "a", 50)
@@ -167,9 +170,12 @@ func inTestThreeNodes(t *testing.T) {
 	}
 }
 
-func TestInstallSnapshot(t *testing.T) { synctest.Test(t, inTestInstallSnapshot) }
+func TestInstallSnapshot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, simulateInstallSnapshot)
+}
 
-func inTestInstallSnapshot(t *testing.T) {
+func simulateInstallSnapshot(t *testing.T) {
 	c := newCluster(t, func(o *Options) {
 		o.SnapshotEntries, o.TrailingLogs = 20, 2
 	})
@@ -208,10 +214,11 @@ func inTestInstallSnapshot(t *testing.T) {
 }
 
 func TestLeaderLostKeepsAcknowledged(t *testing.T) {
-	synctest.Test(t, inTestLeaderLostKeepsAcknowledged)
+	t.Parallel()
+	synctest.Test(t, simulateLeaderLostKeepsAcknowledged)
 }
 
-func inTestLeaderLostKeepsAcknowledged(t *testing.T) {
+func simulateLeaderLostKeepsAcknowledged(t *testing.T) {
 	c := newCluster(t, func(o *Options) { o.SnapshotEntries, o.TrailingLogs = 40, 5 })
 	var mu sync.Mutex
 	acked := map[string]bool{}

@@ -68,6 +68,7 @@ func writer(dir, prefix string) error {
 // TestKillLosesNothing kills a writing process at random moments. What it was
 // acknowledged is there when the state is opened again, once.
 func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	closeNow(t, newSite(t, killOptions(dir)))
 	acked := map[string]bool{}
@@ -85,7 +86,7 @@ func TestKillLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for n := 150 + rand.IntN(400); n > 0 && lines.Scan(); n-- {
+		for n := 60 + rand.IntN(240); n > 0 && lines.Scan(); n-- {
 			acked[lines.Text()] = true
 		}
 		if err := cmd.Process.Kill(); err != nil {

@@ -101,6 +101,7 @@ func codes(r response) []raftfsmpb.Code {
 }
 
 func TestEntryAppliedOnce(t *testing.T) {
+	t.Parallel()
 	m := newTestMachine(t, vfs.NewMem())
 	m.site()
 	e := m.entry(write(bk1, "a", nil), write(bk1, "a", &catalogpb.Conditions{IfNoneMatch: "*"}))
@@ -134,6 +135,7 @@ func TestEntryAppliedOnce(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
+	t.Parallel()
 	s := &raftfsmpb.Session{Number: 5, Last: 20, Remembered: []uint64{13, 14, 16, 17, 18, 19, 20}}
 	for _, c := range []struct {
 		session *raftfsmpb.Session
@@ -158,6 +160,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestSessionsExpire(t *testing.T) {
+	t.Parallel()
 	m := newTestMachine(t, vfs.NewMem())
 	m.site()
 	first, number := m.session, m.number
@@ -215,6 +218,7 @@ func countKeys(t *testing.T, m *testMachine, prefix []byte) (n int) {
 }
 
 func TestUnknownHalts(t *testing.T) {
+	t.Parallel()
 	field := func(number protowire.Number) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), []byte("x"))
 	}
@@ -325,6 +329,7 @@ func randomEntries(t testing.TB, rng *rand.Rand, n int) []logEntry {
 // again gives what applying it once gives. Snapshots are taken and restored on
 // the way.
 func TestReplayAfterCrash(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -411,6 +416,7 @@ func takeSnapshot(t *testing.T, m *testMachine) {
 }
 
 func TestHaltedTakesNoSnapshot(t *testing.T) {
+	t.Parallel()
 	m := newTestMachine(t, vfs.NewMem())
 	h := newHalt()
 	f := &fsm{machine: m.machine, snapshots: m.snapshots, halt: h, grown: func(uint64, int) {}, advanced: make(chan struct{}, 1)}

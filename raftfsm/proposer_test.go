@@ -19,6 +19,7 @@ import (
 )
 
 func TestEncodeEntry(t *testing.T) {
+	t.Parallel()
 	var calls []*call
 	want := &raftfsmpb.Entry{Session: 7, Number: 300, Time: 1 << 60}
 	for i := range 5 {
@@ -47,6 +48,7 @@ func TestEncodeEntry(t *testing.T) {
 // TestGrouping proposes much at once: every command gets its own result,
 // entries hold many commands and none is too large.
 func TestGrouping(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	before := r.Status()
 	const n = 400
@@ -79,6 +81,7 @@ func TestGrouping(t *testing.T) {
 }
 
 func TestTimeNeverFalls(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1000, 0)
 	p := &proposer{clock: func() time.Time { return now }}
 	first := p.now()
@@ -93,6 +96,7 @@ func TestTimeNeverFalls(t *testing.T) {
 }
 
 func TestSessionRenewed(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	old := r.proposer.session
 	open, err := proto.Marshal(&raftfsmpb.Entry{OpenSession: true})
@@ -111,6 +115,7 @@ func TestSessionRenewed(t *testing.T) {
 }
 
 func TestQueueFull(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	p := r.proposer
 	if err := p.room.Acquire(testContext(t), queueBytes); err != nil {
@@ -142,6 +147,7 @@ func TestQueueFull(t *testing.T) {
 }
 
 func TestCallerGone(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	p := r.proposer
 	p.submit <- struct{}{} // no entry is handed over
@@ -184,10 +190,13 @@ func (p *proposer) roomTaken() bool {
 	return false
 }
 
-func TestOutcomeUnknown(t *testing.T) { synctest.Test(t, testOutcomeUnknown) }
+func TestOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, simulateOutcomeUnknown)
+}
 
 // A leader without a majority cannot tell what becomes of its entry.
-func testOutcomeUnknown(t *testing.T) {
+func simulateOutcomeUnknown(t *testing.T) {
 	c := newCluster(t, func(*Options) {})
 	lead := c.leader()
 	id := lead.Status().NodeID
@@ -206,6 +215,7 @@ func testOutcomeUnknown(t *testing.T) {
 }
 
 func TestBarriersShared(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	var wg sync.WaitGroup
 	for i := range 64 {
@@ -234,6 +244,7 @@ func TestBarriersShared(t *testing.T) {
 // stopped, answers nobody, takes no snapshot, and does the same when it starts
 // again, because the entry is in the log.
 func TestHaltSeen(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := newSite(t, Options{Dir: dir})
 	mustPropose(t, r, write(bk1, "a", nil))
@@ -265,6 +276,7 @@ func TestHaltSeen(t *testing.T) {
 }
 
 func TestTrailing(t *testing.T) {
+	t.Parallel()
 	size := func(index uint64) int { return int(index) } // of entry 10: 10 bytes
 	for _, c := range []struct {
 		last, from, logs uint64
@@ -288,6 +300,7 @@ func TestTrailing(t *testing.T) {
 // TestSnapshotOnBytes writes few large entries: the log must not grow far
 // beyond its threshold although the number of entries is small.
 func TestSnapshotOnBytes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := Options{Dir: dir, SnapshotBytes: 256 << 10, TrailingBytes: 100 << 10}
 	r := newSite(t, o)
@@ -318,6 +331,7 @@ func TestSnapshotOnBytes(t *testing.T) {
 }
 
 func TestDigestKnowsContent(t *testing.T) {
+	t.Parallel()
 	a, b := newSite(t, Options{Dir: t.TempDir()}), newSite(t, Options{Dir: t.TempDir()})
 	if bytes.Equal(a.Catalog().Digest(), make([]byte, 32)) {
 		t.Fatal("the digest of a site with a bucket is zero")

@@ -34,6 +34,7 @@ func used(t *testing.T) (o Options, want string) {
 }
 
 func TestStateMovedAway(t *testing.T) {
+	t.Parallel()
 	o, want := used(t)
 	if err := os.RemoveAll(filepath.Join(o.Dir, stateName)); err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestStateMovedAway(t *testing.T) {
 }
 
 func TestPartsMissing(t *testing.T) {
+	t.Parallel()
 	whole, _ := used(t)
 	for _, c := range []struct {
 		name   string
@@ -116,6 +118,7 @@ func truncateLog(path string, n uint64) error {
 }
 
 func TestRaftLogger(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	log := newRaftLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	log.Named("x").With("a", hclog.Fmt("%d-%d", 1, 2)).Info("went", "b", hclog.Fmt("%s", "c"))

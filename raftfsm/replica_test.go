@@ -15,6 +15,7 @@ import (
 )
 
 func TestBootstrapOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := openAt(t, Options{Dir: dir})
 	if has, err := r.HasState(); has || err != nil {
@@ -51,6 +52,7 @@ func TestBootstrapOnce(t *testing.T) {
 }
 
 func TestOpenRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	openAt(t, Options{Dir: dir})
 	file := filepath.Join(t.TempDir(), "file")
@@ -79,6 +81,7 @@ func TestOpenRefusals(t *testing.T) {
 }
 
 func TestConfigAndCatalogTogether(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	mustPropose(t, r, write(bk1, "a", nil))
 	if !hasKey(r, bk1, "a") {
@@ -138,6 +141,7 @@ func TestConfigAndCatalogTogether(t *testing.T) {
 }
 
 func TestEpochOfDots(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	if res := mustPropose(t, r, write(bk1, "a", nil)); res.GetRecord().GetDot().GetEpoch() != 1 {
 		t.Fatalf("dot %v", res.GetRecord().GetDot())
@@ -151,6 +155,7 @@ func TestEpochOfDots(t *testing.T) {
 }
 
 func TestConditionsInApply(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	// Of many writers with If-None-Match: *, exactly one wins, although all
 	// may be in one entry.
@@ -174,6 +179,7 @@ func TestConditionsInApply(t *testing.T) {
 }
 
 func TestProposeRefusals(t *testing.T) {
+	t.Parallel()
 	r := newSite(t, Options{Dir: t.TempDir()})
 	if _, err := r.Propose(testContext(t), &raftfsmpb.Command{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an empty command: %v", err)
@@ -196,6 +202,7 @@ func TestProposeRefusals(t *testing.T) {
 }
 
 func TestResultError(t *testing.T) {
+	t.Parallel()
 	for code, kind := range map[raftfsmpb.Code]error{
 		raftfsmpb.Code_CONFLICT: ErrConflict, raftfsmpb.Code_NOT_FOUND: ErrNotFound, raftfsmpb.Code_EXISTS: ErrExists,
 		raftfsmpb.Code_INVALID: ErrInvalid, raftfsmpb.Code_NOT_EMPTY: ErrNotEmpty,

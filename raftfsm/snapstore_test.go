@@ -69,6 +69,7 @@ func listIDs(t testing.TB, s *snapshotStore) []string {
 }
 
 func TestSnapshotTravels(t *testing.T) {
+	t.Parallel()
 	leader, entries := filled(t, vfs.NewMem(), 100)
 	takeSnapshot(t, leader)
 	meta, _, err := leader.snapshots.newest()
@@ -112,6 +113,7 @@ func TestSnapshotTravels(t *testing.T) {
 }
 
 func TestDamagedStreamRefused(t *testing.T) {
+	t.Parallel()
 	leader, _ := filled(t, vfs.NewMem(), 60)
 	takeSnapshot(t, leader)
 	raw := stream(t, leader.snapshots, listIDs(t, leader.snapshots)[0])
@@ -165,6 +167,7 @@ func TestDamagedStreamRefused(t *testing.T) {
 }
 
 func TestSinkCancelled(t *testing.T) {
+	t.Parallel()
 	m, _ := filled(t, vfs.NewMem(), 40)
 	takeSnapshot(t, m)
 	raw := stream(t, m.snapshots, listIDs(t, m.snapshots)[0])
@@ -194,6 +197,7 @@ func TestSinkCancelled(t *testing.T) {
 }
 
 func TestSnapshotsReaped(t *testing.T) {
+	t.Parallel()
 	m, _ := filled(t, vfs.NewMem(), 20)
 	var reading io.ReadCloser
 	var first string
@@ -247,6 +251,7 @@ func TestSnapshotsReaped(t *testing.T) {
 // opens with a whole state that is not behind its newest snapshot, and replays
 // to the same end.
 func TestCrashAnywhere(t *testing.T) {
+	t.Parallel()
 	mem := vfs.NewCrashableMem()
 	leader, entries := filled(t, vfs.NewMem(), 120)
 	takeSnapshot(t, leader)
@@ -349,6 +354,7 @@ func TestCrashAnywhere(t *testing.T) {
 }
 
 func TestMissingStateIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	fs := vfs.NewMem()
 	m, _ := filled(t, fs, 80)
 	takeSnapshot(t, m)
