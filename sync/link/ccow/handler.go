@@ -153,7 +153,7 @@ func (e *Endpoint) hello(ctx context.Context, c *conn, src link.Source, theirs *
 	}
 	mine.WantReverse = 0
 	if p := e.pool(poolKey{c.peer.Site, c.service}); p != nil {
-		mine.WantReverse = uint32(p.want)
+		mine.WantReverse = uint32(p.wanted())
 	}
 	return mine, nil
 }

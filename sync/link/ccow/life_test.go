@@ -104,7 +104,7 @@ func TestParkedOverflow(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []*conn
-	for range p.want + 3 {
+	for range p.wanted() + 3 {
 		c, err := far.ep.dial(background(t), &o, alpnReverse)
 		if err != nil {
 			t.Fatal(err)

@@ -21,10 +21,10 @@ type poolKey struct {
 // pool keeps connections that a peer dialled until a client takes them. Each is
 // watched meanwhile, so that no dead one is handed out.
 type pool struct {
-	want  int // how many at most
 	users int // clients; guarded by Endpoint.mu
 
 	mu     sync.Mutex // taken after Endpoint.mu, if both are
+	want   int        // how many at most
 	closed bool
 	idle   []*parked
 	added  chan struct{} // closed and replaced when a connection comes
@@ -38,7 +38,7 @@ type parked struct {
 	err  error         // why; valid after over
 }
 
-func newPool(want int) *pool { return &pool{want: want, added: make(chan struct{})} }
+func newPool() *pool { return &pool{added: make(chan struct{})} }
 
 // pool returns the pool of a link, or nil when no client waits for one.
 func (e *Endpoint) pool(key poolKey) *pool {
@@ -56,11 +56,21 @@ func (e *Endpoint) joinPool(key poolKey, want int) (*pool, error) {
 	}
 	p := e.pools[key]
 	if p == nil {
-		p = newPool(want)
+		p = newPool()
 		e.pools[key] = p
 	}
 	p.users++
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.want = want // of the newest client: an older one is about to leave
 	return p, nil
+}
+
+// wanted is how many connections the peer is asked for.
+func (p *pool) wanted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.want
 }
 
 // leavePool ends a client's use; the last one closes what is parked.
