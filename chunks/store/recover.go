@@ -139,9 +139,9 @@ func (s *Store) indexDamaged(cause error) {
 	}
 }
 
-// recover brings the index up to date with the segments, and returns the number
+// recoverSegments brings the index up to date with the segments, and returns the number
 // of the next segment.
-func (s *Store) recover(ctx context.Context) (next uint32, err error) {
+func (s *Store) recoverSegments(ctx context.Context) (next uint32, err error) {
 	names, err := s.opts.FS.List(s.segmentsDir)
 	if err != nil {
 		return 0, fmt.Errorf("list segments: %w", err)

@@ -14,12 +14,13 @@ import (
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/chunks/chunkstest"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // filled makes a store on disk with chunks in at least three segments, closed.
 func filled(t *testing.T) (o Options, raws [][]byte) {
 	t.Helper()
-	o = small(vfs.Default, t.TempDir())
+	o = small(quickDisk, t.TempDir())
 	s := open(t, o)
 	for seed := range uint64(4) {
 		batch, r := chunkstest.Batch(seed+1, 6, 100_000)
@@ -400,4 +401,36 @@ func TestManySegmentsFewFiles(t *testing.T) {
 		t.Errorf("%d segments are open", n)
 	}
 	closeStore(t, s)
+}
+
+// TestFailedGroupIsCutOff fails a sync on a real file: what the index knows of
+// the segment stays, what follows is cut off, and a segment of which it knows
+// nothing is removed.
+func TestFailedGroupIsCutOff(t *testing.T) {
+	rig := &faultRig{}
+	o := small(errorfs.Wrap(quickDisk, rig), t.TempDir())
+	o.SegmentSize = 1 << 20
+	s := open(t, o)
+	first, raws := chunkstest.Batch(1, 3, 10_000)
+	must(t, s.Put(t.Context(), first))
+	path := segments(t, o)[0]
+	before := size(t, path)
+	second, more := chunkstest.Batch(2, 3, 10_000)
+	rig.plan(fail(errorfs.OpFileSyncData, ".seg", syscall.EIO))
+	for range 2 { // the second time in a new segment
+		if err := s.Put(t.Context(), second); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("Put: %v", err)
+		}
+	}
+	if hits := rig.plan(nil); hits != 2 {
+		t.Errorf("%d faults were hit", hits)
+	}
+	if got := size(t, path); got != before {
+		t.Errorf("the segment is %d bytes long, %d were indexed", got, before)
+	}
+	if got := segments(t, o); len(got) != 1 {
+		t.Errorf("segments %v are left", got)
+	}
+	chunkstest.Check(t, s, raws)
+	repair(t, o, s, append(raws, more...))
 }

@@ -110,7 +110,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	}
 	s.held.Store(held)
 	s.bytes.Store(bytes)
-	next, err := s.recover(ctx)
+	next, err := s.recoverSegments(ctx)
 	if err != nil {
 		return err
 	}

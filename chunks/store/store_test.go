@@ -19,6 +19,39 @@ func small(fs vfs.FS, dir string) Options {
 	}
 }
 
+// quickFS is the disk without its syncs, for tests that end no process and cut
+// no power.
+type quickFS struct{ vfs.FS }
+
+type quickFile struct{ vfs.File }
+
+func (quickFile) Sync() error                { return nil }
+func (quickFile) SyncData() error            { return nil }
+func (quickFile) SyncTo(int64) (bool, error) { return false, nil }
+
+func quick(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return quickFile{f}, nil
+}
+
+func (q quickFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return quick(q.FS.Create(name, c))
+}
+
+func (q quickFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return quick(q.FS.OpenReadWrite(name, c, o...))
+}
+
+func (q quickFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return quick(q.FS.ReuseForWrite(from, to, c))
+}
+
+func (q quickFS) OpenDir(name string) (vfs.File, error) { return quick(q.FS.OpenDir(name)) }
+
+var quickDisk = quickFS{vfs.Default}
+
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), o)
@@ -100,7 +133,7 @@ func TestChunks(t *testing.T) {
 
 // TestSteadyStateAllocations checks that reading allocates next to nothing.
 func TestSteadyStateAllocations(t *testing.T) {
-	s := open(t, small(vfs.Default, t.TempDir()))
+	s := open(t, small(quickDisk, t.TempDir()))
 	defer closeStore(t, s)
 	batch, raws := chunkstest.Batch(1, 20, 60_000)
 	if err := s.Put(t.Context(), batch); err != nil {
@@ -126,7 +159,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 		}
 	}) / float64(len(ids))
 	t.Logf("%.2f allocations a Get, %.2f a known chunk asked for and put", get, known)
-	if get > 3 || known > 3 {
+	if !raceEnabled && (get > 3 || known > 3) {
 		t.Errorf("%.2f allocations a Get, %.2f a known chunk", get, known)
 	}
 }
