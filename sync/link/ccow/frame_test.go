@@ -72,7 +72,7 @@ func TestFrameMemory(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 2*growStep {
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 3*growStep {
 		t.Errorf("a frame that announces %d bytes and has 3 costs %d", MaxMessage, each)
 	}
 }
