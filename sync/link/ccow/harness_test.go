@@ -136,15 +136,33 @@ func newSite(t testing.TB, name string, change func(*Options)) *site {
 	if s.id, err = identity.NewSiteIdentity(nil); err != nil {
 		t.Fatal(err)
 	}
-	if s.node, err = identity.OpenNode(t.TempDir(), identity.NodeOptions{SiteName: name}); err != nil {
-		t.Fatal(err)
-	}
+	s.node = nodeOf(t, name)
 	s.cred = identity.NewCredentials(s.node)
 	if err := s.cred.SetRoster(s.roster(t, 1, s.member())); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t, change)
 	return s
+}
+
+var (
+	nodesMu sync.Mutex
+	nodes   = make(map[string]*identity.Node)
+)
+
+// nodeOf returns the node of the sites of a name: it is made once, because its
+// file is synced to disk.
+func nodeOf(t testing.TB, name string) *identity.Node {
+	nodesMu.Lock()
+	defer nodesMu.Unlock()
+	if nodes[name] == nil {
+		n, err := identity.OpenNode(t.TempDir(), identity.NodeOptions{SiteName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes[name] = n
+	}
+	return nodes[name]
 }
 
 // start makes the site's endpoint and serves.

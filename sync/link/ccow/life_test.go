@@ -112,6 +112,11 @@ func TestParkedOverflow(t *testing.T) {
 		defer c.Close()
 		all = append(all, c)
 	}
+	linktest.WaitFor(t, "the last one to be parked", func() bool {
+		near.ep.admit.mu.Lock()
+		defer near.ep.admit.mu.Unlock()
+		return near.ep.admit.shaking == 0
+	})
 	p.mu.Lock()
 	n := len(p.idle)
 	p.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -121,14 +122,17 @@ func testHello(t *testing.T, connect Connect) {
 // connection lives on.
 func testRefusals(t *testing.T, connect Connect) {
 	ctx := patient(t)
-	for _, code := range []link.Code{link.CodeUnpaired, link.CodeNoService, link.CodeDisabled, link.CodeNotServed,
-		link.CodeVersion, link.CodeInvalid, link.CodeBusy, link.CodeInternal, "of a later version"} {
+	var code atomic.Value
+	far := connect(t, failing(func() error {
+		c := code.Load().(link.Code)
 		// Wrapped, because that is how a source may hand it on.
-		far := connect(t, failing(fmt.Errorf("list buckets: %w", link.Refuse(code, "because of %s", code))))
-		for range 2 {
-			for name, err := range everyCall(ctx, far) {
-				t.Run(name, func(t *testing.T) { wantRefused(t, err, code, "because of "+string(code)) })
-			}
+		return fmt.Errorf("list buckets: %w", link.Refuse(c, "because of %s", c))
+	}))
+	for _, c := range []link.Code{link.CodeUnpaired, link.CodeNoService, link.CodeDisabled, link.CodeNotServed,
+		link.CodeVersion, link.CodeInvalid, link.CodeBusy, link.CodeInternal, "of a later version"} {
+		code.Store(c)
+		for name, err := range everyCall(ctx, far) {
+			t.Run(name, func(t *testing.T) { wantRefused(t, err, c, "because of "+string(c)) })
 		}
 	}
 }
@@ -137,7 +141,7 @@ func testRefusals(t *testing.T, connect Connect) {
 func testFailures(t *testing.T, connect Connect) {
 	ctx := patient(t)
 	const canary = "/secret/path"
-	far := connect(t, failing(errors.New("open "+canary)))
+	far := connect(t, failing(func() error { return errors.New("open " + canary) }))
 	for name, err := range everyCall(ctx, far) {
 		t.Run(name, func(t *testing.T) {
 			wantRefused(t, err, link.CodeInternal, "")

@@ -118,10 +118,10 @@ func (g *gauge) held() bool {
 
 // aheadBound is how many bytes may lie between a sender and a receiver that
 // does not take them: the buffers of the kernel and of both ends.
-const aheadBound = 32 << 20
+const aheadBound = 20 << 20
 
 func testChangesBackPressure(t *testing.T, connect Connect) {
-	const batches, size = 48, 1 << 20
+	const batches, size = 28, 1 << 20
 	var g gauge
 	filler := bytes.Repeat([]byte{'f'}, size)
 	far := connect(t, &Source{OnChanges: func(_ context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
@@ -240,7 +240,7 @@ func testFetchFailsMidway(t *testing.T, connect Connect) {
 }
 
 func testFetchBackPressure(t *testing.T, connect Connect) {
-	const total = 192 // of 256 KiB
+	const total = 112 // of 256 KiB
 	var g gauge
 	h, body := chunk(1, chunks.MaxRaw)
 	far := connect(t, &Source{OnFetch: func(_ context.Context, _ *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {

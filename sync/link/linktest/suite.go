@@ -91,18 +91,18 @@ func everyCall(ctx context.Context, s link.Source) map[string]error {
 	return out
 }
 
-// failing is a source whose every call fails.
-func failing(err error) *Source {
+// failing is a source whose every call fails with what failure gives.
+func failing(failure func() error) *Source {
 	return &Source{
-		OnHello:  func(context.Context, *linkpb.Hello) (*linkpb.Hello, error) { return nil, err },
-		OnServed: func(context.Context) (*linkpb.Served, error) { return nil, err },
+		OnHello:  func(context.Context, *linkpb.Hello) (*linkpb.Hello, error) { return nil, failure() },
+		OnServed: func(context.Context) (*linkpb.Served, error) { return nil, failure() },
 		OnChanges: func(context.Context, *linkpb.ChangesRequest, func(*linkpb.ChangeBatch) error) error {
-			return err
+			return failure()
 		},
-		OnScan: func(context.Context, *linkpb.ScanRequest) (*linkpb.ScanPage, error) { return nil, err },
+		OnScan: func(context.Context, *linkpb.ScanRequest) (*linkpb.ScanPage, error) { return nil, failure() },
 		OnFetch: func(context.Context, *linkpb.FetchRequest, func(*linkpb.ChunkHeader, []byte) error) error {
-			return err
+			return failure()
 		},
-		OnProgress: func(context.Context, *linkpb.Progress) (*linkpb.ProgressReply, error) { return nil, err },
+		OnProgress: func(context.Context, *linkpb.Progress) (*linkpb.ProgressReply, error) { return nil, failure() },
 	}
 }
