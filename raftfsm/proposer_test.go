@@ -248,14 +248,26 @@ func TestHaltSeen(t *testing.T) {
 	dir := t.TempDir()
 	r := newSite(t, Options{Dir: dir})
 	mustPropose(t, r, write(bk1, "a", nil))
+	p := r.proposer
+	p.submit <- struct{}{} // a command waits behind the bad entry
+	behind := make(chan error, 1)
+	go func() {
+		_, err := r.Propose(context.Background(), write(bk1, "behind", nil))
+		behind <- err
+	}()
+	eventually(t, "a command on its way", p.roomTaken)
 	if err := r.raft.Apply([]byte{0xff}, 0).Error(); err != nil {
 		t.Fatal(err)
+	}
+	<-p.submit
+	if err := <-behind; !errors.Is(err, ErrHalted) || !errors.Is(err, ErrUnknownOutcome) {
+		t.Errorf("propose behind it: %v", err)
 	}
 	<-r.Done()
 	if r.Err() == nil {
 		t.Fatal("halted without a cause")
 	}
-	if _, err := r.Propose(testContext(t), write(bk1, "b", nil)); !errors.Is(err, ErrHalted) || !errors.Is(err, ErrUnknownOutcome) {
+	if _, err := r.Propose(testContext(t), write(bk1, "b", nil)); !errors.Is(err, ErrHalted) || errors.Is(err, ErrUnknownOutcome) {
 		t.Errorf("propose: %v", err)
 	}
 	if err := r.Barrier(testContext(t)); !errors.Is(err, ErrHalted) {

@@ -97,11 +97,8 @@ func (s *reads) run() {
 }
 
 func (s *reads) round() error {
-	if err := s.firstOfTerm(); err != nil {
-		return s.translate(err)
-	}
-	index := s.raft.CommitIndex()
-	if err := s.raft.VerifyLeader().Error(); err != nil {
+	index, err := s.readIndex()
+	if err != nil {
 		return s.translate(err)
 	}
 	for max(s.machine.applied.Load(), s.floor) < index {
@@ -117,6 +114,25 @@ func (s *reads) round() error {
 		return fmt.Errorf("wait for read point: %w: %w", ErrHalted, err)
 	}
 	return nil
+}
+
+// readIndex is an index that covers everything committed so far, noted while
+// this node led.
+func (s *reads) readIndex() (uint64, error) {
+	for {
+		if err := s.firstOfTerm(); err != nil {
+			return 0, err
+		}
+		index := s.raft.CommitIndex()
+		if err := s.raft.VerifyLeader().Error(); err != nil {
+			return 0, err
+		}
+		// Had this node lost and won leadership meanwhile, index could be of
+		// the new term's first entry, which never reaches the machine.
+		if s.raft.CurrentTerm() == s.term {
+			return index, nil
+		}
+	}
 }
 
 // firstOfTerm puts a raft barrier behind everything that was committed before

@@ -197,12 +197,15 @@ func (r *Replica) Ready(ctx context.Context) error {
 // afterwards. A result whose code is not OK is a refusal and no error;
 // [ResultError] makes one of it.
 //
-// An error is one of these, to be told apart with errors.Is: ErrInvalid, the
-// command is empty or greater than [MaxCommand]; a [NotLeaderError] or
-// ErrClosed, nothing was changed; ErrUnknownOutcome, which comes with its
-// cause, the command was or may yet be applied; or ctx's error alone, nothing
-// was changed. Propose blocks while the queue is full.
+// An error is one of these, to be told apart with errors.Is. First look for
+// ErrUnknownOutcome, which comes with its cause: the command was or may yet be
+// applied. With any other nothing was changed: ErrInvalid, the command is empty
+// or greater than [MaxCommand]; a [NotLeaderError]; ErrClosed; ErrHalted; or
+// ctx's error. Propose blocks while the queue is full.
 func (r *Replica) Propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+	if err := r.halt.cause(); err != nil {
+		return nil, fmt.Errorf("propose: %w: %w", ErrHalted, err)
+	}
 	return r.proposer.propose(ctx, cmd)
 }
 
