@@ -315,6 +315,9 @@ func TestStats(t *testing.T) {
 func TestServeOnce(t *testing.T) {
 	t.Parallel()
 	s := openSite(t, nil)
+	if _, err := s.minio(t, colaKey, colaSecret).ListBuckets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.gate.Serve(context.Background(), closedListener(t)); err == nil {
 		t.Error("a gate served twice")
 	}
