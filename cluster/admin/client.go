@@ -27,6 +27,9 @@ type Client struct {
 	Sites    Sites
 	Services Watching
 	Objects  Objects
+	Console  ConsoleFeed
+	Plans    Plans
+	Access   Access
 
 	transport *http.Transport
 }
@@ -80,6 +83,9 @@ func Dial(target string) (*Client, error) {
 		Sites:    &sitesClient{calls, adminpbconnect.NewSitesClient(httpClient, url, options...)},
 		Services: &servicesClient{calls, adminpbconnect.NewServicesClient(httpClient, url, options...)},
 		Objects:  &objectsClient{calls, adminpbconnect.NewObjectsClient(httpClient, url, options...)},
+		Console:  &consoleClient{calls, adminpbconnect.NewConsoleClient(httpClient, url, options...)},
+		Plans:    &plansClient{calls, adminpbconnect.NewPlansClient(httpClient, url, options...)},
+		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
 
 		transport: transport,
 	}, nil

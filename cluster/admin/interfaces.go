@@ -89,3 +89,38 @@ type Objects interface {
 	// Delete deletes an object. A key that is not there is no error, as in S3.
 	Delete(ctx context.Context, bucket, key string) error
 }
+
+// Console is what a screen shows of the site.
+type Console interface {
+	// Snapshot returns the site as it is now, with its revision. Watch calls
+	// it repeatedly, for any number of watchers; the message is shared and is
+	// not changed.
+	Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, error)
+	// History returns what the node remembers of a link, or of all of them.
+	History(ctx context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error)
+}
+
+// Plans are changes that are shown before they are made.
+type Plans interface {
+	// Plan describes a change and makes none.
+	Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error)
+	// Apply carries a plan out. A plan that something overtook is no error:
+	// the outcome says so, and the answer has the plan as it is then.
+	Apply(ctx context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error)
+}
+
+// Access is who may use the API from elsewhere, and what was done with it.
+type Access interface {
+	// WhoAmI describes the caller and where the API is served.
+	WhoAmI(ctx context.Context) (*adminpb.WhoAmIResponse, error)
+	// CreateToken makes a token; its secret is in this answer and in no other.
+	CreateToken(ctx context.Context, req *adminpb.CreateTokenRequest) (*adminpb.CreateTokenResponse, error)
+	// ListTokens returns the tokens and certificates, ordered by name.
+	ListTokens(ctx context.Context) ([]*adminpb.Token, error)
+	// RevokeToken ends a token or certificate: calls with it are refused from then on.
+	RevokeToken(ctx context.Context, name string) error
+	// IssueCertificate signs a client's key.
+	IssueCertificate(ctx context.Context, req *adminpb.IssueCertificateRequest) (*adminpb.IssueCertificateResponse, error)
+	// Audit returns the last changes, the newest first.
+	Audit(ctx context.Context, limit int) ([]*adminpb.AuditEntry, error)
+}

@@ -21,4 +21,9 @@ const (
 	minWatch     = 100 * time.Millisecond
 	defaultWatch = time.Second
 	maxWatch     = time.Minute
+
+	heartbeatTime = 5 * time.Second // in which a watcher of the console hears something
+
+	defaultAudit = 100 // entries of the record of changes in one answer
+	maxAudit     = 1000
 )

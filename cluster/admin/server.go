@@ -17,7 +17,8 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb/adminpbconnect"
 )
 
-// Options are what a server serves. All six interfaces are needed.
+// Options are what a server serves. The first six interfaces are needed; calls
+// on one of the others that is not there are refused as not supported.
 type Options struct {
 	System   System
 	Paths    Paths
@@ -25,6 +26,9 @@ type Options struct {
 	Sites    Sites
 	Services Services
 	Objects  Objects
+	Console  Console
+	Plans    Plans
+	Access   Access
 
 	// Node is the node's name, told with every refusal.
 	Node string
@@ -74,6 +78,15 @@ func NewServer(o Options) (*Server, error) {
 	mux.Handle(adminpbconnect.NewSitesHandler(&sitesHandler{s}, small...))
 	mux.Handle(adminpbconnect.NewServicesHandler(&servicesHandler{s}, small...))
 	mux.Handle(adminpbconnect.NewObjectsHandler(&objectsHandler{s}, large...))
+	if o.Console != nil {
+		mux.Handle(adminpbconnect.NewConsoleHandler(&consoleHandler{s}, small...))
+	}
+	if o.Plans != nil {
+		mux.Handle(adminpbconnect.NewPlansHandler(&plansHandler{s}, small...))
+	}
+	if o.Access != nil {
+		mux.Handle(adminpbconnect.NewAccessHandler(&accessHandler{s}, small...))
+	}
 	s.handler = byProgress(mux)
 	return s, nil
 }

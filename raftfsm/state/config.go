@@ -208,6 +208,23 @@ func (c *Config) Service(name string) (*statepb.Service, uint64, bool) {
 	return o.GetService(), rev, ok
 }
 
+// Token is an access token or certificate of the admin API, by its name.
+func (c *Config) Token(name string) (*statepb.Token, uint64, bool) {
+	o, rev, ok := c.Get(Key{statepb.Kind_KIND_TOKEN, name})
+	return o.GetToken(), rev, ok
+}
+
+// Tokens are all of them, by name.
+func (c *Config) Tokens() []*statepb.Token {
+	return list(c, statepb.Kind_KIND_TOKEN, "", (*statepb.Object).GetToken)
+}
+
+// Authority is the site's certificate authority for the admin API.
+func (c *Config) Authority() (*statepb.Authority, uint64, bool) {
+	o, rev, ok := c.Get(AuthorityKey)
+	return o.GetAuthority(), rev, ok
+}
+
 // Services returns every service, ordered by name.
 func (c *Config) Services() []*statepb.Service {
 	return list(c, statepb.Kind_KIND_SERVICE, "", (*statepb.Object).GetService)

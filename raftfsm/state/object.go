@@ -17,6 +17,9 @@ type Key struct {
 // SiteKey is the key of the one site object.
 var SiteKey = Key{statepb.Kind_KIND_SITE, "site"}
 
+// AuthorityKey is the key of the one certificate authority.
+var AuthorityKey = Key{statepb.Kind_KIND_AUTHORITY, "authority"}
+
 // Proto is the key's form in a transaction.
 func (k Key) Proto() *statepb.ObjectKey {
 	return &statepb.ObjectKey{Kind: k.Kind, Name: k.Name}
@@ -56,6 +59,10 @@ func kindWord(k statepb.Kind) string {
 		return "access key"
 	case statepb.Kind_KIND_SERVICE:
 		return "service"
+	case statepb.Kind_KIND_TOKEN:
+		return "token"
+	case statepb.Kind_KIND_AUTHORITY:
+		return "authority"
 	}
 	return "object of an unknown kind"
 }
@@ -63,7 +70,8 @@ func kindWord(k statepb.Kind) string {
 // Message is any message that a config object can hold.
 type Message interface {
 	*statepb.Site | *statepb.Node | *statepb.Pairing | *statepb.Invitation |
-		*statepb.Namespace | *statepb.Tenant | *statepb.Bucket | *statepb.Key | *statepb.Service
+		*statepb.Namespace | *statepb.Tenant | *statepb.Bucket | *statepb.Key | *statepb.Service |
+		*statepb.Token | *statepb.Authority
 }
 
 // Wrap puts a message into an Object, the form that a transaction takes.
@@ -85,6 +93,10 @@ func Wrap[M Message](m M) *statepb.Object {
 		return &statepb.Object{Object: &statepb.Object_Bucket{Bucket: m}}
 	case *statepb.Key:
 		return &statepb.Object{Object: &statepb.Object_Key{Key: m}}
+	case *statepb.Token:
+		return &statepb.Object{Object: &statepb.Object_Token{Token: m}}
+	case *statepb.Authority:
+		return &statepb.Object{Object: &statepb.Object_Authority{Authority: m}}
 	default:
 		return &statepb.Object{Object: &statepb.Object_Service{Service: any(m).(*statepb.Service)}}
 	}
@@ -112,6 +124,10 @@ func KeyOf(o *statepb.Object) (Key, error) {
 		return Key{statepb.Kind_KIND_KEY, o.Key.GetAccessKey()}, nil
 	case *statepb.Object_Service:
 		return Key{statepb.Kind_KIND_SERVICE, o.Service.GetName()}, nil
+	case *statepb.Object_Token:
+		return Key{statepb.Kind_KIND_TOKEN, o.Token.GetName()}, nil
+	case *statepb.Object_Authority:
+		return AuthorityKey, nil
 	}
 	return Key{}, invalid("config object has no content that this version knows")
 }

@@ -108,6 +108,10 @@ func validate(object *statepb.Object) error {
 		return validateKey(o.Key)
 	case *statepb.Object_Service:
 		return validateService(o.Service)
+	case *statepb.Object_Token:
+		return validateToken(o.Token)
+	case *statepb.Object_Authority:
+		return validateAuthority(o.Authority)
 	}
 	return invalid("config object has no content that this version knows")
 }
@@ -246,12 +250,67 @@ func validateService(s *statepb.Service) error {
 	if s.GetConnections() > MaxConnections {
 		return invalid("service %s: %d connections are more than %d", name, s.GetConnections(), MaxConnections)
 	}
+	if s.GetLagTarget() < 0 {
+		return invalid("service %s: its lag target is negative", name)
+	}
 	if len(s.GetPeer()) != 0 {
 		if _, err := SiteIDFromBytes(s.GetPeer()); err != nil {
 			return invalid("service %s: %v", name, err)
 		}
 	}
 	return validateServes(name, s.GetServes())
+}
+
+// Roles of the admin API, as tokens have them.
+const (
+	RoleViewer      = "viewer"
+	RoleTenantAdmin = "tenant-admin"
+	RoleOperator    = "operator"
+	RoleSiteAdmin   = "site-admin"
+)
+
+func validateToken(t *statepb.Token) error {
+	name := t.GetName()
+	if err := checkName("token", name); err != nil {
+		return err
+	}
+	secret, key := len(t.GetSecretHash()), len(t.GetCertificateKey())
+	if !(secret == 32 && key == 0 || secret == 0 && key == 32) {
+		return invalid("token %s: wants either the hash of a secret or that of a certificate's key, of 32 bytes", name)
+	}
+	switch t.GetRole() {
+	case RoleViewer, RoleOperator, RoleSiteAdmin:
+		if t.GetTenant() != "" {
+			return invalid("token %s: only a %s has a tenant", name, RoleTenantAdmin)
+		}
+	case RoleTenantAdmin:
+		p, err := ParsePath(t.GetTenant())
+		if err != nil {
+			return err
+		}
+		if p.Depth() != 2 {
+			return invalid("token %s: %q is not the path of a tenant", name, t.GetTenant())
+		}
+	default:
+		return invalid("token %s: unknown role %q", name, t.GetRole())
+	}
+	if t.GetExpires() != 0 && t.GetExpires() <= t.GetCreated() {
+		return invalid("token %s: expires before it is created", name)
+	}
+	if len(t.GetCreatedBy()) > maxText {
+		return invalid("token %s: its creator's name is longer than %d bytes", name, maxText)
+	}
+	return nil
+}
+
+func validateAuthority(a *statepb.Authority) error {
+	if n := len(a.GetCertificate()); n == 0 || n > maxSealed {
+		return invalid("authority: its certificate has %d bytes, not 1 to %d", n, maxSealed)
+	}
+	if n := len(a.GetKeySealed()); n == 0 || n > maxSealed {
+		return invalid("authority: its sealed key has %d bytes, not 1 to %d", n, maxSealed)
+	}
+	return nil
 }
 
 func validateServes(name string, serves []*statepb.Served) error {

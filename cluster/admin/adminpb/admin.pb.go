@@ -2077,21 +2077,23 @@ func (x *ListPairingsResponse) GetPairings() []*Pairing {
 }
 
 type Service struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`     // isgw
-	Remote        string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"` // ccow://HOST:PORT, or empty
-	Enabled       bool                   `protobuf:"varint,4,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	Direction     string                 `protobuf:"bytes,5,opt,name=direction,proto3" json:"direction,omitempty"`         // send, receive, send+receive
-	Replication   string                 `protobuf:"bytes,6,opt,name=replication,proto3" json:"replication,omitempty"`     // initial, continuous, initial+continuous
-	Connections   uint32                 `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`    // for chunks, each direction
-	Serves        []string               `protobuf:"bytes,8,rep,name=serves,proto3" json:"serves,omitempty"`               // tenants and buckets, ordered
-	PeerId        string                 `protobuf:"bytes,9,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"` // the site at the other end, once it was met
-	PeerName      string                 `protobuf:"bytes,10,opt,name=peer_name,json=peerName,proto3" json:"peer_name,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created,proto3" json:"created,omitempty"`
-	Status        *ServiceStatus         `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"` // only when it was asked for, except state, cause and next step
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type             string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`     // isgw
+	Remote           string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"` // ccow://HOST:PORT, or empty
+	Enabled          bool                   `protobuf:"varint,4,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	Direction        string                 `protobuf:"bytes,5,opt,name=direction,proto3" json:"direction,omitempty"`         // send, receive, send+receive
+	Replication      string                 `protobuf:"bytes,6,opt,name=replication,proto3" json:"replication,omitempty"`     // initial, continuous, initial+continuous
+	Connections      uint32                 `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`    // for chunks, each direction
+	Serves           []string               `protobuf:"bytes,8,rep,name=serves,proto3" json:"serves,omitempty"`               // tenants and buckets, ordered
+	PeerId           string                 `protobuf:"bytes,9,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"` // the site at the other end, once it was met
+	PeerName         string                 `protobuf:"bytes,10,opt,name=peer_name,json=peerName,proto3" json:"peer_name,omitempty"`
+	Created          *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created,proto3" json:"created,omitempty"`
+	Status           *ServiceStatus         `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`                                                 // only when it was asked for, except state, cause and next step
+	LagTargetSeconds float64                `protobuf:"fixed64,13,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3" json:"lag_target_seconds,omitempty"` // own setting; 0: the node's default
+	Revision         uint64                 `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"`                                            // of the config object; it rises with each change
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
@@ -2208,6 +2210,20 @@ func (x *Service) GetStatus() *ServiceStatus {
 	return nil
 }
 
+func (x *Service) GetLagTargetSeconds() float64 {
+	if x != nil {
+		return x.LagTargetSeconds
+	}
+	return 0
+}
+
+func (x *Service) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // ServiceStatus is how a link does, as the node sees it.
 type ServiceStatus struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -2230,6 +2246,7 @@ type ServiceStatus struct {
 	LocalIoErrors    uint64                 `protobuf:"varint,17,opt,name=local_io_errors,json=localIoErrors,proto3" json:"local_io_errors,omitempty"`    // reading or writing this site's stores
 	RemoteIoErrors   uint64                 `protobuf:"varint,18,opt,name=remote_io_errors,json=remoteIoErrors,proto3" json:"remote_io_errors,omitempty"` // that the other end told
 	NetworkErrors    uint64                 `protobuf:"varint,19,opt,name=network_errors,json=networkErrors,proto3" json:"network_errors,omitempty"`      // sessions and connections that broke
+	InFlightBytes    uint64                 `protobuf:"varint,20,opt,name=in_flight_bytes,json=inFlightBytes,proto3" json:"in_flight_bytes,omitempty"`    // asked for, or received and not yet durable
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2393,6 +2410,13 @@ func (x *ServiceStatus) GetRemoteIoErrors() uint64 {
 func (x *ServiceStatus) GetNetworkErrors() uint64 {
 	if x != nil {
 		return x.NetworkErrors
+	}
+	return 0
+}
+
+func (x *ServiceStatus) GetInFlightBytes() uint64 {
+	if x != nil {
+		return x.InFlightBytes
 	}
 	return 0
 }
@@ -2765,15 +2789,16 @@ func (x *BucketStatus) GetCaughtUp() *timestamppb.Timestamp {
 }
 
 type CreateServiceRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Remote        string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
-	Direction     string                 `protobuf:"bytes,4,opt,name=direction,proto3" json:"direction,omitempty"`      // empty: send+receive
-	Replication   string                 `protobuf:"bytes,5,opt,name=replication,proto3" json:"replication,omitempty"`  // empty: initial+continuous
-	Connections   uint32                 `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"` // 0: the default
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Type             string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Remote           string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
+	Direction        string                 `protobuf:"bytes,4,opt,name=direction,proto3" json:"direction,omitempty"`                                           // empty: send+receive
+	Replication      string                 `protobuf:"bytes,5,opt,name=replication,proto3" json:"replication,omitempty"`                                       // empty: initial+continuous
+	Connections      uint32                 `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"`                                      // 0: the default
+	LagTargetSeconds float64                `protobuf:"fixed64,7,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3" json:"lag_target_seconds,omitempty"` // 0: the node's default
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreateServiceRequest) Reset() {
@@ -2844,6 +2869,13 @@ func (x *CreateServiceRequest) GetReplication() string {
 func (x *CreateServiceRequest) GetConnections() uint32 {
 	if x != nil {
 		return x.Connections
+	}
+	return 0
+}
+
+func (x *CreateServiceRequest) GetLagTargetSeconds() float64 {
+	if x != nil {
+		return x.LagTargetSeconds
 	}
 	return 0
 }
@@ -4640,7 +4672,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\bservices\x18\x06 \x03(\tR\bservices\"\x15\n" +
 	"\x13ListPairingsRequest\"J\n" +
 	"\x14ListPairingsResponse\x122\n" +
-	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\xff\x02\n" +
+	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\xc9\x03\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -4654,7 +4686,9 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\tpeer_name\x18\n" +
 	" \x01(\tR\bpeerName\x124\n" +
 	"\acreated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
-	"\x06status\x18\f \x01(\v2\x1c.isgw.admin.v1.ServiceStatusR\x06status\"\x9e\x06\n" +
+	"\x06status\x18\f \x01(\v2\x1c.isgw.admin.v1.ServiceStatusR\x06status\x12,\n" +
+	"\x12lag_target_seconds\x18\r \x01(\x01R\x10lagTargetSeconds\x12\x1a\n" +
+	"\brevision\x18\x0e \x01(\x04R\brevision\"\xc6\x06\n" +
 	"\rServiceStatus\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.isgw.admin.v1.ServiceStateR\x05state\x12\x14\n" +
@@ -4675,7 +4709,8 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x12lag_target_seconds\x18\x10 \x01(\x01R\x10lagTargetSeconds\x12&\n" +
 	"\x0flocal_io_errors\x18\x11 \x01(\x04R\rlocalIoErrors\x12(\n" +
 	"\x10remote_io_errors\x18\x12 \x01(\x04R\x0eremoteIoErrors\x12%\n" +
-	"\x0enetwork_errors\x18\x13 \x01(\x04R\rnetworkErrors\"\x9c\x04\n" +
+	"\x0enetwork_errors\x18\x13 \x01(\x04R\rnetworkErrors\x12&\n" +
+	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\x9c\x04\n" +
 	"\x0eDirectionStats\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1a\n" +
 	"\bversions\x18\x02 \x01(\x04R\bversions\x12\x1c\n" +
@@ -4725,14 +4760,15 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\n" +
 	"total_keys\x18\n" +
 	" \x01(\x04R\ttotalKeys\x127\n" +
-	"\tcaught_up\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bcaughtUp\"\xb8\x01\n" +
+	"\tcaught_up\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bcaughtUp\"\xe6\x01\n" +
 	"\x14CreateServiceRequest\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remote\x18\x03 \x01(\tR\x06remote\x12\x1c\n" +
 	"\tdirection\x18\x04 \x01(\tR\tdirection\x12 \n" +
 	"\vreplication\x18\x05 \x01(\tR\vreplication\x12 \n" +
-	"\vconnections\x18\x06 \x01(\rR\vconnections\"I\n" +
+	"\vconnections\x18\x06 \x01(\rR\vconnections\x12,\n" +
+	"\x12lag_target_seconds\x18\a \x01(\x01R\x10lagTargetSeconds\"I\n" +
 	"\x15CreateServiceResponse\x120\n" +
 	"\aservice\x18\x01 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\"+\n" +
 	"\x13ListServicesRequest\x12\x14\n" +

@@ -38,21 +38,25 @@ const (
 	Kind_KIND_BUCKET      Kind = 7
 	Kind_KIND_KEY         Kind = 8
 	Kind_KIND_SERVICE     Kind = 9
+	Kind_KIND_TOKEN       Kind = 10
+	Kind_KIND_AUTHORITY   Kind = 11
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_SITE",
-		2: "KIND_NODE",
-		3: "KIND_PAIRING",
-		4: "KIND_INVITATION",
-		5: "KIND_NAMESPACE",
-		6: "KIND_TENANT",
-		7: "KIND_BUCKET",
-		8: "KIND_KEY",
-		9: "KIND_SERVICE",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_SITE",
+		2:  "KIND_NODE",
+		3:  "KIND_PAIRING",
+		4:  "KIND_INVITATION",
+		5:  "KIND_NAMESPACE",
+		6:  "KIND_TENANT",
+		7:  "KIND_BUCKET",
+		8:  "KIND_KEY",
+		9:  "KIND_SERVICE",
+		10: "KIND_TOKEN",
+		11: "KIND_AUTHORITY",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -65,6 +69,8 @@ var (
 		"KIND_BUCKET":      7,
 		"KIND_KEY":         8,
 		"KIND_SERVICE":     9,
+		"KIND_TOKEN":       10,
+		"KIND_AUTHORITY":   11,
 	}
 )
 
@@ -110,6 +116,8 @@ type Object struct {
 	//	*Object_Bucket
 	//	*Object_Key
 	//	*Object_Service
+	//	*Object_Token
+	//	*Object_Authority
 	Object        isObject_Object `protobuf_oneof:"object"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -233,6 +241,24 @@ func (x *Object) GetService() *Service {
 	return nil
 }
 
+func (x *Object) GetToken() *Token {
+	if x != nil {
+		if x, ok := x.Object.(*Object_Token); ok {
+			return x.Token
+		}
+	}
+	return nil
+}
+
+func (x *Object) GetAuthority() *Authority {
+	if x != nil {
+		if x, ok := x.Object.(*Object_Authority); ok {
+			return x.Authority
+		}
+	}
+	return nil
+}
+
 type isObject_Object interface {
 	isObject_Object()
 }
@@ -273,6 +299,14 @@ type Object_Service struct {
 	Service *Service `protobuf:"bytes,9,opt,name=service,proto3,oneof"`
 }
 
+type Object_Token struct {
+	Token *Token `protobuf:"bytes,10,opt,name=token,proto3,oneof"`
+}
+
+type Object_Authority struct {
+	Authority *Authority `protobuf:"bytes,11,opt,name=authority,proto3,oneof"`
+}
+
 func (*Object_Site) isObject_Object() {}
 
 func (*Object_Node) isObject_Object() {}
@@ -290,6 +324,10 @@ func (*Object_Bucket) isObject_Object() {}
 func (*Object_Key) isObject_Object() {}
 
 func (*Object_Service) isObject_Object() {}
+
+func (*Object_Token) isObject_Object() {}
+
+func (*Object_Authority) isObject_Object() {}
 
 // Site is the site itself; there is exactly one after init.
 type Site struct {
@@ -901,6 +939,7 @@ type Service struct {
 	Replication   string                 `protobuf:"bytes,8,opt,name=replication,proto3" json:"replication,omitempty"`  // initial, continuous, initial+continuous
 	Connections   uint32                 `protobuf:"varint,9,opt,name=connections,proto3" json:"connections,omitempty"` // chunk connections for each direction; 0 is the default
 	Created       int64                  `protobuf:"varint,10,opt,name=created,proto3" json:"created,omitempty"`
+	LagTarget     int64                  `protobuf:"varint,11,opt,name=lag_target,json=lagTarget,proto3" json:"lag_target,omitempty"` // nanoseconds; 0 is the node's default
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1005,6 +1044,13 @@ func (x *Service) GetCreated() int64 {
 	return 0
 }
 
+func (x *Service) GetLagTarget() int64 {
+	if x != nil {
+		return x.LagTarget
+	}
+	return 0
+}
+
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // namespace/tenant or namespace/tenant/bucket
@@ -1049,6 +1095,170 @@ func (x *Served) GetPath() string {
 	return ""
 }
 
+// Token lets a client use the admin API, named by its name. What the client
+// holds is a secret, or a certificate that the authority signed.
+type Token struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	SecretHash     []byte                 `protobuf:"bytes,2,opt,name=secret_hash,json=secretHash,proto3" json:"secret_hash,omitempty"`             // SHA-256 of the secret; empty for a certificate
+	CertificateKey []byte                 `protobuf:"bytes,3,opt,name=certificate_key,json=certificateKey,proto3" json:"certificate_key,omitempty"` // SHA-256 of the certificate's public key (SPKI); empty for a secret
+	Role           string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`                                           // viewer, tenant-admin, operator, site-admin
+	Tenant         string                 `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`                                       // namespace/tenant of a tenant-admin; empty for the others
+	Created        int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
+	Expires        int64                  `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`                     // 0: never
+	CreatedBy      string                 `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"` // principal
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetSecretHash() []byte {
+	if x != nil {
+		return x.SecretHash
+	}
+	return nil
+}
+
+func (x *Token) GetCertificateKey() []byte {
+	if x != nil {
+		return x.CertificateKey
+	}
+	return nil
+}
+
+func (x *Token) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Token) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Token) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Token) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *Token) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+// Authority is the site's certificate authority for the admin API; there is at
+// most one.
+type Authority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`              // X.509, DER
+	KeySealed     []byte                 `protobuf:"bytes,2,opt,name=key_sealed,json=keySealed,proto3" json:"key_sealed,omitempty"` // PKCS #8, sealed under the site key
+	Created       int64                  `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Authority) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *Authority) GetKeySealed() []byte {
+	if x != nil {
+		return x.KeySealed
+	}
+	return nil
+}
+
+func (x *Authority) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
 // Txn changes config objects, all or none. It is refused in Apply with a
 // conflict when a check does not hold.
 type Txn struct {
@@ -1062,7 +1272,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1284,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1297,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Txn) GetChecks() []*Check {
@@ -1122,7 +1332,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1344,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1357,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Check) GetKey() *ObjectKey {
@@ -1174,7 +1384,7 @@ type ObjectKey struct {
 
 func (x *ObjectKey) Reset() {
 	*x = ObjectKey{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1396,7 @@ func (x *ObjectKey) String() string {
 func (*ObjectKey) ProtoMessage() {}
 
 func (x *ObjectKey) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1409,7 @@ func (x *ObjectKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKey.ProtoReflect.Descriptor instead.
 func (*ObjectKey) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ObjectKey) GetKind() Kind {
@@ -1227,7 +1437,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1449,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1462,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Stored) GetObject() *Object {
@@ -1273,7 +1483,7 @@ var File_raftfsm_state_statepb_state_proto protoreflect.FileDescriptor
 
 const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\n" +
-	"!raftfsm/state/statepb/state.proto\x12\risgw.state.v1\"\xd1\x03\n" +
+	"!raftfsm/state/statepb/state.proto\x12\risgw.state.v1\"\xb9\x04\n" +
 	"\x06Object\x12)\n" +
 	"\x04site\x18\x01 \x01(\v2\x13.isgw.state.v1.SiteH\x00R\x04site\x12)\n" +
 	"\x04node\x18\x02 \x01(\v2\x13.isgw.state.v1.NodeH\x00R\x04node\x122\n" +
@@ -1285,7 +1495,10 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x06tenant\x18\x06 \x01(\v2\x15.isgw.state.v1.TenantH\x00R\x06tenant\x12/\n" +
 	"\x06bucket\x18\a \x01(\v2\x15.isgw.state.v1.BucketH\x00R\x06bucket\x12&\n" +
 	"\x03key\x18\b \x01(\v2\x12.isgw.state.v1.KeyH\x00R\x03key\x122\n" +
-	"\aservice\x18\t \x01(\v2\x16.isgw.state.v1.ServiceH\x00R\aserviceB\b\n" +
+	"\aservice\x18\t \x01(\v2\x16.isgw.state.v1.ServiceH\x00R\aservice\x12,\n" +
+	"\x05token\x18\n" +
+	" \x01(\v2\x14.isgw.state.v1.TokenH\x00R\x05token\x128\n" +
+	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthorityB\b\n" +
 	"\x06object\"\xd1\x01\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -1337,7 +1550,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12#\n" +
 	"\rsecret_sealed\x18\x02 \x01(\fR\fsecretSealed\x12\x16\n" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
-	"\acreated\x18\x04 \x01(\x03R\acreated\"\xa4\x02\n" +
+	"\acreated\x18\x04 \x01(\x03R\acreated\"\xc3\x02\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -1349,9 +1562,27 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\vreplication\x18\b \x01(\tR\vreplication\x12 \n" +
 	"\vconnections\x18\t \x01(\rR\vconnections\x12\x18\n" +
 	"\acreated\x18\n" +
-	" \x01(\x03R\acreated\"\x1c\n" +
+	" \x01(\x03R\acreated\x12\x1d\n" +
+	"\n" +
+	"lag_target\x18\v \x01(\x03R\tlagTarget\"\x1c\n" +
 	"\x06Served\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\x92\x01\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xe4\x01\n" +
+	"\x05Token\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vsecret_hash\x18\x02 \x01(\fR\n" +
+	"secretHash\x12'\n" +
+	"\x0fcertificate_key\x18\x03 \x01(\fR\x0ecertificateKey\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x16\n" +
+	"\x06tenant\x18\x05 \x01(\tR\x06tenant\x12\x18\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x18\n" +
+	"\aexpires\x18\a \x01(\x03R\aexpires\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\b \x01(\tR\tcreatedBy\"f\n" +
+	"\tAuthority\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1d\n" +
+	"\n" +
+	"key_sealed\x18\x02 \x01(\fR\tkeySealed\x12\x18\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated\"\x92\x01\n" +
 	"\x03Txn\x12,\n" +
 	"\x06checks\x18\x01 \x03(\v2\x14.isgw.state.v1.CheckR\x06checks\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.isgw.state.v1.ObjectR\x04puts\x122\n" +
@@ -1364,7 +1595,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"S\n" +
 	"\x06Stored\x12-\n" +
 	"\x06object\x18\x01 \x01(\v2\x15.isgw.state.v1.ObjectR\x06object\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*\xb7\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision*\xdb\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_SITE\x10\x01\x12\r\n" +
@@ -1375,7 +1606,11 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\vKIND_TENANT\x10\x06\x12\x0f\n" +
 	"\vKIND_BUCKET\x10\a\x12\f\n" +
 	"\bKIND_KEY\x10\b\x12\x10\n" +
-	"\fKIND_SERVICE\x10\tB(Z&edgefog.dev/isgw/raftfsm/state/statepbb\x06proto3"
+	"\fKIND_SERVICE\x10\t\x12\x0e\n" +
+	"\n" +
+	"KIND_TOKEN\x10\n" +
+	"\x12\x12\n" +
+	"\x0eKIND_AUTHORITY\x10\vB(Z&edgefog.dev/isgw/raftfsm/state/statepbb\x06proto3"
 
 var (
 	file_raftfsm_state_statepb_state_proto_rawDescOnce sync.Once
@@ -1390,7 +1625,7 @@ func file_raftfsm_state_statepb_state_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_state_statepb_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(Kind)(0),          // 0: isgw.state.v1.Kind
 	(*Object)(nil),     // 1: isgw.state.v1.Object
@@ -1404,10 +1639,12 @@ var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(*Key)(nil),        // 9: isgw.state.v1.Key
 	(*Service)(nil),    // 10: isgw.state.v1.Service
 	(*Served)(nil),     // 11: isgw.state.v1.Served
-	(*Txn)(nil),        // 12: isgw.state.v1.Txn
-	(*Check)(nil),      // 13: isgw.state.v1.Check
-	(*ObjectKey)(nil),  // 14: isgw.state.v1.ObjectKey
-	(*Stored)(nil),     // 15: isgw.state.v1.Stored
+	(*Token)(nil),      // 12: isgw.state.v1.Token
+	(*Authority)(nil),  // 13: isgw.state.v1.Authority
+	(*Txn)(nil),        // 14: isgw.state.v1.Txn
+	(*Check)(nil),      // 15: isgw.state.v1.Check
+	(*ObjectKey)(nil),  // 16: isgw.state.v1.ObjectKey
+	(*Stored)(nil),     // 17: isgw.state.v1.Stored
 }
 var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	2,  // 0: isgw.state.v1.Object.site:type_name -> isgw.state.v1.Site
@@ -1419,18 +1656,20 @@ var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	8,  // 6: isgw.state.v1.Object.bucket:type_name -> isgw.state.v1.Bucket
 	9,  // 7: isgw.state.v1.Object.key:type_name -> isgw.state.v1.Key
 	10, // 8: isgw.state.v1.Object.service:type_name -> isgw.state.v1.Service
-	11, // 9: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
-	13, // 10: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
-	1,  // 11: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
-	14, // 12: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
-	14, // 13: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
-	0,  // 14: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
-	1,  // 15: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	12, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
+	13, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
+	11, // 11: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
+	15, // 12: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
+	1,  // 13: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
+	16, // 14: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
+	16, // 15: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
+	0,  // 16: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
+	1,  // 17: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_state_statepb_state_proto_init() }
@@ -1448,6 +1687,8 @@ func file_raftfsm_state_statepb_state_proto_init() {
 		(*Object_Bucket)(nil),
 		(*Object_Key)(nil),
 		(*Object_Service)(nil),
+		(*Object_Token)(nil),
+		(*Object_Authority)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1455,7 +1696,7 @@ func file_raftfsm_state_statepb_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_state_statepb_state_proto_rawDesc), len(file_raftfsm_state_statepb_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
