@@ -49,6 +49,11 @@ var floors = map[string]int{
 	"cluster": 4,
 	"tui":     4,
 
+	"tui/term":   4,
+	"tui/screen": 4,
+	"tui/chart":  4,
+	"tui/table":  4,
+
 	"testenv": 5,
 
 	"cmd/isgwnode": 6,
@@ -63,12 +68,19 @@ var sameFloor = map[string][]string{
 	"sync/link/file":     {"sync/link"},
 	"sync/link/s3":       {"sync/link"},
 	"cluster/s3gate":     {"cluster/objects"},
+	"tui":                {"tui/term", "tui/screen", "tui/chart", "tui/table"},
+	"tui/chart":          {"tui/screen"},
+	"tui/table":          {"tui/screen"},
 }
 
 // onlyThrough lists the packages that know the site only through the admin
 // API, and what of this module they may import.
 var onlyThrough = map[string][]string{
-	"tui":         {"cluster/admin", "cluster/admin/adminpb", "cluster/admin/manifest"},
+	"tui":         {"cluster/admin", "cluster/admin/adminpb", "cluster/admin/manifest", "tui/term", "tui/screen", "tui/chart", "tui/table"},
+	"tui/term":    {},
+	"tui/screen":  {},
+	"tui/chart":   {"tui/screen"},
+	"tui/table":   {"tui/screen"},
 	"cmd/isgwctl": {"cluster/admin", "cluster/admin/adminpb", "cluster/admin/manifest", "tui"},
 }
 
