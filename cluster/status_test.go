@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	objsync "edgefog.dev/isgw/sync"
+	"edgefog.dev/isgw/sync/link"
+)
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// inSync is a link on which nothing is under way.
+func inSync() linkView {
+	known := objsync.Lag{Known: true}
+	return linkView{
+		now: now, running: true,
+		receive: objsync.Status{State: objsync.StateInSync, Connected: true, Lag: known, Buckets: []objsync.BucketStatus{
+			{Path: "N/T/b", State: objsync.StateInSync, Lag: known},
+		}},
+		send: objsync.SendStatus{InSync: true, LastHeard: now, Lag: known, Buckets: []objsync.SendBucketStatus{
+			{Path: "N/T/b", Exists: true, Started: true, Lag: known},
+		}},
+	}
+}
+
+func TestLinkState(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		set   func(*linkView)
+		want  adminpb.ServiceState
+		cause string
+	}{
+		{"both directions have everything", func(*linkView) {}, adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
+		{"receiving fails", func(v *linkView) {
+			v.receive.State, v.receive.Cause = objsync.StateConnecting, "connection refused"
+		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "connection refused"},
+		{"never connected", func(v *linkView) { v.receive = objsync.Status{State: objsync.StateConnecting} },
+			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
+		{"refused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateRefused, "disabled there" },
+			adminpb.ServiceState_SERVICE_STATE_DOWN, "disabled there"},
+		{"stalled", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateStalled, "no progress" },
+			adminpb.ServiceState_SERVICE_STATE_STALLED, "no progress"},
+		{"copying", func(v *linkView) { v.receive.State = objsync.StateScanning }, adminpb.ServiceState_SERVICE_STATE_COPYING, ""},
+		{"lagging", func(v *linkView) { v.receive.State = objsync.StateLagging }, adminpb.ServiceState_SERVICE_STATE_BEHIND, ""},
+		{"no common bucket", func(v *linkView) { v.receive.State = objsync.StateWaiting }, adminpb.ServiceState_SERVICE_STATE_WAITING, ""},
+		{"the other site is behind", func(v *linkView) { v.send.InSync = false },
+			adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything"},
+		{"the other site has not come", func(v *linkView) { v.send = objsync.SendStatus{} },
+			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "not asked for anything"},
+		{"the other site says why", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Cause = "no space left" },
+			adminpb.ServiceState_SERVICE_STATE_BEHIND, "no space left"},
+		{"the other site copies", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Scanning = true },
+			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b"},
+	} {
+		v := inSync()
+		c.set(&v)
+		st := judge(&adminpb.Service{}, v)
+		if st.GetState() != c.want || !strings.Contains(st.GetCause(), c.cause) {
+			t.Errorf("%s: %v, %q; want %v, %q", c.name, st.GetState(), st.GetCause(), c.want, c.cause)
+		}
+		if st.GetSynced() != (c.want == adminpb.ServiceState_SERVICE_STATE_SYNCED) {
+			t.Errorf("%s: synced %v", c.name, st.GetSynced())
+		}
+	}
+}
+
+// TestUnknownIsNotZero: what is not known is absent, never zero.
+func TestUnknownIsNotZero(t *testing.T) {
+	v := inSync()
+	v.receive.Lag = objsync.Lag{Since: now}
+	b := judge(&adminpb.Service{}, v).GetReceive().GetBacklog()
+	if b.LagSeconds != nil || b.Versions != nil || b.Bytes != nil {
+		t.Errorf("backlog of a direction whose lag is unknown: %v", b)
+	}
+	v = inSync()
+	if b := judge(&adminpb.Service{}, v).GetReceive().GetBacklog(); b.LagSeconds == nil || b.GetLagSeconds() != 0 {
+		t.Errorf("backlog of a direction in sync: %v", b)
+	}
+}
+
+func TestBucketRows(t *testing.T) {
+	v := inSync()
+	v.receive.Buckets = append(v.receive.Buckets, objsync.BucketStatus{Path: "N/T/a", State: objsync.StateScanning, KeysDone: 3, KeysTotal: 9})
+	v.caughtUp = map[string]time.Time{"N/T/b": now}
+	rows := bucketRows(v)
+	if len(rows) != 2 || rows[0].GetPath() != "N/T/a" || rows[1].GetPath() != "N/T/b" {
+		t.Fatalf("rows are not ordered by path: %v", rows)
+	}
+	if a := rows[0]; a.GetState() != "copying" || a.GetServedHere() || !a.GetServedThere() || a.GetCopiedKeys() != 3 || a.GetTotalKeys() != 9 {
+		t.Errorf("row of a copy: %v", a)
+	}
+	if b := rows[1]; b.GetState() != "synced" || !b.GetServedHere() || !b.GetServedThere() || !b.GetCaughtUp().AsTime().Equal(now) {
+		t.Errorf("row in sync: %v", b)
+	}
+	v = inSync()
+	v.receive.Buckets = nil
+	if rows := bucketRows(v); rows[0].GetState() != "one-way" {
+		t.Errorf("a bucket that only this site serves: %v", rows[0])
+	}
+}
+
+func TestIdleReason(t *testing.T) {
+	peer := state.SiteID{1}
+	for _, c := range []struct {
+		name     string
+		enabled  bool
+		peer     state.SiteID
+		paired   bool
+		remote   string
+		pairings int
+		want     adminpb.ServiceState
+	}{
+		{"disabled", false, peer, true, "ccow://h:1", 1, adminpb.ServiceState_SERVICE_STATE_DISABLED},
+		{"never paired", true, state.SiteID{}, false, "ccow://h:1", 0, adminpb.ServiceState_SERVICE_STATE_UNPAIRED},
+		{"pairing removed", true, peer, false, "ccow://h:1", 1, adminpb.ServiceState_SERVICE_STATE_UNPAIRED},
+		{"nobody knows an address", true, state.SiteID{}, false, "", 1, adminpb.ServiceState_SERVICE_STATE_NO_REMOTE},
+		{"about to start", true, peer, true, "ccow://h:1", 1, adminpb.ServiceState_SERVICE_STATE_CONNECTING},
+	} {
+		got, cause, next := idleReason(c.enabled, c.peer, c.paired, c.remote, c.pairings)
+		if got != c.want || cause == "" || next == "" && got != adminpb.ServiceState_SERVICE_STATE_CONNECTING {
+			t.Errorf("%s: %v, %q, %q; want %v with cause and next step", c.name, got, cause, next, c.want)
+		}
+	}
+}
+
+func TestWireRates(t *testing.T) {
+	var w wireRates
+	at := now
+	w.update(at, link.Traffic{})
+	for i := range 20 {
+		at = at.Add(time.Second)
+		w.update(at, link.Traffic{Read: uint64(i+1) * 1000, Written: uint64(i+1) * 10})
+	}
+	if w.read < 990 || w.read > 1000 || w.written < 9.9 || w.written > 10 {
+		t.Errorf("after 20 s of 1000 and 10 bytes a second: %v and %v", w.read, w.written)
+	}
+	for range 20 {
+		at = at.Add(time.Second)
+		w.update(at, w.last)
+	}
+	if w.read > 1 {
+		t.Errorf("after 20 idle seconds: %v bytes a second", w.read)
+	}
+}
