@@ -33,14 +33,14 @@ func TestWants(t *testing.T) {
 		{"disabled", link("ccow://h:1", first.Bytes(), true), []*statepb.Pairing{pairing(first, "")}, state.SiteID{}},
 	} {
 		cfg := state.New()
-		txn := &statepb.Txn{}
+		txn := &statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Site{
+			Id: state.SiteID{9}.Bytes(), Name: "here", Epoch: 1, IdentityPublic: make([]byte, 32), IdentitySealed: []byte{1}, RosterNumber: 1,
+		})}}
 		for _, p := range c.pairings {
 			txn.Puts = append(txn.Puts, state.Wrap(p))
 		}
-		if len(txn.Puts) > 0 {
-			if _, err := cfg.Apply(txn, 1); err != nil {
-				t.Fatalf("%s: %v", c.name, err)
-			}
+		if _, err := cfg.Apply(txn, 1); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
 		}
 		w, ok := wants(cfg, c.service)
 		if w.peer != c.want || ok != (c.want != state.SiteID{}) {
