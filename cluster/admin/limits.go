@@ -22,7 +22,7 @@ const (
 	defaultWatch = time.Second
 	maxWatch     = time.Minute
 
-	heartbeatTime = 5 * time.Second // in which a watcher of the console hears something
+	heartbeatTime = time.Second // in which a watcher of the console hears something: it turns to another node when it does not
 
 	defaultAudit = 100 // entries of the record of changes in one answer
 	maxAudit     = 1000
