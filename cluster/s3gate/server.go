@@ -23,6 +23,9 @@ const (
 	idleTimeout = 2 * time.Minute
 	// headerLimit is the greatest header of a request in bytes; s3api sets it.
 	headerLimit = 8 << 10
+	// firstByteGrace is how long a connection that was never used may still
+	// bring its first request when Serve is told to end.
+	firstByteGrace = 250 * time.Millisecond
 	// workerIdle ends a goroutine that has no connection.
 	workerIdle = time.Second
 	// maxBodyTime bounds a whole request body; within it bytes must keep
@@ -65,7 +68,7 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 		// Shutdown knows only a listener that Serve has got to.
 		_ = guarded.Close()
-		guarded.closeUnused()
+		guarded.hurryUnused()
 		draining, stop := context.WithTimeout(context.WithoutCancel(ctx), g.drain)
 		defer stop()
 		if err := srv.ShutdownWithContext(draining); err != nil {
@@ -104,6 +107,7 @@ type guardedListener struct {
 	net.Listener
 	gate    *Gate
 	conns   sync.WaitGroup // connections whose goroutine is not done with them
+	hurried atomic.Bool    // no request is to come any more
 	closing sync.Once
 
 	mu   sync.Mutex
@@ -142,9 +146,11 @@ func (l *guardedListener) closeAll() {
 	}
 }
 
-// closeUnused closes the connections on which no request has come yet: clients
-// keep some in store, and fasthttp would wait for their first request.
-func (l *guardedListener) closeUnused() {
+// hurryUnused leaves the connections on which no request has come yet a short
+// time: clients keep some in store, and fasthttp would wait for their first
+// request. A request that is on its way still counts as one under way.
+func (l *guardedListener) hurryUnused() {
+	l.hurried.Store(true)
 	l.mu.Lock()
 	var unused []*guardedConn
 	for c := range l.open {
@@ -154,7 +160,7 @@ func (l *guardedListener) closeUnused() {
 	}
 	l.mu.Unlock()
 	for _, c := range unused {
-		_ = c.Conn.Close()
+		_ = c.SetReadDeadline(time.Now().Add(firstByteGrace))
 	}
 }
 
@@ -204,6 +210,13 @@ func (c *guardedConn) deadline(set *time.Time) time.Time {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.used.Load() && c.listener.hurried.Load() {
+		now = now.Add(firstByteGrace)
+		if !set.IsZero() && set.Before(now) {
+			return *set
+		}
+		return now
+	}
 	if !set.IsZero() && !set.After(now.Add(idleTimeout)) {
 		return *set
 	}
