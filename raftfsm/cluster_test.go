@@ -277,3 +277,58 @@ func simulateLeaderLostKeepsAcknowledged(t *testing.T) {
 	}
 	t.Logf("%d acknowledged", len(acked))
 }
+
+func TestRepeatedEntryAppliedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, simulateRepeatedEntryAppliedOnce)
+}
+
+// A leader appends an entry, loses leadership, and wins it again with one
+// other node, which commits the entry; its proposer, in doubt, repeats it.
+func simulateRepeatedEntryAppliedOnce(t *testing.T) {
+	c := newCluster(t, func(*Options) {})
+	for try := range 5 {
+		lead := c.leader()
+		id := lead.Status().NodeID
+		for other := range c.nodes {
+			c.cut(other)
+		}
+		last := lead.raft.LastIndex()
+		key := fmt.Sprintf("k%d", try)
+		type answer struct {
+			res *raftfsmpb.Result
+			err error
+		}
+		done := make(chan answer, 1)
+		go func() {
+			res, err := lead.Propose(testContext(t), write(bk1, key, nil))
+			done <- answer{res, err}
+		}()
+		eventually(t, "the entry in the leader's log", func() bool { return lead.raft.LastIndex() > last })
+		eventually(t, "the loss of leadership", func() bool { return !lead.Leads() })
+		helper := "n1"
+		if id == helper {
+			helper = "n2"
+		}
+		c.connect(id, helper)
+		got := <-done
+		c.heal("n1")
+		c.heal("n2")
+		c.same()
+		if got.err != nil {
+			if !errors.Is(got.err, ErrUnknownOutcome) {
+				t.Fatal(got.err)
+			}
+			continue // the election took longer than the proposer's patience
+		}
+		head, err := lead.Catalog().Head(bk1, []byte(key))
+		if err != nil || head.GetGeneration() != 1 || got.res.GetRecord().GetGeneration() != 1 {
+			t.Fatalf("head %v, %v; result %v", head, err, got.res)
+		}
+		if lead.raft.LastIndex() < last+3 {
+			t.Fatalf("the entry was not repeated: the log ends at %d, after %d", lead.raft.LastIndex(), last)
+		}
+		return
+	}
+	t.Fatal("the leader never won again in time")
+}
