@@ -100,6 +100,15 @@ type wanted struct {
 	peer        state.SiteID
 	peerName    string
 	connections int
+	lagTarget   time.Duration
+}
+
+// lagTarget is the lag above which a link counts as lagging.
+func (s *site) lagTarget(service *statepb.Service) time.Duration {
+	if own := time.Duration(service.GetLagTarget()); own > 0 {
+		return own
+	}
+	return s.node.opts.LagTarget
 }
 
 // reconcile stops what the config does not want any more and starts what it does.
@@ -108,6 +117,7 @@ func (l *links) reconcile(ctx context.Context) {
 	want := map[string]wanted{}
 	for _, service := range cfg.Services() {
 		if w, ok := wants(cfg, service); ok {
+			w.lagTarget = l.site.lagTarget(service)
 			want[w.service] = w
 		}
 	}

@@ -73,7 +73,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Direction: state.DirectionBoth,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
-		Rand: s.node.opts.Rand, LagTarget: s.node.opts.LagTarget,
+		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
 	}); err != nil {
 		return nil, errors.Join(err, r.client.Close())
 	}
@@ -202,15 +202,17 @@ func (l *links) traffic(r *runner) (pulling, serving link.Traffic) {
 
 // view collects what is known of a link now.
 func (l *links) view(name string) linkView {
-	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name(), lagTarget: l.site.node.opts.LagTarget}
+	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name()}
 	l.mu.Lock()
 	r := l.runners[name]
 	l.mu.Unlock()
 	if r == nil {
+		service, _, _ := l.site.replica.Config().Service(name)
+		v.lagTarget = l.site.lagTarget(service)
 		v.idle, v.idleCause, v.idleNext = l.whyIdle(name)
 		return v
 	}
-	v.running = true
+	v.running, v.lagTarget = true, r.lagTarget
 	v.receive, v.send = r.engine.Status(), r.local.Status()
 	v.pulling, v.serving = l.traffic(r)
 	v.asked, v.answered = r.asked.Requests(), r.offers.Requests()

@@ -65,6 +65,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	st.LocalIoErrors = r.Counters.LocalErrors + s.Counters.ReadError
 	st.RemoteIoErrors = r.Counters.RemoteErrors + r.Counters.IntegrityErrors
 	st.NetworkErrors = r.Counters.NetworkErrors
+	st.InFlightBytes = uint64(max(r.InFlight, 0))
 
 	st.Receive = &adminpb.DirectionStats{
 		Requests:      v.asked,

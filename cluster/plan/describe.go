@@ -194,7 +194,9 @@ func GetService(cfg *state.Config, name string) (*adminpb.Service, error) {
 }
 
 func describeService(cfg *state.Config, s *statepb.Service) *adminpb.Service {
+	_, revision, _ := cfg.Service(s.GetName())
 	out := &adminpb.Service{
+		Revision: revision, LagTargetSeconds: time.Duration(s.GetLagTarget()).Seconds(),
 		Name: s.GetName(), Type: s.GetType(), Remote: s.GetRemote(), Enabled: !s.GetDisabled(),
 		Direction: s.GetDirection(), Replication: s.GetReplication(), Connections: s.GetConnections(),
 		Created: Timestamp(s.GetCreated()),

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,14 @@ import (
 // CreateService makes a link. It may have no remote, and be made before the
 // sites are paired.
 func CreateService(cfg *state.Config, req *adminpb.CreateServiceRequest, now time.Time) (*statepb.Txn, error) {
+	service, err := newService(cfg, req, now)
+	if err != nil {
+		return nil, err
+	}
+	return create(service)
+}
+
+func newService(cfg *state.Config, req *adminpb.CreateServiceRequest, now time.Time) (*statepb.Service, error) {
 	if err := checkService(req); err != nil {
 		return nil, err
 	}
@@ -23,10 +32,14 @@ func CreateService(cfg *state.Config, req *adminpb.CreateServiceRequest, now tim
 	if err != nil {
 		return nil, err
 	}
+	target, err := lagTarget(req.GetLagTargetSeconds())
+	if err != nil {
+		return nil, err
+	}
 	if _, _, ok := cfg.Service(req.GetName()); ok {
 		return nil, refuse(state.ErrExists, "service %s exists already", req.GetName())
 	}
-	return create(&statepb.Service{
+	return &statepb.Service{
 		Name:        req.GetName(),
 		Type:        req.GetType(),
 		Remote:      remote,
@@ -34,41 +47,92 @@ func CreateService(cfg *state.Config, req *adminpb.CreateServiceRequest, now tim
 		Replication: req.GetReplication(),
 		Connections: req.GetConnections(),
 		Created:     now.UnixNano(),
-	})
+		LagTarget:   target,
+	}, nil
 }
 
 // Serve adds a tenant or a bucket to a link. A bucket or tenant that does not
 // exist yet is legal, its namespace has to be there.
 func Serve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
-	p, err := ParseServed(path)
-	if err != nil {
-		return nil, err
-	}
 	old, revision, err := findService(cfg, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := PathExists(cfg, state.Path{Namespace: p.Namespace}); err != nil {
-		return nil, err
-	}
-	path = p.String()
-	i, found := slices.BinarySearchFunc(old.GetServes(), path, compareServed)
-	if found {
-		return nil, refuse(state.ErrExists, "service %s serves %s already", name, path)
-	}
-	if tenant := p.Parent().String(); p.Depth() == 3 && serves(old, tenant) {
-		return nil, refuse(state.ErrExists, "service %s serves %s already, with all of tenant %s", name, path, tenant)
-	}
-	if len(old.GetServes()) >= state.MaxServed {
-		return nil, refuse(state.ErrConflict, "service %s serves %d paths already, which is the most", name, len(old.GetServes())).
-			next("serve whole tenants instead of their buckets")
-	}
 	service := proto.CloneOf(old)
-	service.Serves = slices.Insert(service.Serves, i, &statepb.Served{Path: path})
-	if err := servedOnce(cfg, service); err != nil {
+	if err := addServed(cfg, service, path); err != nil {
 		return nil, err
 	}
 	return replace(service, revision)
+}
+
+// addServed puts a path into a service's list.
+func addServed(cfg *state.Config, service *statepb.Service, path string) error {
+	name := service.GetName()
+	p, err := ParseServed(path)
+	if err != nil {
+		return err
+	}
+	if err := PathExists(cfg, state.Path{Namespace: p.Namespace}); err != nil {
+		return err
+	}
+	path = p.String()
+	i, found := slices.BinarySearchFunc(service.GetServes(), path, compareServed)
+	if found {
+		return refuse(state.ErrExists, "service %s serves %s already", name, path)
+	}
+	if tenant := p.Parent().String(); p.Depth() == 3 && serves(service, tenant) {
+		return refuse(state.ErrExists, "service %s serves %s already, with all of tenant %s", name, path, tenant)
+	}
+	if len(service.GetServes()) >= state.MaxServed {
+		return refuse(state.ErrConflict, "service %s serves %d paths already, which is the most", name, len(service.GetServes())).
+			next("serve whole tenants instead of their buckets")
+	}
+	service.Serves = slices.Insert(service.Serves, i, &statepb.Served{Path: path})
+	return servedOnce(cfg, service)
+}
+
+// EditService changes settings of a link; what the request leaves out stays. It
+// returns nil when everything is so already.
+func EditService(cfg *state.Config, req *adminpb.PlanEditService) (*statepb.Txn, error) {
+	old, revision, err := findService(cfg, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	service := proto.CloneOf(old)
+	if req.LagTargetSeconds != nil {
+		if service.LagTarget, err = lagTarget(req.GetLagTargetSeconds()); err != nil {
+			return nil, err
+		}
+	}
+	if req.Connections != nil {
+		if req.GetConnections() > state.MaxConnections {
+			return nil, tooManyConnections(req.GetConnections())
+		}
+		service.Connections = req.GetConnections()
+	}
+	if req.Remote != nil {
+		if service.Remote, err = ParseRemote(req.GetRemote()); err != nil {
+			return nil, err
+		}
+	}
+	if proto.Equal(old, service) {
+		return nil, nil
+	}
+	return replace(service, revision)
+}
+
+// maxLagTarget is the greatest lag target of a link: more is a typing error.
+const maxLagTarget = 7 * 24 * time.Hour
+
+// lagTarget reads a lag target in seconds; 0 is the node's default.
+func lagTarget(seconds float64) (int64, error) {
+	switch {
+	case seconds == 0:
+		return 0, nil
+	case !(seconds >= 0.001 && seconds <= maxLagTarget.Seconds()): // NaN too
+		return 0, invalid("a lag target is from 1ms to %v, not %v seconds", maxLagTarget, seconds).next("0 takes the node's default")
+	}
+	return int64(math.Round(seconds * float64(time.Second))), nil
 }
 
 // Unserve takes a tenant or a bucket off a link. What was copied stays.

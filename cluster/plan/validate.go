@@ -161,7 +161,11 @@ func checkService(req *adminpb.CreateServiceRequest) error {
 		return invalid("there is no replication type %q", req.GetReplication()).next("leave it out: a link is %s", state.ReplicationBoth)
 	}
 	if req.GetConnections() > state.MaxConnections {
-		return invalid("a link has 1 to %d connections for chunks, not %d", state.MaxConnections, req.GetConnections())
+		return tooManyConnections(req.GetConnections())
 	}
 	return nil
+}
+
+func tooManyConnections(n uint32) *Error {
+	return invalid("a link has 1 to %d connections for chunks, not %d", state.MaxConnections, n)
 }

@@ -9,6 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// structured says that the output is for programs: all of every message.
+func (a *app) structured() bool { return a.form == formJSON }
+
 // table writes rows in columns: a header, then one line for each row.
 type table struct{ w *tabwriter.Writer }
 

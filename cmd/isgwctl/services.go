@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,29 +17,47 @@ func (a *app) serviceCommand() *cobra.Command {
 flow between them. It has the same name at both sites. A bucket flows out over a
 link where it is served, and is accepted in when the other site serves it too.`,
 		a.serviceCreate(), a.serviceList(), a.serviceShow(), a.serviceServe(), a.serviceUnserve(),
-		a.serviceEnable(true), a.serviceEnable(false), a.serviceDelete())
+		a.serviceEnable(true), a.serviceEnable(false), a.serviceEdit(), a.serviceDelete())
 }
 
 func (a *app) serviceCreate() *cobra.Command {
 	req := &adminpb.CreateServiceRequest{}
-	cmd := &cobra.Command{
+	whole := &adminpb.PlanCreateService{Service: req}
+	var target time.Duration
+	request := func(args []string) *adminpb.PlanRequest {
+		req.Type, req.Name, req.LagTargetSeconds = args[0], args[1], target.Seconds()
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: whole}}
+	}
+	cmd := a.dryRun(&cobra.Command{
 		Use:   "create isgw NAME",
 		Short: "Make a link",
 		Long: `Makes a link. The order at the two sites does not matter, and it may be made
-before they are paired. Without --remote the other site has to dial this one.`,
-		Example: "isgwctl service create isgw hawaii --remote ccow://10.3.32.240:14000\nisgwctl service create isgw hawaii",
-		Args:    takes("isgw", "NAME"),
+before they are paired. Without --remote the other site has to dial this one.
+
+--pair and --serve do in one step what site pair and service serve do.`,
+		Example: `isgwctl service create isgw hawaii --remote ccow://10.3.32.240:14000
+isgwctl service create isgw hawaii --serve Hawaii/Cola/bk1 --dry-run`,
+		Args: takes("isgw", "NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			req.Type, req.Name = args[0], args[1]
-			service, err := c.Services.Create(cmd.Context(), req)
+			change := request(args)
+			var service *adminpb.Service
+			var err error
+			if whole.GetToken() != "" || len(whole.GetServes()) > 0 {
+				service, err = a.planned(cmd, c, change)
+			} else {
+				service, err = c.Services.Create(cmd.Context(), req)
+			}
 			if err != nil {
 				return err
 			}
 			return a.made(service, "service %s is created", service.GetName())
 		}),
-	}
+	}, request)
 	cmd.Flags().StringVar(&req.Remote, "remote", "", "`URL` of the other site's link endpoint: ccow://HOST:PORT")
 	cmd.Flags().Uint32Var(&req.Connections, "connections", 0, "open `N` connections for content in each direction (default the node's choice)")
+	cmd.Flags().DurationVar(&target, "lag-target", 0, "call the link lagging above this `LAG` (default the node's, 30s)")
+	cmd.Flags().StringVar(&whole.Token, "pair", "", "pair with the site that made this `TOKEN` first")
+	cmd.Flags().StringSliceVar(&whole.Serves, "serve", nil, "serve these `PATHS` over it, with commas between them")
 	return cmd
 }
 
@@ -101,7 +120,7 @@ json has the same numbers.`,
 }
 
 func (a *app) serviceServe() *cobra.Command {
-	return &cobra.Command{
+	return a.dryRun(&cobra.Command{
 		Use:   "serve NAME NAMESPACE/TENANT[/BUCKET]",
 		Short: "Serve a bucket, or all of a tenant, over a link",
 		Long: `Lets a bucket, or every bucket of a tenant, flow out over a link, and accepts it
@@ -116,11 +135,13 @@ makes it when the other site has it.`,
 			}
 			return a.made(service, "service %s serves %s", service.GetName(), args[1])
 		}),
-	}
+	}, func(args []string) *adminpb.PlanRequest {
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: args[0], Path: args[1]}}}
+	})
 }
 
 func (a *app) serviceUnserve() *cobra.Command {
-	return &cobra.Command{
+	return a.dryRun(&cobra.Command{
 		Use:     "unserve NAME NAMESPACE/TENANT[/BUCKET]",
 		Short:   "Take a bucket or tenant off a link",
 		Long:    "Takes a bucket or tenant off a link. What was copied stays at both sites.",
@@ -133,7 +154,9 @@ func (a *app) serviceUnserve() *cobra.Command {
 			}
 			return a.made(service, "service %s does not serve %s any more", service.GetName(), args[1])
 		}),
-	}
+	}, func(args []string) *adminpb.PlanRequest {
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Unserve{Unserve: &adminpb.UnserveRequest{Name: args[0], Path: args[1]}}}
+	})
 }
 
 func (a *app) serviceEnable(enabled bool) *cobra.Command {
@@ -141,7 +164,7 @@ func (a *app) serviceEnable(enabled bool) *cobra.Command {
 	if !enabled {
 		name, short, now = "disable", "Stop a service, keeping its settings and cursors", "is disabled"
 	}
-	return &cobra.Command{
+	return a.dryRun(&cobra.Command{
 		Use:     name + " NAME",
 		Short:   short,
 		Example: "isgwctl service " + name + " hawaii",
@@ -153,11 +176,16 @@ func (a *app) serviceEnable(enabled bool) *cobra.Command {
 			}
 			return a.made(service, "service %s %s", service.GetName(), now)
 		}),
-	}
+	}, func(args []string) *adminpb.PlanRequest {
+		if enabled {
+			return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: args[0]}}}
+		}
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: args[0]}}}
+	})
 }
 
 func (a *app) serviceDelete() *cobra.Command {
-	return &cobra.Command{
+	return a.dryRun(&cobra.Command{
 		Use:     "delete NAME",
 		Short:   "End a service",
 		Long:    "Ends a service. Nothing that it copied is deleted, at either site.",
@@ -170,7 +198,9 @@ func (a *app) serviceDelete() *cobra.Command {
 			a.done("service %s is deleted", args[0])
 			return nil
 		}),
-	}
+	}, func(args []string) *adminpb.PlanRequest {
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: args[0]}}}
+	})
 }
 
 func writeService(s *sheet, v *adminpb.Service) {
@@ -187,6 +217,9 @@ func writeService(s *sheet, v *adminpb.Service) {
 	s.line("replication", v.GetReplication())
 	if v.GetConnections() > 0 {
 		s.line("connections", fmt.Sprint(v.GetConnections()))
+	}
+	if v.GetLagTargetSeconds() > 0 {
+		s.line("lag target", seconds(&v.LagTargetSeconds))
 	}
 	s.line("created", instant(v.GetCreated()))
 	for _, path := range v.GetServes() {

@@ -1,0 +1,424 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+)
+
+// Facts are what a plan is told of the world outside the config. All of them
+// are about the description: none changes the transaction.
+type Facts struct {
+	Site      string        // this site's name
+	LagTarget time.Duration // of links that set none
+	LogKeep   time.Duration // how long changes are kept for sites that are away
+	// Bucket returns what a bucket of this site holds; false when there is none.
+	Bucket func(path string) (objects, bytes uint64, ok bool)
+	// Reach is what was heard from the remote's address; nil when nobody asked.
+	Reach *Reach
+}
+
+// Reach is what was heard from an address.
+type Reach struct {
+	Address string
+	Site    state.SiteID // who answered, when Failure is empty
+	Name    string
+	Took    time.Duration
+	Failure string // in words; empty when a paired site answered
+}
+
+// Preview is a change that is described and can be made.
+type Preview struct {
+	Plan *adminpb.Plan
+	// Txn carries the change out; nil when there is nothing to change.
+	Txn *statepb.Txn
+	// Pair is the token with which the sites are to be paired before; nil when
+	// that is not part of the change.
+	Pair *identity.Token
+}
+
+// Remote is the address that a change makes a link dial, or "": what is worth
+// asking for [Facts.Reach] before the change is shown.
+func Remote(req *adminpb.PlanRequest) string {
+	remote := req.GetCreateService().GetService().GetRemote()
+	if edit := req.GetEditService(); edit != nil {
+		remote = edit.GetRemote()
+	}
+	plain, err := ParseRemote(remote)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(plain, "ccow://")
+}
+
+// Subject is the name of the service that a change is about.
+func Subject(req *adminpb.PlanRequest) string {
+	switch change := req.GetChange().(type) {
+	case *adminpb.PlanRequest_CreateService:
+		return change.CreateService.GetService().GetName()
+	case *adminpb.PlanRequest_Serve:
+		return change.Serve.GetName()
+	case *adminpb.PlanRequest_Unserve:
+		return change.Unserve.GetName()
+	case *adminpb.PlanRequest_Enable:
+		return change.Enable.GetName()
+	case *adminpb.PlanRequest_Disable:
+		return change.Disable.GetName()
+	case *adminpb.PlanRequest_DeleteService:
+		return change.DeleteService.GetName()
+	case *adminpb.PlanRequest_EditService:
+		return change.EditService.GetName()
+	}
+	return ""
+}
+
+// Show plans a change and describes it. What could never be done as it is asked
+// for is refused, as the change itself would be.
+func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Time) (*Preview, error) {
+	b := &builder{cfg: cfg, facts: facts, now: now, Preview: Preview{Plan: &adminpb.Plan{Change: req, ConfigRevision: cfg.Revision()}}}
+	var err error
+	switch change := req.GetChange().(type) {
+	case *adminpb.PlanRequest_CreateService:
+		err = b.createService(change.CreateService)
+	case *adminpb.PlanRequest_Serve:
+		err = b.serve(change.Serve.GetName(), change.Serve.GetPath())
+	case *adminpb.PlanRequest_Unserve:
+		err = b.unserve(change.Unserve.GetName(), change.Unserve.GetPath())
+	case *adminpb.PlanRequest_Enable:
+		err = b.enable(change.Enable.GetName(), true)
+	case *adminpb.PlanRequest_Disable:
+		err = b.enable(change.Disable.GetName(), false)
+	case *adminpb.PlanRequest_DeleteService:
+		err = b.deleteService(change.DeleteService.GetName())
+	case *adminpb.PlanRequest_EditService:
+		err = b.editService(change.EditService)
+	default:
+		err = invalid("the request names no change that this node knows")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := b.bind(); err != nil {
+		return nil, err
+	}
+	b.Plan.Text = text(b.Plan)
+	return &b.Preview, nil
+}
+
+// builder collects a plan while it is worked out.
+type builder struct {
+	cfg   *state.Config
+	facts Facts
+	now   time.Time
+	Preview
+}
+
+// bind names what the plan depends on, and the plan itself by it.
+func (b *builder) bind() error {
+	for _, c := range b.Txn.GetChecks() {
+		key := state.Key{Kind: c.GetKey().GetKind(), Name: c.GetKey().GetName()}
+		b.depends(key.String(), c.GetRevision())
+	}
+	slices.SortFunc(b.Plan.Bound, func(x, y *adminpb.BoundRevision) int { return strings.Compare(x.GetObject(), y.GetObject()) })
+	b.Plan.Bound = slices.CompactFunc(b.Plan.Bound, func(x, y *adminpb.BoundRevision) bool { return x.GetObject() == y.GetObject() })
+	change, err := proto.MarshalOptions{Deterministic: true}.Marshal(b.Plan.Change)
+	if err != nil {
+		return fmt.Errorf("name a plan: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "isgw plan 1\n%d\n", b.cfg.Revision())
+	for _, r := range b.Plan.Bound {
+		fmt.Fprintf(h, "%s %d\n", r.GetObject(), r.GetRevision())
+	}
+	h.Write(change)
+	b.Plan.Id = hex.EncodeToString(h.Sum(nil)[:8])
+	return nil
+}
+
+func (b *builder) depends(object string, revision uint64) {
+	b.Plan.Bound = append(b.Plan.Bound, &adminpb.BoundRevision{Object: object, Revision: revision})
+}
+
+func (b *builder) step(sign, kind, name, format string, args ...any) {
+	b.Plan.What = append(b.Plan.What, &adminpb.PlanStep{Sign: sign, Kind: kind, Name: name, Text: fmt.Sprintf(format, args...)})
+}
+
+func (b *builder) check(severity adminpb.Severity, name, format string, args ...any) {
+	glyph := "ok"
+	switch severity {
+	case adminpb.Severity_SEVERITY_WARNING:
+		glyph = "!"
+	case adminpb.Severity_SEVERITY_FAILED:
+		glyph = "X"
+		b.Plan.Blocked = true
+	}
+	b.Plan.Checks = append(b.Plan.Checks, &adminpb.PlanCheck{Severity: severity, Glyph: glyph, Name: name, Text: fmt.Sprintf(format, args...)})
+}
+
+const (
+	passes  = adminpb.Severity_SEVERITY_OK
+	warning = adminpb.Severity_SEVERITY_WARNING
+	failed  = adminpb.Severity_SEVERITY_FAILED
+)
+
+func (b *builder) createService(req *adminpb.PlanCreateService) error {
+	service, err := newService(b.cfg, req.GetService(), b.now)
+	if err != nil {
+		return err
+	}
+	for _, path := range req.GetServes() {
+		if err := addServed(b.cfg, service, path); err != nil {
+			return err
+		}
+	}
+	if b.Txn, err = create(service); err != nil {
+		return err
+	}
+	peer, err := b.pairing(req.GetToken())
+	if err != nil {
+		return err
+	}
+	b.step("+", "link", service.GetName(), "%s", b.settings(service, peer))
+	for _, served := range service.GetServes() {
+		b.step("+", "serve", served.GetPath(), "%s", b.holds(served.GetPath()))
+	}
+	b.reach(service.GetRemote())
+	b.paired(service, peer)
+	b.serving(service.GetServes())
+	b.Plan.Impact = b.copies(service.GetServes())
+	b.Plan.Undo = "`isgwctl service delete " + service.GetName() + "` ends the link; what was copied stays at both sites."
+	b.Plan.Command = createCommand(service, req.GetToken() != "")
+	return nil
+}
+
+// pairing reads a token and says with whom it pairs; nil when none is given.
+func (b *builder) pairing(text string) (*identity.Token, error) {
+	if text == "" {
+		return nil, nil
+	}
+	token, err := identity.ParseToken(text)
+	if err != nil {
+		return nil, invalid("%v", err) // which says what to do
+	}
+	if token.Site == b.cfg.SiteID() {
+		return nil, invalid("the token was made by this very site").next("use one that the other site made with `isgwctl site invite`")
+	}
+	if _, revision, ok := b.cfg.Pairing(token.Site); ok {
+		b.depends("pairing "+token.Site.String(), revision)
+		b.check(passes, "pairing", "paired with %s already: the token is not used", SiteName(b.cfg, token.Site))
+		return token, nil
+	}
+	b.depends("pairing "+token.Site.String(), 0)
+	b.Pair = token
+	b.step("+", "pairing", token.Site.String(), "with the site at %s, by the token", token.Address)
+	return token, nil
+}
+
+func (b *builder) paired(service *statepb.Service, token *identity.Token) {
+	switch {
+	case token != nil, len(b.cfg.Pairings()) == 0 && token == nil && b.facts.Reach != nil && b.facts.Reach.Failure == "":
+	case len(b.cfg.Pairings()) == 0:
+		b.check(warning, "pairing", "this site is paired with none yet: the link waits, state unpaired")
+	case service.GetRemote() == "":
+		b.check(passes, "pairing", "paired with %s; whoever of them names this service first is its peer", b.pairedNames())
+	default:
+		b.check(passes, "pairing", "paired with %s", b.pairedNames())
+	}
+	if reach := b.facts.Reach; token != nil && reach != nil && reach.Failure == "" && reach.Site != token.Site {
+		b.check(failed, "identity", "%s answers at %s, but the token is of another site (%s)", reach.Name, reach.Address, token.Site)
+	}
+}
+
+func (b *builder) pairedNames() string {
+	var names []string
+	for _, p := range ListPairings(b.cfg) {
+		names = append(names, p.GetSiteName())
+	}
+	const most = 4
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// reach says what was heard from the remote's address.
+func (b *builder) reach(remote string) {
+	switch r := b.facts.Reach; {
+	case remote == "":
+		b.check(warning, "reach", "no remote: the other site has to dial this one")
+	case r == nil:
+	case b.Pair != nil && r.Failure != "":
+		// Before the pairing nobody can say more than the pairing itself will.
+	case r.Failure != "":
+		b.check(warning, "reach", "%s: %s", r.Address, r.Failure)
+	default:
+		b.check(passes, "reach", "%s is %s, answered in %v", r.Address, r.Name, r.Took.Round(time.Millisecond))
+	}
+}
+
+// serving looks at what is to flow.
+func (b *builder) serving(serves []*statepb.Served) {
+	var missing []string
+	for _, served := range serves {
+		p, err := state.ParsePath(served.GetPath())
+		if err == nil && PathExists(b.cfg, p) != nil {
+			missing = append(missing, served.GetPath())
+		}
+	}
+	if len(missing) > 0 {
+		b.check(warning, "exists", "not here yet: %s; the link makes it when the other site has it", strings.Join(missing, ", "))
+	}
+	b.check(passes, "loop", "a version is never offered to the link that it came through")
+}
+
+func (b *builder) serve(name, path string) error {
+	txn, err := Serve(b.cfg, name, path)
+	if err != nil {
+		return err
+	}
+	b.Txn = txn
+	p, err := ParseServed(path)
+	if err != nil {
+		return err
+	}
+	path = p.String()
+	service, _, _ := b.cfg.Service(name)
+	added := []*statepb.Served{{Path: path}}
+	b.step("+", "serve", path, "over link %s, %s", name, b.holds(path))
+	b.running(service)
+	b.serving(added)
+	b.Plan.Impact = b.copies(added)
+	b.Plan.Undo = fmt.Sprintf("`isgwctl service unserve %s %s` takes it off again; what was copied stays at both sites.", name, path)
+	b.Plan.Command = fmt.Sprintf("isgwctl service serve %s %s", name, path)
+	return nil
+}
+
+// running warns when a link does not run.
+func (b *builder) running(service *statepb.Service) {
+	if service.GetDisabled() {
+		b.check(warning, "enabled", "link %s is disabled: nothing flows until it is enabled", service.GetName())
+	}
+}
+
+func (b *builder) unserve(name, path string) error {
+	txn, err := Unserve(b.cfg, name, path)
+	if err != nil {
+		return err
+	}
+	b.Txn = txn
+	p, err := ParseServed(path)
+	if err != nil {
+		return err
+	}
+	path = p.String()
+	b.step("-", "serve", path, "off link %s, %s", name, b.holds(path))
+	b.Plan.Impact = "Changes of " + path + " stop crossing the link in both directions. Nothing is deleted, at either site."
+	b.Plan.Undo = fmt.Sprintf("`isgwctl service serve %s %s` serves it again; only what changed meanwhile is sent.", name, path)
+	b.Plan.Command = fmt.Sprintf("isgwctl service unserve %s %s", name, path)
+	return nil
+}
+
+func (b *builder) enable(name string, enabled bool) error {
+	service, revision, err := findService(b.cfg, name)
+	if err != nil {
+		return err
+	}
+	if b.Txn, err = SetEnabled(b.cfg, name, enabled); err != nil {
+		return err
+	}
+	b.depends("service "+name, revision)
+	verb, other := "enable", "disable"
+	if !enabled {
+		verb, other = other, verb
+	}
+	b.Plan.Command = "isgwctl service " + verb + " " + name
+	if b.Txn == nil {
+		b.Plan.Impact = fmt.Sprintf("Nothing: link %s is %sd already.", name, verb)
+		return nil
+	}
+	b.step("~", "link", name, "%s", map[bool]string{true: "disabled → enabled", false: "enabled → disabled"}[enabled])
+	b.Plan.Impact = "The link goes on where it was: only what changed meanwhile is sent."
+	if !enabled {
+		b.Plan.Impact = fmt.Sprintf("Nothing flows over %s in either direction, and its lag rises. Changes are kept for %s; after that it compares everything again.",
+			name, span(b.facts.LogKeep))
+		if n := len(service.GetServes()); n > 0 {
+			b.check(warning, "serves", "%d served %s will not be replicated over this link", n, plural(n, "path", "paths"))
+		}
+	}
+	b.Plan.Undo = "`isgwctl service " + other + " " + name + "`; settings and cursors are kept."
+	return nil
+}
+
+func (b *builder) deleteService(name string) error {
+	service, _, err := findService(b.cfg, name)
+	if err != nil {
+		return err
+	}
+	if b.Txn, err = DeleteService(b.cfg, name); err != nil {
+		return err
+	}
+	b.step("-", "link", name, "%s", b.settings(service, nil))
+	for _, served := range service.GetServes() {
+		b.step("-", "serve", served.GetPath(), "%s", b.holds(served.GetPath()))
+	}
+	if n := len(service.GetServes()); n > 0 {
+		b.check(warning, "serves", "%d served %s will not be replicated over this link", n, plural(n, "path", "paths"))
+	}
+	b.Plan.Impact = "The link ends. No object is deleted, at either site; the pairing of the sites stays."
+	b.Plan.Undo = "`" + createCommand(service, false) + "` makes it again; both sides then compare what they have and send the difference."
+	b.Plan.Command = "isgwctl service delete " + name
+	b.Plan.NeedsTypedName = name
+	return nil
+}
+
+func (b *builder) editService(req *adminpb.PlanEditService) error {
+	old, revision, err := findService(b.cfg, req.GetName())
+	if err != nil {
+		return err
+	}
+	if b.Txn, err = EditService(b.cfg, req); err != nil {
+		return err
+	}
+	name := old.GetName()
+	b.depends("service "+name, revision)
+	b.Plan.Command = "isgwctl service edit " + name
+	undo := b.Plan.Command
+	flag := func(flag, setting, was, is string) {
+		b.Plan.Command += " " + flag + " " + is
+		if was != is {
+			b.step("~", "setting", name, "%s %s → %s", setting, was, is)
+			undo += " " + flag + " " + was
+		}
+	}
+	edited := old
+	if puts := b.Txn.GetPuts(); len(puts) > 0 {
+		edited = puts[0].GetService()
+	}
+	if req.LagTargetSeconds != nil {
+		flag("--lag-target", "lag target", span(time.Duration(old.GetLagTarget())), span(time.Duration(edited.GetLagTarget())))
+	}
+	if req.Connections != nil {
+		flag("--connections", "connections", fmt.Sprint(old.GetConnections()), fmt.Sprint(edited.GetConnections()))
+	}
+	if req.Remote != nil {
+		flag("--remote", "remote", quoted(old.GetRemote()), quoted(edited.GetRemote()))
+		b.reach(edited.GetRemote())
+	}
+	if b.Txn == nil {
+		b.Plan.Impact = "Nothing: the settings are so already."
+		return nil
+	}
+	b.Plan.Impact = "The link is started anew with the settings and goes on where it was."
+	b.Plan.Undo = "`" + undo + "`"
+	return nil
+}

@@ -1,0 +1,256 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/raftfsm"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
+)
+
+// plansAdmin is admin.Plans over a node.
+type plansAdmin struct{ *Node }
+
+// reachTime bounds how long a plan waits for the address that it would dial.
+const reachTime = 3 * time.Second
+
+// Plan implements admin.Plans.
+func (a plansAdmin) Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	preview, err := s.show(ctx, req, true)
+	if err != nil {
+		return nil, err
+	}
+	return preview.Plan, nil
+}
+
+// Apply implements admin.Plans. Plans are applied one after the other, so that
+// one that is sent twice finds that it was done.
+func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	asked := req.GetPlan()
+	if asked.GetId() == "" || asked.GetChange().GetChange() == nil {
+		return nil, admin.Errorf(admin.CodeInvalid, "the request has no plan").WithHint("plan the change first")
+	}
+	select {
+	case s.applied.turn <- struct{}{}:
+		defer func() { <-s.applied.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if done := s.applied.find(asked); done != nil {
+		done.Again = true
+		done.Service = s.describe(asked.GetChange())
+		return done, nil
+	}
+	preview, err := s.show(ctx, asked.GetChange(), false)
+	if err != nil {
+		if moved := s.overtaken(err, asked); moved != nil {
+			return moved, nil
+		}
+		return nil, err
+	}
+	if !sameBound(preview.Plan, asked) {
+		return s.conflict(ctx, asked, moved(asked, preview.Plan))
+	}
+	if name := preview.Plan.GetNeedsTypedName(); name != "" && req.GetTypedName() != name {
+		return nil, admin.Errorf(admin.CodeInvalid, "the plan removes %s and wants its name typed", name).
+			WithHint("type %s", name)
+	}
+	if err := s.pairFirst(ctx, preview); err != nil {
+		return nil, err
+	}
+	if preview.Txn != nil {
+		err := s.propose(ctx, preview.Txn)
+		switch {
+		case errors.Is(err, state.ErrConflict), errors.Is(err, state.ErrExists), errors.Is(err, state.ErrNotFound):
+			return s.conflict(ctx, asked, err.Error())
+		case err != nil:
+			return nil, err
+		}
+	}
+	result := &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Service: s.describe(asked.GetChange())}
+	s.applied.add(asked, result)
+	return result, nil
+}
+
+// show plans a change from the config as it is now.
+func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (*plan.Preview, error) {
+	facts := plan.Facts{
+		Site: s.node.opts.Site, LagTarget: s.node.opts.LagTarget, LogKeep: s.node.opts.LogKeep,
+		Bucket: func(path string) (uint64, uint64, bool) {
+			b, err := s.replica.Catalog().Bucket(path)
+			return b.GetObjects(), b.GetBytes(), err == nil
+		},
+	}
+	if address := plan.Remote(req); reach && address != "" {
+		facts.Reach = s.reach(ctx, address)
+	}
+	if err := s.replica.Barrier(ctx); err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return plan.Show(s.replica.Config(), req, facts, s.node.opts.Clock())
+}
+
+// reach asks an address who answers there.
+func (s *site) reach(ctx context.Context, address string) *plan.Reach {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	began := s.node.opts.Clock()
+	peer, err := s.links.endpoint.Identify(ctx, address)
+	r := &plan.Reach{Address: address, Took: s.node.opts.Clock().Sub(began)}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		r.Failure = fmt.Sprintf("nobody answers within %v", reachTime)
+	case err != nil:
+		r.Failure = err.Error()
+	default:
+		r.Site, r.Name = peer.Site, peer.SiteName
+	}
+	return r
+}
+
+// pairFirst pairs with the site whose token the change brings.
+func (s *site) pairFirst(ctx context.Context, preview *plan.Preview) error {
+	if preview.Pair == nil {
+		return nil
+	}
+	pairing, err := s.pairWith(ctx, preview.Pair)
+	if err != nil {
+		return err
+	}
+	if err := s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		return plan.Pair(cfg, pairing, s.node.opts.Clock())
+	}); err != nil {
+		return fmt.Errorf("pin site %s: %w", pairing.GetSiteName(), err)
+	}
+	return nil
+}
+
+// propose commits one transaction, once.
+func (s *site) propose(ctx context.Context, txn *statepb.Txn) error {
+	res, err := s.replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Config{Config: txn}})
+	if err != nil {
+		return fmt.Errorf("commit config: %w", err)
+	}
+	return raftfsm.ResultError(res)
+}
+
+// conflict answers with the plan as it is now; when the change is not possible
+// any more, with the reason.
+func (s *site) conflict(ctx context.Context, asked *adminpb.Plan, reason string) (*adminpb.ApplyResponse, error) {
+	preview, err := s.show(ctx, asked.GetChange(), true)
+	if err != nil {
+		if moved := s.overtaken(err, asked); moved != nil {
+			return moved, nil
+		}
+		return nil, err
+	}
+	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT, Plan: preview.Plan, Reason: reason}, nil
+}
+
+// overtaken turns a refusal that is due to a change since the plan into a
+// conflict without a new plan: there is nothing left to do. It is nil when the
+// config did not move, so that the refusal stands as it is.
+func (s *site) overtaken(err error, asked *adminpb.Plan) *adminpb.ApplyResponse {
+	refusal, ok := errors.AsType[*plan.Error](err)
+	if !ok || s.replica.Config().Revision() == asked.GetConfigRevision() || errors.Is(err, state.ErrInvalid) {
+		return nil
+	}
+	return &adminpb.ApplyResponse{
+		Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT,
+		Reason:  "somebody changed the config meanwhile: " + refusal.Message,
+	}
+}
+
+// describe is the service that a change is about, or nil.
+func (s *site) describe(req *adminpb.PlanRequest) *adminpb.Service {
+	service, err := plan.GetService(s.replica.Config(), plan.Subject(req))
+	if err != nil {
+		return nil
+	}
+	s.addStatus(service, false)
+	return service
+}
+
+func sameBound(a, b *adminpb.Plan) bool {
+	return slices.EqualFunc(a.GetBound(), b.GetBound(), func(x, y *adminpb.BoundRevision) bool {
+		return x.GetObject() == y.GetObject() && x.GetRevision() == y.GetRevision()
+	})
+}
+
+// moved names what has another revision now.
+func moved(asked, now *adminpb.Plan) string {
+	var names []string
+	for _, b := range now.GetBound() {
+		if !slices.ContainsFunc(asked.GetBound(), func(o *adminpb.BoundRevision) bool {
+			return o.GetObject() == b.GetObject() && o.GetRevision() == b.GetRevision()
+		}) {
+			names = append(names, b.GetObject())
+		}
+	}
+	if len(names) == 0 {
+		return "what the plan read has changed"
+	}
+	return strings.Join(names, ", ") + " changed after the plan was made"
+}
+
+// appliedPlans remembers the last plans that were carried out.
+type appliedPlans struct {
+	turn  chan struct{} // holds one: whoever applies
+	order []string
+	done  map[string]*adminpb.ApplyResponse
+}
+
+// maxApplied bounds the plans that are remembered. One that was forgotten finds
+// that what it is bound to has moved.
+const maxApplied = 256
+
+func newAppliedPlans() *appliedPlans {
+	return &appliedPlans{turn: make(chan struct{}, 1), done: map[string]*adminpb.ApplyResponse{}}
+}
+
+// planKey is a plan's id with its change: an id alone is the caller's word.
+func planKey(p *adminpb.Plan) string {
+	change, err := proto.MarshalOptions{Deterministic: true}.Marshal(p.GetChange())
+	if err != nil {
+		return ""
+	}
+	return p.GetId() + string(change)
+}
+
+// find returns a copy of what a plan did before, or nil. The caller has the turn.
+func (a *appliedPlans) find(p *adminpb.Plan) *adminpb.ApplyResponse {
+	if done := a.done[planKey(p)]; done != nil {
+		return proto.CloneOf(done)
+	}
+	return nil
+}
+
+// add remembers what a plan did. The caller has the turn.
+func (a *appliedPlans) add(p *adminpb.Plan, result *adminpb.ApplyResponse) {
+	key := planKey(p)
+	a.done[key] = proto.CloneOf(result)
+	a.order = append(a.order, key)
+	if len(a.order) > maxApplied {
+		delete(a.done, a.order[0])
+		a.order = a.order[1:]
+	}
+}
