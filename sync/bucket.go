@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
@@ -191,9 +192,16 @@ func (s *session) anyOpening() bool { return s.openings() > 0 }
 // enlist puts the records of one batch or page into a lane. It begins to fetch
 // what they need.
 func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) {
+	var flying map[string][]*version // made when it is needed first
 	for i := range records {
 		in := &records[i]
 		s.e.count.Records++
+		if in.again {
+			if flying == nil {
+				flying = b.flying()
+			}
+			s.outdo(in, flying[string(in.rec.GetKey())])
+		}
 		if !in.needed {
 			if l == &b.log {
 				l.mark(in.seq, nil)
@@ -212,9 +220,41 @@ func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) 
 		if v == nil {
 			v = s.newVersion(b, in)
 			b.under[dot] = v
+			if flying != nil {
+				flying[string(in.rec.GetKey())] = append(flying[string(in.rec.GetKey())], v)
+			}
 			s.begin(v, in.fault, now)
 		}
 		l.version(v, in.seq)
+	}
+}
+
+// flying lists the versions on their way in, by key.
+func (b *bucket) flying() map[string][]*version {
+	out := make(map[string][]*version, len(b.under)+len(b.pend))
+	for _, set := range []map[dotKey]*version{b.under, b.pend} {
+		for _, v := range set {
+			key := string(v.rec.GetKey())
+			out[key] = append(out[key], v)
+		}
+	}
+	return out
+}
+
+// outdo settles the versions of a key on their way in that a deletion beats. It
+// was dropped here when it had done its work, so once they were applied nothing
+// would hold it against them. It is committed too, behind those that are being
+// committed at this moment.
+func (s *session) outdo(in *incoming, versions []*version) {
+	for _, v := range versions {
+		if catalog.Compare(v.rec, in.rec) >= 0 || v.phase == phaseDone {
+			continue
+		}
+		in.needed = true
+		s.tr.drop(v)
+		v.phase = phaseGone
+		v.bucket.resolve(v)
+		s.mark(v.bucket)
 	}
 }
 

@@ -18,6 +18,11 @@ type incoming struct {
 	// needed says that the record is to be committed here, once its content is;
 	// otherwise it is known here, or was seen and dropped, or lost already.
 	needed bool
+	// bare says that it is committed without its content, which is not kept.
+	bare bool
+	// again says that it is a deletion that was seen and dropped here: it still
+	// beats what is on its way in.
+	again bool
 	// fault says why it cannot be applied; it is kept by name then.
 	fault string
 }
@@ -50,10 +55,13 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 			// lost against a deletion it is committed all the same: Ingest then
 			// sees whether the deletion has to be announced to the sender again.
 			// Its content comes too, because the deletion may be trimmed before.
-			head, err := c.Head(path, in.rec.GetKey())
-			in.needed = err == nil && !catalog.Live(head)
+			in.needed = deleted(c, path, in.rec)
+		case catalog.Covered:
+			// As above; but what is covered stays so, and needs no content.
+			in.needed, in.bare = deleted(c, path, in.rec), true
+			in.again = !catalog.Live(in.rec)
 		}
-		if !in.needed || in.fault != "" {
+		if !in.needed || in.fault != "" || in.bare {
 			continue
 		}
 		if err := sound(in.rec); err != nil {
@@ -65,4 +73,10 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 		}
 	}
 	return out, nil
+}
+
+// deleted reports whether a record has lost against a deletion that is kept here.
+func deleted(c *catalog.Catalog, path string, r *catalogpb.Record) bool {
+	head, err := c.Head(path, r.GetKey())
+	return err == nil && !catalog.Live(head) && catalog.Compare(head, r) > 0
 }

@@ -71,6 +71,7 @@ type testSite struct {
 
 	splitter *cdc.Splitter
 
+	ensure  sync.Mutex
 	mu      sync.Mutex // serialises apply
 	nth     byte       // of incarnations made
 	applies int
@@ -204,6 +205,15 @@ func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfs
 		s.t.Errorf("unexpected command %T", cmd.Command)
 		return &raftfsmpb.Result{Code: raftfsmpb.Code_INVALID}
 	}), nil
+}
+
+// ensureBucket makes a bucket unless it exists: two links may want it at once.
+func (s *testSite) ensureBucket(path string) {
+	s.ensure.Lock()
+	defer s.ensure.Unlock()
+	if _, err := s.cat.Bucket(path); err != nil {
+		s.makeBucket(path, 1)
+	}
 }
 
 func (s *testSite) makeBucket(path string, versions uint32) {
@@ -595,7 +605,7 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 			Source: h.wire, Codec: testCodec(),
 			Accepts: func(path string) bool { return slices.Contains(h.list(), path) },
 			EnsureBucket: func(_ context.Context, sb *linkpb.ServedBucket) error {
-				h.site.makeBucket(sb.GetPath(), 1)
+				h.site.ensureBucket(sb.GetPath())
 				return nil
 			},
 			Rand: halfReader{},

@@ -12,6 +12,9 @@ import (
 type lane struct {
 	items []item
 	bytes int // encoded size of the records queued
+	// planned is the number of items, from the first, that a commit under way
+	// passes: they are not changed any more.
+	planned int
 }
 
 // item is a version, a mark, or both: a version whose passing moves the cursor.
@@ -33,7 +36,7 @@ type pageMark struct {
 
 // mark appends an item without a version. Marks in a row become one.
 func (l *lane) mark(to uint64, seen *catalogpb.Vector) {
-	if n := len(l.items); n > 0 && l.items[n-1].v == nil && l.items[n-1].page == nil {
+	if n := len(l.items); n > l.planned && l.items[n-1].v == nil && l.items[n-1].page == nil {
 		l.items[n-1].to = to
 		if seen != nil {
 			l.items[n-1].seen = seen
@@ -58,6 +61,7 @@ func (l *lane) pop(n int) {
 		}
 	}
 	l.items = l.items[n:]
+	l.planned = 0
 	if len(l.items) == 0 {
 		l.items, l.bytes = nil, 0
 	}

@@ -11,6 +11,7 @@ import (
 
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
@@ -199,7 +200,7 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 		if item.Record == nil {
 			continue // superseded: its successor has an entry further on
 		}
-		if !catalog.Offer(item.Entry, l.o.Peer, peerSeen) {
+		if !offers(item, l.o.Peer, peerSeen) {
 			skipped++
 			continue
 		}
@@ -226,6 +227,17 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 	out.Clock = l.o.Clock().UnixNano()
 	l.count.offered.Add(uint64(len(out.Changes)))
 	return out, more, nil
+}
+
+// offers reports whether a log entry goes to a peer. Besides what catalog.Offer
+// says, a deletion is always offered: a peer may say that it has seen one that
+// it never had, because it scanned a third site that had dropped it already, and
+// keep a version alive that the deletion has beaten. It costs a record, once.
+func offers(item catalog.LogItem, peer state.SiteID, peerSeen *catalogpb.Vector) bool {
+	if !catalog.Live(item.Record) {
+		peerSeen = nil
+	}
+	return catalog.Offer(item.Entry, peer, peerSeen)
 }
 
 // peerSeen is the best that is known of the peer's vector.

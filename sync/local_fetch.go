@@ -83,7 +83,15 @@ func (f *fetch) want(ctx context.Context, n uint32, w *linkpb.Want) error {
 	}
 	rec, err := f.l.o.Catalog.ByDot(w.GetPath(), w.GetDot())
 	switch {
-	case errors.Is(err, catalog.ErrNoRecord), errors.Is(err, catalog.ErrNoKey), errors.Is(err, catalog.ErrNoBucket):
+	case errors.Is(err, catalog.ErrNoBucket):
+		return refuse(err.Error())
+	case errors.Is(err, catalog.ErrNoRecord):
+		seen, err := f.l.o.Catalog.Seen(w.GetPath())
+		if err != nil || !catalog.Covers(seen, w.GetDot()) {
+			// It was lost with a restore, not dropped on purpose: the receiver
+			// keeps its name, for another site may still have it.
+			return refuse("the version is not known here; was this site restored from a backup?")
+		}
 		f.l.count.gone.Add(1)
 		return f.fn(&linkpb.ChunkHeader{Want: n, Gone: true}, nil)
 	case err != nil:

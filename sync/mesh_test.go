@@ -76,10 +76,9 @@ func runMesh(t *testing.T, seed uint64) {
 		}
 	}
 	for _, s := range m.sites {
-		if _, err := s.cat.Bucket(bk1); err != nil {
-			s.makeBucket(bk1, 1)
-		}
+		s.ensureBucket(bk1)
 	}
+	defer m.explain()
 	synced(t, 10*time.Minute, m.links...)
 	pause(10 * time.Second)
 	sameHeads(t, bk1, m.sites...)
@@ -105,6 +104,30 @@ func runMesh(t *testing.T, seed uint64) {
 		if list := h.pendingOf(bk1); len(list) != 0 {
 			t.Errorf("%d records are pending at %s from %s", len(list), h.site.name, h.peer.name)
 		}
+	}
+}
+
+// explain shows the sites when the test has failed.
+func (m *mesh) explain() {
+	if !m.t.Failed() {
+		return
+	}
+	for _, s := range m.sites {
+		st, _ := s.cat.BucketAny(bk1)
+		seen, _ := s.cat.Seen(bk1)
+		m.t.Logf("%s: seq %d, trimmed %d, seen %v", s.name, st.GetSeq(), st.GetTrimmed(), seen)
+		for i := range 12 {
+			recs, _ := s.cat.Versions(bk1, []byte(fmt.Sprint("k", i)))
+			for _, r := range recs {
+				m.t.Logf("%s: k%d: %v %v generation %d time %d context %v", s.name, i, keyOf(r.GetDot()), r.GetKind(), r.GetGeneration(), r.GetTime(), r.GetContext())
+			}
+		}
+	}
+	for _, h := range m.links {
+		cursor, err := h.site.cat.Cursor(bk1, h.peer.id)
+		m.t.Logf("%s from %s: cursor %v %v", h.site.name, h.peer.name, cursor, err)
+		m.t.Logf("%s from %s: %+v", h.site.name, h.peer.name, h.engine.Status())
+		m.t.Logf("%s to %s: %+v", h.site.name, h.peer.name, h.local.Status())
 	}
 }
 
@@ -149,6 +172,6 @@ func (m *mesh) remake(s *testSite) {
 		return // a version came in between: somebody still wants the bucket
 	}
 	if m.rng.IntN(3) > 0 {
-		s.makeBucket(bk1, 1)
+		s.ensureBucket(bk1)
 	}
 }

@@ -246,7 +246,7 @@ func (s *session) onTick() {
 	rest := s.resting[:0]
 	for _, v := range s.resting {
 		switch {
-		case v.phase == phaseDropped:
+		case v.phase != phaseWaiting: // nobody waits for it any more
 		case now.Before(v.restUntil):
 			rest = append(rest, v)
 		default:
