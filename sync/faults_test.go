@@ -428,8 +428,11 @@ func TestFullPendingTableStopsOneBucket(t *testing.T) {
 }
 
 func TestFullLaneParksOneBucket(t *testing.T) {
-	const other = "Hawaii/Pepsi/bk1"
-	pair(t, func(o *EngineOptions) { o.PendingLimit = 1 }, func(t *testing.T, x, y *half) {
+	const (
+		other = "Hawaii/Pepsi/bk1"
+		lane  = 300
+	)
+	pair(t, func(o *EngineOptions) { o.PendingLimit, o.lane = 1, lane }, func(t *testing.T, x, y *half) {
 		x.serve(bk1, other)
 		y.serve(bk1, other)
 		x.site.makeBucket(bk1, 1)
@@ -453,7 +456,7 @@ func TestFullLaneParksOneBucket(t *testing.T) {
 		x.site.put(bk1, "blocked1", random(1, 3000))
 		x.site.put(bk1, "blocked2", random(2, 3000))
 		pause(100 * time.Millisecond) // so that nothing else is in their requests
-		for i := range laneRecords + 700 {
+		for i := range lane + 700 {
 			x.site.put(bk1, fmt.Sprint("k", i), []byte("v"))
 		}
 		pause(time.Second)
@@ -461,8 +464,8 @@ func TestFullLaneParksOneBucket(t *testing.T) {
 			x.site.put(other, fmt.Sprint("k", i), random(uint64(i), 1000))
 		}
 		until(t, 10*time.Second, "the other bucket goes on", func() bool { return len(y.site.listing(other)) == 20 })
-		until(t, 10*time.Second, "what came is there although the cursor stands", func() bool { return len(y.site.listing(bk1)) >= laneRecords-2 })
-		if n := len(y.site.listing(bk1)); n > laneRecords+600 {
+		until(t, 10*time.Second, "what came is there although the cursor stands", func() bool { return len(y.site.listing(bk1)) >= lane*3/4 })
+		if n := len(y.site.listing(bk1)); n > lane+600 {
 			t.Errorf("%d keys are there: nothing was parked", n)
 		}
 		close(open)

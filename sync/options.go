@@ -172,6 +172,9 @@ type EngineOptions struct {
 	SilentAfter time.Duration
 	// LagTarget is the lag above which the link is called lagging; 30 s.
 	LagTarget time.Duration
+
+	lane int // records of one bucket's log that are queued; laneRecords
+	page int // records asked for in one page of a scan; scanPage
 }
 
 func (o *EngineOptions) validate() error {
@@ -207,6 +210,8 @@ func (o *EngineOptions) validate() error {
 	setDefault(&o.StallAfter, time.Minute)
 	setDefault(&o.SilentAfter, 20*time.Second)
 	setDefault(&o.LagTarget, 30*time.Second)
+	setDefault(&o.lane, laneRecords)
+	setDefault(&o.page, scanPage)
 	if o.Window < 1<<20 {
 		errs = append(errs, fmt.Errorf("window of %d bytes is less than 1 MiB", o.Window))
 	}

@@ -71,7 +71,7 @@ var errAnotherLife = errors.New("the bucket was made anew at the sender, or the 
 // has dropped on purpose within its range of keys.
 func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte) (*page, error) {
 	path := there.GetPath()
-	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: scanPage})
+	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: uint32(s.o.page)})
 	if err != nil {
 		return nil, err
 	}

@@ -49,13 +49,13 @@ func (st *streamState) dirty(now time.Time) {
 }
 
 // full reports whether a bucket's lane takes no more of its log.
-func (b *bucket) full() bool {
-	return len(b.log.items) >= laneRecords || b.log.bytes >= laneBytes
+func (b *bucket) full(most int) bool {
+	return len(b.log.items) >= most || b.log.bytes >= laneBytes
 }
 
 // roomy reports whether a parked bucket goes back into the stream.
-func (b *bucket) roomy() bool {
-	return len(b.log.items) <= laneRecords/2 && b.log.bytes <= laneBytes/2
+func (b *bucket) roomy(most int) bool {
+	return len(b.log.items) <= most/2 && b.log.bytes <= laneBytes/2
 }
 
 // runStream begins the change stream, or begins it again.
@@ -162,7 +162,7 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 	case batch.GetReset_() != "":
 		taken()
 		s.reopen(b, batch.GetReset_())
-	case b.full() && len(looked) > 0:
+	case b.full(s.o.lane) && len(looked) > 0:
 		s.stream.held = &heldBatch{b: b, batch: batch, records: looked, since: now, taken: taken}
 	default:
 		s.accept(b, batch, looked, now)
@@ -243,11 +243,11 @@ func (s *session) reachedEnd(b *bucket, clock int64) {
 // has room again.
 func (s *session) reviewStream(b *bucket, now time.Time) {
 	st := &s.stream
-	if b.parked && b.roomy() {
+	if b.parked && b.roomy(s.o.lane) {
 		b.parked = false
 		st.dirty(now)
 	}
-	if h := st.held; h != nil && h.b == b && !b.full() {
+	if h := st.held; h != nil && h.b == b && !b.full(s.o.lane) {
 		st.held = nil
 		s.accept(b, h.batch, h.records, now)
 		h.taken()

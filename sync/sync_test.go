@@ -220,9 +220,9 @@ func TestBucketDeletedHereWaits(t *testing.T) {
 }
 
 func TestLogTrimmedWhileAway(t *testing.T) {
-	pair(t, nil, func(t *testing.T, x, y *half) {
+	pair(t, func(o *EngineOptions) { o.page = 40 }, func(t *testing.T, x, y *half) {
 		x.site.makeBucket(bk1, 1)
-		for i := range 1500 {
+		for i := range 150 {
 			x.site.put(bk1, fmt.Sprintf("k%04d", i), []byte(fmt.Sprint("content ", i)))
 		}
 		x.start()
@@ -230,7 +230,7 @@ func TestLogTrimmedWhileAway(t *testing.T) {
 		synced(t, 60*time.Second, x, y)
 		x.halt()
 		y.halt()
-		for i := 0; i < 1500; i += 3 {
+		for i := 0; i < 150; i += 3 {
 			x.site.del(bk1, fmt.Sprintf("k%04d", i))
 		}
 		x.site.put(bk1, "new at x", []byte("x"))
@@ -247,7 +247,7 @@ func TestLogTrimmedWhileAway(t *testing.T) {
 		synced(t, 120*time.Second, x, y)
 		sameHeads(t, bk1, x.site, y.site)
 		got := x.site.listing(bk1)
-		for i := 3; i < 1500; i += 3 {
+		for i := 3; i < 150; i += 3 {
 			if _, ok := got[fmt.Sprintf("k%04d", i)]; ok {
 				t.Fatalf("deleted key k%04d came back", i)
 			}
