@@ -20,6 +20,7 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 		Sites:    sitesAdmin{n},
 		Services: servicesAdmin{n},
 		Objects:  objectsAdmin{n},
+		Console:  consoleAdmin{n},
 		Plans:    plansAdmin{n},
 		Node:     n.identity.Name(),
 		Logger:   n.log.With("part", "admin"),

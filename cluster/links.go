@@ -28,6 +28,10 @@ type links struct {
 	met      chan meeting            // a peer asked for a service that has none yet
 	seen     chan *identity.PeerInfo // rosters of handshakes
 
+	// Of the last point of the history; only run touches them.
+	remembered time.Time
+	errors     map[string]uint64
+
 	mu      sync.Mutex
 	runners map[string]*runner // by service
 	asking  map[string]bool    // services whose remote is asked who it is
@@ -82,6 +86,7 @@ func (l *links) run(ctx context.Context) error {
 			case <-changed:
 			case <-ticker.C:
 				l.sample()
+				l.remember()
 				l.identify(ctx, group)
 			case m := <-l.met:
 				l.bind(ctx, m)
@@ -217,6 +222,25 @@ func (l *links) sample() {
 			}
 		}
 	}
+}
+
+// remember puts every link's moment into the history. Only run calls it.
+func (l *links) remember() {
+	now := l.site.node.opts.Clock()
+	passed := now.Sub(l.remembered).Seconds()
+	points, errors := map[string]point{}, map[string]uint64{}
+	for _, service := range plan.ListServices(l.site.replica.Config()) {
+		name := service.GetName()
+		st := l.site.linkStatus(service)
+		errors[name] = errorsOf(st)
+		before, known := l.errors[name]
+		if !known || errors[name] < before {
+			before = errors[name]
+		}
+		points[name] = pointOf(st, errors[name]-before, passed)
+	}
+	l.remembered, l.errors = now, errors
+	l.site.history.record(now, points)
 }
 
 // identify asks the remote of each service that may mean several paired sites

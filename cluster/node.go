@@ -34,7 +34,8 @@ type Node struct {
 	cancel context.CancelCauseFunc
 	group  *errgroup.Group
 
-	initMu sync.Mutex // one init at a time
+	initMu    sync.Mutex // one init at a time
+	snapshots snapshots
 
 	mu   sync.Mutex
 	site *site // nil until the site is initialised and open

@@ -37,6 +37,7 @@ type site struct {
 	links   *links
 	front   *front
 	applied *appliedPlans
+	history *history
 
 	s3Address, linkAddress string // where they listen; empty when they do not
 }
@@ -199,7 +200,7 @@ func ready(ctx context.Context, replica *raftfsm.Replica) error {
 // serveSite opens what a site has beside its replica, and serves it. It owns
 // the replica and the listeners from the call on.
 func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listeners) (err error) {
-	s := &site{node: n, log: n.log, replica: replica, applied: newAppliedPlans(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link)}
+	s := &site{node: n, log: n.log, replica: replica, applied: newAppliedPlans(), history: newHistory(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link)}
 	defer func() {
 		if err != nil {
 			l.close()

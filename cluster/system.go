@@ -101,19 +101,9 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 			What: "the site has no leader: nothing can be written", NextStep: "see the node's log",
 		})
 	}
-	if storage.GetDiskCapacity() > 0 && storage.GetDiskFree() < storage.GetDiskCapacity()/20 {
+	if own := s.nodeProblems(storage); len(own) > 0 {
 		state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
-		problems = append(problems, &adminpb.Problem{
-			What:     fmt.Sprintf("the disk of %s has less than 5 %% free", s.node.opts.Dir),
-			NextStep: "free space: writes are refused when it is full",
-		})
-	}
-	if n := s.chunks.Stats().Corrupt; n > 0 {
-		state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
-		problems = append(problems, &adminpb.Problem{
-			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),
-			NextStep: "check the disk, and see the node's log for the chunks",
-		})
+		problems = append(problems, own...)
 	}
 	for _, service := range plan.ListServices(s.replica.Config()) {
 		st := s.linkStatus(service)
@@ -126,6 +116,24 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 		}
 	}
 	return state, problems
+}
+
+// nodeProblems are those of the node itself, not of its links.
+func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
+	var problems []*adminpb.Problem
+	if storage.GetDiskCapacity() > 0 && storage.GetDiskFree() < storage.GetDiskCapacity()/20 {
+		problems = append(problems, &adminpb.Problem{
+			What:     fmt.Sprintf("the disk of %s has less than 5 %% free", s.node.opts.Dir),
+			NextStep: "free space: writes are refused when it is full",
+		})
+	}
+	if n := s.chunks.Stats().Corrupt; n > 0 {
+		problems = append(problems, &adminpb.Problem{
+			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),
+			NextStep: "check the disk, and see the node's log for the chunks",
+		})
+	}
+	return problems
 }
 
 // version is the version of the program.

@@ -25,7 +25,7 @@ func (h *consoleHandler) Watch(ctx context.Context, req *connect.Request[adminpb
 		if err != nil {
 			return err
 		}
-		now := time.Now()
+		now := h.options.Clock()
 		switch {
 		case snapshot.GetRevision() != known:
 			snapshot = proto.CloneOf(snapshot)

@@ -1,0 +1,328 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/plan"
+)
+
+// consoleAdmin is admin.Console over a node.
+type consoleAdmin struct{ *Node }
+
+// snapshotAge is how old a snapshot may be that another watcher gets too.
+const snapshotAge = 200 * time.Millisecond
+
+// snapshots keeps the last snapshot of the console.
+type snapshots struct {
+	mu   sync.Mutex
+	last *adminpb.ConsoleSnapshot
+	at   time.Time
+}
+
+// Snapshot implements admin.Console.
+func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, error) {
+	now := a.opts.Clock()
+	a.snapshots.mu.Lock()
+	defer a.snapshots.mu.Unlock()
+	if age := now.Sub(a.snapshots.at); a.snapshots.last != nil && age >= 0 && age < snapshotAge {
+		return a.snapshots.last, nil
+	}
+	status, err := systemAdmin{a.Node}.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := &adminpb.ConsoleSnapshot{
+		Time: timestamppb.New(now), NodeName: status.GetNodeName(), NodeId: status.GetNodeId(),
+		SiteName: status.GetSiteName(), SiteId: status.GetSiteId(), Initialised: status.GetInitialised(),
+		Endpoints: status.GetEndpoints(), Storage: status.GetStorage(),
+	}
+	var problems []*adminpb.Problem
+	if s := a.current(); s != nil {
+		raft := status.GetRaft()
+		snapshot.Leader = raft.GetLeader() != "" && raft.GetLeader() == status.GetNodeId()
+		snapshot.Quorum = raft.GetLeader() != ""
+		snapshot.Term = raft.GetTerm()
+		if node, _, ok := s.replica.Config().Node(raft.GetLeader()); ok {
+			snapshot.LeaderName = node.GetName()
+		}
+		snapshot.ConfigRevision = s.replica.Config().Revision()
+		snapshot.Links = s.consoleLinks(now)
+		snapshot.Sites = s.consoleSites(status, snapshot.Links)
+		problems = s.nodeProblems(status.GetStorage())
+	}
+	snapshot.Alerts = alertsOf(snapshot.Initialised, snapshot.Quorum, problems, snapshot.Links)
+	snapshot.Verdict = verdictOf(snapshot.Initialised, snapshot.Quorum, snapshot.Alerts, snapshot.Links)
+	if snapshot.Revision, err = contentRevision(snapshot); err != nil {
+		return nil, err
+	}
+	a.snapshots.last, a.snapshots.at = snapshot, now
+	return snapshot, nil
+}
+
+// consoleLinks describes every link as it is now.
+func (s *site) consoleLinks(now time.Time) []*adminpb.ConsoleLink {
+	var out []*adminpb.ConsoleLink
+	for _, service := range plan.ListServices(s.replica.Config()) {
+		service.Status = s.linkStatus(service)
+		out = append(out, consoleLink(service, s.node.opts.Site, s.history.recent(service.GetName(), now, slopeSeconds), s.history.spark(service.GetName(), now)))
+	}
+	return out
+}
+
+// slopeSeconds is the time over which a backlog's slope is taken.
+const slopeSeconds = 30
+
+// consoleLink is a link as a screen shows it: its status, the backlog of the
+// last seconds, and the points of its small charts.
+func consoleLink(service *adminpb.Service, here string, recent []float64, spark []point) *adminpb.ConsoleLink {
+	st := service.GetStatus()
+	there := service.GetPeerName()
+	if there == "" {
+		there = "?"
+	}
+	l := &adminpb.ConsoleLink{
+		Name: service.GetName(), PeerName: service.GetPeerName(), PeerId: service.GetPeerId(), Route: here + " <-> " + there,
+		Remote: service.GetRemote(), Enabled: service.GetEnabled(), State: st.GetState(), Cause: st.GetCause(), NextStep: st.GetNextStep(),
+		LagSeconds: lagOf(st), LagTargetSeconds: st.GetLagTargetSeconds(), InFlightBytes: st.GetInFlightBytes(), Errors: errorsOf(st),
+		Connected: st.GetConnected(), Serves: service.GetServes(), LatencySeconds: st.GetReceive().LatencySeconds,
+		Buckets: uint32(len(st.GetBuckets())), Revision: service.GetRevision(),
+	}
+	if running(st) {
+		l.OutRate, l.InRate = new(st.GetSend().GetThroughput()), new(st.GetReceive().GetThroughput())
+	}
+	for _, d := range []*adminpb.DirectionStats{st.GetSend(), st.GetReceive()} {
+		b := d.GetBacklog()
+		l.Pending += b.GetPending()
+		l.Quarantined += b.GetQuarantined()
+		if b.GetOldestKey() != "" && l.OldestKey == "" {
+			l.OldestBucket, l.OldestKey = b.GetOldestBucket(), b.GetOldestKey()
+		}
+		if b != nil && b.Versions != nil {
+			l.BacklogVersions = new(l.GetBacklogVersions() + b.GetVersions())
+		}
+		if b != nil && b.Bytes != nil {
+			l.BacklogBytes = new(l.GetBacklogBytes() + b.GetBytes())
+		}
+	}
+	l.Severity, l.StateWord = standing(st.GetState(), l.LagSeconds, l.LagTargetSeconds, l.Quarantined)
+	l.Glyph = glyphOf(l.Severity)
+	if grows, ok := slope(recent); ok && l.BacklogVersions != nil {
+		l.Slope = &grows
+		if seconds, ok := drainTime(l.GetBacklogVersions(), grows); ok {
+			l.DrainSeconds = &seconds
+		}
+	}
+	l.SparkOut, l.SparkIn = series(spark, measureOut), series(spark, measureIn)
+	l.SparkLag, l.SparkBacklog = series(spark, measureLag), series(spark, measureBacklog)
+	return l
+}
+
+// running says whether a status has numbers of an engine.
+func running(st *adminpb.ServiceStatus) bool {
+	switch st.GetState() {
+	case adminpb.ServiceState_SERVICE_STATE_DISABLED, adminpb.ServiceState_SERVICE_STATE_UNSPECIFIED:
+		return false
+	case adminpb.ServiceState_SERVICE_STATE_UNPAIRED, adminpb.ServiceState_SERVICE_STATE_NO_REMOTE:
+		return st.GetConnected()
+	}
+	return true
+}
+
+// lagOf is the greater lag of both directions, as far as they are known.
+func lagOf(st *adminpb.ServiceStatus) *float64 {
+	var lag *float64
+	for _, d := range []*adminpb.DirectionStats{st.GetSend(), st.GetReceive()} {
+		if b := d.GetBacklog(); b != nil && b.LagSeconds != nil && (lag == nil || b.GetLagSeconds() > *lag) {
+			lag = new(b.GetLagSeconds())
+		}
+	}
+	return lag
+}
+
+func errorsOf(st *adminpb.ServiceStatus) uint64 {
+	return st.GetLocalIoErrors() + st.GetRemoteIoErrors() + st.GetNetworkErrors()
+}
+
+// pointOf is a link's moment for its history. errors are those since the point
+// before, seconds ago.
+func pointOf(st *adminpb.ServiceStatus, errors uint64, seconds float64) point {
+	if !running(st) {
+		return gap
+	}
+	p := gap
+	p[measureOut], p[measureIn] = float32(st.GetSend().GetThroughput()), float32(st.GetReceive().GetThroughput())
+	p[measureInFlight] = float32(st.GetInFlightBytes())
+	if seconds > 0 {
+		p[measureErrors] = float32(float64(errors) / seconds)
+	}
+	if lag := lagOf(st); lag != nil {
+		p[measureLag] = float32(*lag)
+	}
+	for _, d := range []*adminpb.DirectionStats{st.GetSend(), st.GetReceive()} {
+		if b := d.GetBacklog(); b != nil && b.Versions != nil {
+			if !known(p[measureBacklog]) {
+				p[measureBacklog] = 0
+			}
+			p[measureBacklog] += float32(b.GetVersions())
+		}
+	}
+	return p
+}
+
+// series takes one measure out of points.
+func series(points []point, measure int) []*adminpb.SparkPoint {
+	out := make([]*adminpb.SparkPoint, len(points))
+	for i, p := range points {
+		out[i] = &adminpb.SparkPoint{}
+		if known(p[measure]) {
+			out[i].Value = new(float64(p[measure]))
+		}
+	}
+	return out
+}
+
+// consoleSites describes this site and the paired ones.
+func (s *site) consoleSites(status *adminpb.StatusResponse, links []*adminpb.ConsoleLink) []*adminpb.ConsoleSite {
+	raft := status.GetRaft()
+	here := &adminpb.ConsoleSite{
+		Name: status.GetSiteName(), SiteId: status.GetSiteId(), Here: true, Nodes: uint32(len(raft.GetVoters())),
+		Leader: raft.GetLeader(), Term: raft.GetTerm(), Address: s.linkAddress, Connected: true,
+	}
+	if raft.GetLeader() != "" {
+		here.NodesUp = here.Nodes // one node: who answers is up
+	}
+	if node, _, ok := s.replica.Config().Node(raft.GetLeader()); ok {
+		here.Leader = node.GetName()
+	}
+	if capacity := status.GetStorage().GetDiskCapacity(); capacity > 0 {
+		here.FreeFraction = new(float64(status.GetStorage().GetDiskFree()) / float64(capacity))
+	}
+	sites := []*adminpb.ConsoleSite{here}
+	for _, p := range plan.ListPairings(s.replica.Config()) {
+		sites = append(sites, &adminpb.ConsoleSite{Name: p.GetSiteName(), SiteId: p.GetSiteId(), Address: p.GetAddress()})
+	}
+	for _, l := range links {
+		addLink(here, l)
+		if i := slices.IndexFunc(sites, func(x *adminpb.ConsoleSite) bool { return !x.GetHere() && x.GetSiteId() == l.GetPeerId() }); i > 0 {
+			addLink(sites[i], l)
+			sites[i].Connected = sites[i].Connected || l.GetConnected()
+		}
+	}
+	return sites
+}
+
+func addLink(site *adminpb.ConsoleSite, l *adminpb.ConsoleLink) {
+	site.Links++
+	switch l.GetSeverity() {
+	case adminpb.Severity_SEVERITY_FAILED:
+		site.LinksFailed++
+	case adminpb.Severity_SEVERITY_WARNING:
+		site.LinksWarning++
+	}
+	if l.OutRate != nil {
+		site.OutRate = new(site.GetOutRate() + l.GetOutRate())
+	}
+	if l.InRate != nil {
+		site.InRate = new(site.GetInRate() + l.GetInRate())
+	}
+}
+
+// contentRevision names what a snapshot shows. What changes all the time and
+// means nothing (the clock, the last digits of rates, a few free blocks) is not
+// looked at, so that an idle site is quiet.
+func contentRevision(snapshot *adminpb.ConsoleSnapshot) (uint64, error) {
+	c := proto.CloneOf(snapshot)
+	c.Time, c.Revision = nil, 0
+	if d := c.GetStorage(); d != nil && d.GetDiskCapacity() > 0 {
+		d.DiskFree = d.GetDiskFree() * 100 / d.GetDiskCapacity()
+	}
+	for _, l := range c.GetLinks() {
+		for _, rate := range []*float64{l.OutRate, l.InRate} {
+			coarsen(rate, 1024)
+		}
+		coarsen(l.LatencySeconds, 0.001)
+		coarsen(l.Slope, 0.05)
+	}
+	for _, x := range c.GetSites() {
+		coarsen(x.OutRate, 1024)
+		coarsen(x.InRate, 1024)
+		coarsen(x.FreeFraction, 0.01)
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return 0, fmt.Errorf("name a snapshot: %w", err)
+	}
+	h := fnv.New64a()
+	h.Write(raw)
+	return max(h.Sum64(), 1), nil
+}
+
+// coarsen rounds a number to two digits; one below the least that matters is 0.
+func coarsen(v *float64, least float64) {
+	switch {
+	case v == nil:
+	case math.Abs(*v) < least:
+		*v = 0
+	default:
+		digit := math.Pow(10, math.Floor(math.Log10(math.Abs(*v)))-1)
+		*v = math.Round(*v/digit) * digit
+	}
+}
+
+// Bounds of a question about the past.
+const (
+	defaultHistory       = 900
+	maxHistory           = 86400
+	defaultHistoryPoints = 300
+	maxHistoryPoints     = 2000
+)
+
+// History implements admin.Console.
+func (a consoleAdmin) History(_ context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	seconds, points := req.GetRangeSeconds(), req.GetPoints()
+	if seconds == 0 {
+		seconds = defaultHistory
+	}
+	if points == 0 {
+		points = defaultHistoryPoints
+	}
+	if seconds > maxHistory || points > maxHistoryPoints {
+		return nil, admin.Errorf(admin.CodeInvalid, "the history goes back %d seconds, in at most %d points", maxHistory, maxHistoryPoints)
+	}
+	target := math.Inf(1)
+	cfg := s.replica.Config()
+	if name := req.GetService(); name != "" {
+		if _, err := plan.GetService(cfg, name); err != nil {
+			return nil, err
+		}
+	}
+	for _, service := range cfg.Services() {
+		if req.GetService() == "" || service.GetName() == req.GetService() {
+			target = min(target, s.lagTarget(service).Seconds())
+		}
+	}
+	if math.IsInf(target, 1) {
+		target = s.node.opts.LagTarget.Seconds()
+	}
+	at, start, step := s.history.query(req.GetService(), a.opts.Clock(), int64(seconds), int(points))
+	res := &adminpb.HistoryResponse{Start: timestamppb.New(time.Unix(start, 0)), StepSeconds: float64(step), LagTargetSeconds: target}
+	for m := range measures {
+		res.Series = append(res.Series, &adminpb.Series{Name: measureNames[m], Unit: measureUnits[m], Points: series(at, m)})
+	}
+	return res, nil
+}
