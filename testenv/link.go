@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -137,7 +138,7 @@ func (l *Link) WaitSynced() {
 	ctx := l.env.Context()
 	for _, s := range l.Sites {
 		var last *adminpb.Service
-		err := s.Admin.Services.Watch(ctx, l.Name, 0, func(service *adminpb.Service) error {
+		err := s.Admin.Services.Watch(ctx, l.Name, 100*time.Millisecond, func(service *adminpb.Service) error {
 			last = service
 			if service.GetStatus().GetSynced() {
 				return errSynced
