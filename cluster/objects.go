@@ -40,16 +40,30 @@ func (a objectsAdmin) List(ctx context.Context, req *adminpb.ListObjectsRequest)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.objects.List(ctx, bucket, catalog.ListOptions{
+	o := catalog.ListOptions{
 		Prefix:    []byte(req.GetPrefix()),
 		Delimiter: []byte(req.GetDelimiter()),
 		After:     []byte(req.GetAfter()),
 		Limit:     plan.PageLimit(req.GetLimit()),
-	})
+	}
+	page, err := s.objects.List(ctx, bucket, o)
+	// The catalog's page may be empty where many keys are deleted, and its Next
+	// is the first key to come, while a client goes on after the last name it got.
+	for err == nil && page.Truncated && len(page.Items) == 0 {
+		o.From = page.Next
+		page, err = s.objects.List(ctx, bucket, o)
+	}
 	if err != nil {
 		return nil, err
 	}
-	res := &adminpb.ListObjectsResponse{More: page.Truncated, Next: string(page.Next)}
+	res := &adminpb.ListObjectsResponse{More: page.Truncated}
+	if page.Truncated {
+		last := page.Items[len(page.Items)-1]
+		res.Next = string(last.CommonPrefix)
+		if last.Record != nil {
+			res.Next = string(last.Record.GetKey())
+		}
+	}
 	for _, item := range page.Items {
 		if item.Record == nil {
 			res.Items = append(res.Items, &adminpb.ObjectItem{Item: &adminpb.ObjectItem_Prefix{Prefix: string(item.CommonPrefix)}})
