@@ -42,8 +42,10 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 		return refuse(raftfsmpb.Code_INVALID, "peer is this site itself")
 	}
 	var stored *pb.Cursor
-	if c := new(pb.Cursor); !restored(t.state, b.c.epoch) && b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
-		stored = c
+	if c := new(pb.Cursor); b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
+		if stored = c; restored(t.state, b.c.epoch) {
+			stored = unfinished(c) // as advanceEpoch makes it
+		}
 	}
 	if b.err != nil {
 		return b.fail(b.err)

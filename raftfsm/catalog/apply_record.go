@@ -41,8 +41,8 @@ func restored(s *pb.BucketState, epoch uint32) bool {
 // advanceEpoch notes the site's epoch before the bucket's sequence moves. The
 // sequence of a former epoch ends where it stood: dots of that epoch above it
 // may exist elsewhere, written before this site lost them. The cursors of the
-// former epoch go: records that this site had passed on are not offered to it
-// again in a log, so it must scan to get back what it lost.
+// former epoch demand a scan from now on: records that this site had passed on
+// are not offered to it again in a log, so only a scan gives back what was lost.
 func (b *Batch) advanceEpoch(t *bucketTxn) {
 	s := t.state
 	if b.c.epoch <= s.GetEpoch() {
@@ -54,27 +54,38 @@ func (b *Batch) advanceEpoch(t *bucketTxn) {
 				{Origin: b.c.self.Bytes(), Epoch: s.GetEpoch(), Seq: s.GetSeq()}}})
 			t.capped = true
 		}
-		b.dropCursors(t)
+		b.unfinishCursors(t)
 	}
 	s.Epoch = b.c.epoch
 	t.dirty = true
 }
 
-// dropCursors removes this site's cursors in the bucket.
-func (b *Batch) dropCursors(t *bucketTxn) {
+// unfinished is a cursor that stands where it stood but demands a scan.
+func unfinished(c *pb.Cursor) *pb.Cursor {
+	c = proto.CloneOf(c)
+	c.InitialDone, c.Scan = false, nil
+	return c
+}
+
+// unfinishCursors makes all of this site's cursors in the bucket demand a scan.
+func (b *Batch) unfinishCursors(t *bucketTxn) {
+	var cursors []*pb.Cursor
 	lower, upper := bounds(rowCursor, t.state.GetNumber())
-	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
+	err := scan(b.rows, lower, upper, func(_, value []byte) (bool, error) {
 		c := new(pb.Cursor)
-		if err := proto.Unmarshal(value, c); err != nil {
-			return false, err
-		}
-		t.sum.sub(b.hashes.cursor(key[prefixLen:], c))
-		return true, nil
+		cursors = append(cursors, c)
+		return true, proto.Unmarshal(value, c)
 	})
 	if err != nil {
 		b.fail(err)
+		return
 	}
-	b.deleteRange(lower, upper)
+	for _, c := range cursors {
+		next := unfinished(c)
+		t.sum.sub(b.hashes.cursor(c.GetSite(), c))
+		t.sum.add(b.hashes.cursor(c.GetSite(), next))
+		b.put(append(below(nil, rowCursor, t.state.GetNumber()), c.GetSite()...), next)
+	}
 }
 
 // insert keeps a record of a key: the log gets an entry, and what the bucket

@@ -41,6 +41,8 @@ const (
 	// pageBytes is about how many bytes of records a page of a log or a scan
 	// holds at most.
 	pageBytes = 1 << 20
+	// listBytes is the same for pages that stay on the site.
+	listBytes = 8 << 20
 )
 
 // Catalog is the site's index of records. Its read methods may be called from

@@ -487,8 +487,9 @@ func TestRestoredSite(t *testing.T) {
 	first := a.put(3, "k", "one") // sequence 2: in the backup
 	a.epoch = 2
 	a.cat.SetSelf(a.id, 2)
-	if _, err := a.cat.Cursor(testPath, b.id); !errors.Is(err, ErrNoCursor) {
-		t.Fatalf("cursor of the former epoch: %v", err)
+	old, err := a.cat.Cursor(testPath, b.id)
+	if err != nil || old.GetSeq() != 1 || old.GetInitialDone() {
+		t.Fatalf("cursor of the former epoch does not demand a scan: %v %v", old, err)
 	}
 	lost := content(2, 9, dot(1, 1, 3), first.GetDot())
 	if v := a.decide(lost); v != Apply {
@@ -507,6 +508,9 @@ func TestRestoredSite(t *testing.T) {
 	if got := a.seen(); !Covers(got, first.GetDot()) || Covers(got, lost.GetDot()) || !Covers(got, rec.GetDot()) {
 		t.Fatalf("told: %v", got)
 	}
-	a.must(11, page(a, b, nil, at(1))) // as if there had never been a cursor
+	if now, err := a.cat.Cursor(testPath, b.id); err != nil || !proto.Equal(now, old) {
+		t.Fatalf("cursor after the first write: %v %v", now, err)
+	}
+	a.must(11, page(a, b, old, at(1)))
 	a.check()
 }

@@ -98,7 +98,7 @@ func (m *mesh) pull(ri, si int, limit int, hold func() bool) bool {
 	in := &pb.Ingest{Bucket: testPath, Peer: s.id.Bytes(), Expect: cur, MergedIncarnation: ss.GetIncarnation()}
 	fits := cur != nil && cur.GetEpoch() == s.epoch && bytes.Equal(cur.GetIncarnation(), ss.GetIncarnation())
 	var page *LogPage
-	if fits && cur.GetScan() == nil {
+	if fits && cur.GetScan() == nil && cur.GetInitialDone() {
 		page, err = s.cat.Log(testPath, cur.GetSeq(), limit)
 		if err != nil && !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrAhead) {
 			m.Fatalf("log: %v", err)

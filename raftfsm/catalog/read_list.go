@@ -38,7 +38,7 @@ type ListPage struct {
 	Items []ListItem
 	// Truncated says that there may be more, and Next is then the From to go on
 	// with. A page may be truncated before its limit, even empty, where very many
-	// deleted keys lie side by side.
+	// deleted keys lie side by side or records are very large.
 	Truncated bool
 	Next      []byte
 }
@@ -105,9 +105,10 @@ func list(it *pebble.Iterator, o ListOptions) (*ListPage, error) {
 	}
 	row := bytes.Clone(it.Key()[:prefixLen])
 	valid := it.SeekGE(append(bytes.Clone(row), o.start()...))
+	size := 0
 	for examined := 0; valid; examined++ {
 		key := it.Key()[prefixLen:]
-		if len(page.Items) >= limit || examined >= maxListed {
+		if len(page.Items) >= limit || examined >= maxListed || size >= listBytes {
 			page.Truncated, page.Next = true, bytes.Clone(key)
 			break
 		}
@@ -126,6 +127,7 @@ func list(it *pebble.Iterator, o ListOptions) (*ListPage, error) {
 		rolled := o.commonPrefix(key)
 		if rolled == nil {
 			page.Items = append(page.Items, ListItem{Record: head})
+			size += len(value)
 			valid = it.Next()
 			continue
 		}

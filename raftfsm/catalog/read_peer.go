@@ -13,9 +13,10 @@ import (
 // maxBehind bounds the log entries that Behind looks at, and the holds.
 const maxBehind = 4096
 
-// Cursor returns how far this site has taken a peer's log, or ErrNoCursor. After
-// the site was restored from a backup there is none: what the backup lacks must
-// be found by a scan.
+// Cursor returns how far this site has taken a peer's log, or ErrNoCursor. One
+// that is neither initial_done nor has a scan demands a scan; after this site was
+// restored from a backup every cursor does, because a log does not give back what
+// the backup lacks.
 func (c *Catalog) Cursor(path string, peer state.SiteID) (*pb.Cursor, error) {
 	v, err := c.view(path)
 	if err != nil {
@@ -24,7 +25,10 @@ func (c *Catalog) Cursor(path string, peer state.SiteID) (*pb.Cursor, error) {
 	defer v.close()
 	out := new(pb.Cursor)
 	found, err := readMessage(v.rows, cursorKey(nil, v.number, peer), out)
-	if err == nil && (!found || restored(v.state, v.epoch)) {
+	if found && restored(v.state, v.epoch) {
+		out = unfinished(out)
+	}
+	if err == nil && !found {
 		err = fmt.Errorf("cursor of bucket %s for site %s: %w", path, peer, ErrNoCursor)
 	}
 	return out, err
@@ -32,7 +36,7 @@ func (c *Catalog) Cursor(path string, peer state.SiteID) (*pb.Cursor, error) {
 
 // Pending returns records of a peer that are not applied yet, in the order of
 // their dots, after the given one (nil for the beginning), at most limit of them
-// (1,000 when it is 0).
+// (1,000 when it is 0) and about 8 MiB. Only an empty page is the end.
 func (c *Catalog) Pending(path string, peer state.SiteID, after *pb.Dot, limit int) ([]*pb.Pending, error) {
 	limit = pageLimit(limit)
 	v, err := c.view(path)
@@ -46,10 +50,12 @@ func (c *Catalog) Pending(path string, peer state.SiteID, after *pb.Dot, limit i
 	if after != nil {
 		lower = append(pendingKey(nil, v.number, peer, after), 0)
 	}
+	size := 0
 	err = scan(v.rows, lower, successor(prefix), func(_, value []byte) (bool, error) {
 		p := new(pb.Pending)
 		out = append(out, p)
-		return len(out) < limit, proto.Unmarshal(value, p)
+		size += len(value)
+		return len(out) < limit && size < listBytes, proto.Unmarshal(value, p)
 	})
 	return out, err
 }

@@ -95,15 +95,16 @@ func (c *Catalog) DroppedThere(path string, fromKey, nextKey []byte, senderRecor
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil, nil, nil
 	}
-	examined := 0
+	examined, size := 0, 0
 	err = scan(v.rows, lower, upper, func(key, value []byte) (bool, error) {
-		if examined++; examined > MaxPage || len(dropped) >= defaultPage {
+		if examined++; examined > MaxPage || len(dropped) >= defaultPage || size >= listBytes {
 			resume = bytes.Clone(key[prefixLen:])
 			return false, nil
 		}
 		_, head, err := decodeHead(value)
 		if err == nil && DroppedThere(head, heads[string(head.GetKey())], senderSeen) {
 			dropped = append(dropped, head)
+			size += len(value)
 		}
 		return true, err
 	})

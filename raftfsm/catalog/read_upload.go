@@ -35,7 +35,7 @@ func (v *view) upload(id string) (*pb.Upload, error) {
 }
 
 // Uploads returns the uploads under way of keys with a prefix, ordered by key and
-// id, at most limit (1,000 when it is 0). It begins after the upload afterID of
+// id, at most limit (1,000 when it is 0) and about 8 MiB. It begins after the upload afterID of
 // afterKey; with an empty afterID all uploads of afterKey are passed over. more
 // says that the page is not the last.
 func (c *Catalog) Uploads(path string, prefix, afterKey []byte, afterID string, limit int) (uploads []*pb.Upload, more bool, err error) {
@@ -63,8 +63,9 @@ func (c *Catalog) Uploads(path string, prefix, afterKey []byte, afterID string, 
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil, false, nil
 	}
+	size := 0
 	err = scan(v.rows, lower, upper, func(key, _ []byte) (bool, error) {
-		if more = len(uploads) == limit; more {
+		if more = len(uploads) == limit || size >= listBytes; more {
 			return false, nil
 		}
 		_, id, err := cutEscaped(key[prefixLen:])
@@ -76,6 +77,7 @@ func (c *Catalog) Uploads(path string, prefix, afterKey []byte, afterID string, 
 			return false, err
 		}
 		uploads = append(uploads, up)
+		size += proto.Size(up)
 		return true, nil
 	})
 	return uploads, more, err

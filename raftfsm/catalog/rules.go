@@ -25,7 +25,7 @@ const (
 	MaxTime = 1 << 62
 	// MaxRecordSize is the greatest encoded size of a record in bytes; the sizes
 	// of 10,000 parts and all metadata that S3 allows fit.
-	MaxRecordSize = 128 << 10
+	MaxRecordSize = 96 << 10
 	// MaxOrigins is the greatest number of entries of a vector or a context.
 	MaxOrigins = 4096
 )

@@ -705,6 +705,7 @@ func (x *LogEntry) GetKind() RecordKind {
 }
 
 // Cursor says how far this site has durably taken a peer's log of one bucket.
+// One that is neither initial_done nor has a scan demands a scan.
 type Cursor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Site          []byte                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"` // the sender
