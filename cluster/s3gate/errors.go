@@ -12,6 +12,7 @@ import (
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/cluster/objects"
+	"edgefog.dev/isgw/raftfsm"
 	"edgefog.dev/isgw/raftfsm/state"
 )
 
@@ -19,7 +20,7 @@ import (
 var (
 	errUnavailable = s3err.APIError{
 		Code:           "ServiceUnavailable",
-		Description:    "The server is stopping. Please try again.",
+		Description:    "The server cannot do this now. Please try again.",
 		HTTPStatusCode: http.StatusServiceUnavailable,
 	}
 	errChanged = s3err.APIError{
@@ -78,8 +79,8 @@ func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
 		return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
 	case errors.Is(err, state.ErrInvalid):
 		return s3err.GetBucketErr(s3err.ErrInvalidBucketName, name)
-	case errors.Is(err, context.Canceled):
-		return errUnavailable
+	case errors.Is(err, context.Canceled), errors.Is(err, raftfsm.ErrNotLeader), errors.Is(err, raftfsm.ErrClosed):
+		return errUnavailable // nothing was changed, and another try may succeed
 	case errors.Is(err, chunks.ErrNoSpace):
 		b.logger.Error("S3 request failed: the disk of the chunk store is full", "operation", op, "bucket", bucket, "key", key)
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
