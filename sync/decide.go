@@ -236,9 +236,8 @@ type facts struct {
 	connected  bool
 	refused    bool   // the far end answered and declined
 	trouble    string // why there is no session
-	peer       string
-	buckets    int // served by both sides
-	waiting    int // of them: waiting for one of the sides
+	buckets    int    // served by both sides
+	waiting    int    // of them: waiting for one of the sides
 	scanning   int
 	stopped    string // cause of a bucket that cannot go on; "" when none
 	work       bool   // something is known to be not applied

@@ -104,11 +104,10 @@ type receiver struct {
 	pos      int // of the next chunk in the task's needs
 	negative []answer
 
-	buf     chunks.Buffer
-	slab    *slab
-	batch   []arrival
-	pending int
-	since   time.Time
+	buf   chunks.Buffer
+	slab  *slab
+	batch []arrival
+	since time.Time // when the first of batch came
 }
 
 // A piece goes to the session when it has flushBytes, or when its first chunk is
@@ -200,7 +199,7 @@ func (r *receiver) keep(a arrival) {
 	if r.slab == nil {
 		r.slab = slabs.Get().(*slab)
 		r.slab.used, r.slab.refs = 0, 0
-		r.since = time.Now()
+		r.since = r.s.o.Clock()
 	}
 	sl := r.slab
 	data := sl.mem[sl.used : sl.used+size : sl.used+size]
@@ -214,7 +213,7 @@ func (r *receiver) keep(a arrival) {
 		}
 	}
 	r.batch = append(r.batch, a)
-	if time.Since(r.since) >= flushAfter {
+	if r.s.o.Clock().Sub(r.since) >= flushAfter {
 		r.flush()
 	}
 }

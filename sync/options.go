@@ -17,13 +17,6 @@ import (
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
-// ProtocolVersion is the highest version of the link protocol that this
-// package speaks, and MinProtocolVersion the lowest.
-const (
-	ProtocolVersion    = 1
-	MinProtocolVersion = 1
-)
-
 // Proposer commits one command to the site's raft log; raftfsm's
 // Replica.Propose is one. A result code is not an error; an error means that
 // the command may or may not have been committed.

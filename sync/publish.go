@@ -51,7 +51,6 @@ func (s *session) status(now time.Time) Status {
 	}
 	f := facts{
 		connected:  true,
-		peer:       st.PeerName,
 		buckets:    s.served.both,
 		lagTarget:  s.o.LagTarget,
 		idle:       now.Sub(s.moved),
@@ -205,7 +204,7 @@ func (e *Engine) disconnected(err error, s *session) {
 		}
 		b.Lag = unknownSince(b.Lag, now)
 	}
-	f := facts{peer: st.PeerName, trouble: err.Error()}
+	f := facts{trouble: err.Error()}
 	var refused *link.Refused
 	if errors.As(err, &refused) && refused.Code != link.CodeBusy && refused.Code != link.CodeInternal {
 		f.refused, f.trouble = true, refused.Message

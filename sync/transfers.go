@@ -61,11 +61,10 @@ const (
 // need is a chunk that is absent and wanted. The first want is the one in whose
 // name it is asked for.
 type need struct {
-	id      chunks.ID
-	wants   []*want
-	charge  int64
-	state   needState
-	decoded bool // its node was handed to the first want
+	id     chunks.ID
+	wants  []*want
+	charge int64
+	state  needState
 }
 
 type needState uint8

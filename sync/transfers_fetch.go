@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"edgefog.dev/isgw/chunks"
-	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -33,7 +32,7 @@ func (t *transfers) nextFetch(now time.Time) *fetchTask {
 
 func (t *transfers) fetchSmall(now time.Time) *fetchTask {
 	b := fetchBuilder{t: t, now: now, room: t.lim.window - t.inflight}
-	t.smallq = b.drain(t.smallq)
+	b.drain(&t.smallq)
 	return b.task()
 }
 
@@ -46,8 +45,8 @@ func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 			continue
 		}
 		b := fetchBuilder{t: t, now: now, room: t.lim.window*3/4 - t.inflight}
-		v.nodeq = b.drain(v.nodeq)
-		v.leafq = b.drain(v.leafq)
+		b.drain(&v.nodeq)
+		b.drain(&v.leafq)
 		// The next turn is another version's.
 		t.larges = append(append(t.larges[:i:i], t.larges[i+1:]...), v)
 		task := b.task()
@@ -69,25 +68,24 @@ type fetchBuilder struct {
 	out   *fetchTask
 }
 
-// drain takes needs from the front of a queue while they fit, and returns the
-// rest.
-func (b *fetchBuilder) drain(q []*need) []*need {
-	for len(q) > 0 {
-		n := q[0]
-		if n.state != needQueued || !n.wants[0].live() {
-			q = q[1:]
-			if n.state == needQueued {
-				b.t.requeue(n)
-			}
-			continue
+// drain takes needs from the front of a queue while they fit. Giving a need to
+// another version may append to the same queue.
+func (b *fetchBuilder) drain(q *[]*need) {
+	for len(*q) > 0 {
+		n := (*q)[0]
+		dead := n.state != needQueued || !n.wants[0].live()
+		if !dead && b.full(n.charge) {
+			return
 		}
-		if b.full(n.charge) {
-			return q
+		*q = (*q)[1:]
+		switch {
+		case !dead:
+			b.add(n)
+		case n.state == needQueued:
+			b.t.requeue(n)
 		}
-		q = q[1:]
-		b.add(n)
 	}
-	return nil
+	*q = nil
 }
 
 func (b *fetchBuilder) full(charge int64) bool {
@@ -173,7 +171,6 @@ func (t *transfers) onArrived(batch []arrival) {
 type answer struct {
 	position int // in the task's needs
 	gone     bool
-	head     *catalogpb.Record
 	refused  string
 }
 
@@ -265,10 +262,4 @@ func (t *transfers) onPut(task *putTask) {
 			a.free()
 		}
 	}
-}
-
-// idle reports whether nothing is under way or queued.
-func (t *transfers) idle() bool {
-	return len(t.needs) == 0 && len(t.lookq) == 0 && len(t.looks) == 0 && len(t.loadq) == 0 && t.loads == 0 &&
-		t.fetches == 0 && t.puts == 0 && len(t.waiting) == 0 && len(t.larges) == 0
 }
