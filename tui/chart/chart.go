@@ -102,8 +102,12 @@ func (c Chart) Draw(r screen.Rect) {
 	plot := r.Sub(labelWidth+1, 1, r.W-labelWidth-2, rows)
 	top := c.top()
 	c.axes(r, rows, top)
-	if c.Target > 0 && c.Target <= top {
-		plot.Fill(0, rowOf(c.Target, top, rows), plot.W, screen.Target, '┄')
+	if y := rowOf(c.Target, top, rows); c.Target > 0 && c.Target <= top {
+		plot.Fill(0, y, plot.W, screen.Target, '┄')
+		if y > 0 && (rows < 4 || y != rowOf(top/2, top, rows)) {
+			r.FitRight(0, 1+y, labelWidth, screen.Target, c.Label(c.Target))
+			r.Text(labelWidth, 1+y, screen.Line, "┤")
+		}
 	}
 	known := false
 	for _, s := range c.Series {

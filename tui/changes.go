@@ -1,0 +1,229 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+var errNotConnected = errors.New("not connected: changes wait until a node answers")
+
+// linkChanges are the changes of one link.
+func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
+	name := l.GetName()
+	pause := m.changing("p", "pause", "pause (disable) the link", func() tea.Cmd {
+		return m.change("pause "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: name}}})
+	})
+	if !l.GetEnabled() {
+		pause = m.changing("p", "resume", "resume (enable) the link", func() tea.Cmd {
+			return m.change("resume "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: name}}})
+		})
+	}
+	out := []binding{
+		m.changing("e", "edit", "edit the settings", func() tea.Cmd { m.push(newEditForm(m, l)); return nil }),
+		m.changing("s", "serve", "serve a bucket on it", func() tea.Cmd { return m.serve(l) }),
+		pause,
+	}
+	if len(l.GetServes()) > 0 {
+		out = append(out, m.changing("u", "unserve", "stop serving a bucket", func() tea.Cmd { m.unserve(l); return nil }))
+	}
+	return append(out, m.changing("D", "delete", "delete the link", func() tea.Cmd {
+		return m.change("delete "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: name}}})
+	}))
+}
+
+// bucketsMsg answers a request for the paths of buckets.
+type bucketsMsg struct {
+	to    *picker
+	paths []string
+	err   error
+}
+
+func (msg bucketsMsg) deliver(*Model) tea.Cmd {
+	if msg.err != nil {
+		msg.to.failed = msg.err
+		return nil
+	}
+	for _, path := range msg.paths { // a tenant can be served as a whole
+		if i := strings.LastIndexByte(path, '/'); i > 0 && !slices.Contains(msg.paths, path[:i]) {
+			msg.to.add(path[:i])
+		}
+		msg.to.add(path)
+	}
+	slices.Sort(msg.to.all)
+	msg.to.search()
+	return nil
+}
+
+// maxChoices bounds what is offered to choose from; what is not among it is typed.
+const maxChoices = 1000
+
+// serve asks which bucket or tenant is to be served on a link.
+func (m *Model) serve(l *adminpb.ConsoleLink) tea.Cmd {
+	name := l.GetName()
+	p := newPicker(m, "serve on "+name+": a bucket, or a tenant with all its buckets", nil, true, func(path string) tea.Cmd {
+		return m.change("serve "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: name, Path: path}}})
+	})
+	m.push(p)
+	node, ctx := m.conn.node, m.ctx
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		paths, err := node.Buckets(ctx, maxChoices)
+		return bucketsMsg{p, paths, err}
+	}
+}
+
+// serveSomewhere asks for the link first.
+func (m *Model) serveSomewhere() tea.Cmd {
+	links := map[string]*adminpb.ConsoleLink{}
+	var names []string
+	for _, l := range m.snapshot.GetLinks() {
+		links[l.GetName()] = l
+		names = append(names, l.GetName())
+	}
+	switch len(names) {
+	case 0:
+		m.complain(errors.New("there is no link to serve a bucket on; n makes one"))
+		return nil
+	case 1:
+		return m.serve(links[names[0]])
+	}
+	m.push(newPicker(m, "serve a bucket: on which link?", names, false, func(name string) tea.Cmd {
+		m.pop()
+		return m.serve(links[name])
+	}))
+	return nil
+}
+
+func (m *Model) unserve(l *adminpb.ConsoleLink) {
+	name := l.GetName()
+	m.push(newPicker(m, "stop serving on "+name, l.GetServes(), false, func(path string) tea.Cmd {
+		return m.change("stop serving "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Unserve{Unserve: &adminpb.UnserveRequest{Name: name, Path: path}}})
+	}))
+}
+
+// newLink opens the form of a new link.
+func (m *Model) newLink() tea.Cmd { m.push(newLinkForm(m)); return nil }
+
+// The choices of a link, as the commands name them; the first is the default.
+var (
+	directions   = []string{"send+receive", "send", "receive"}
+	replications = []string{"initial+continuous", "continuous", "initial"}
+)
+
+const (
+	fieldName = iota
+	fieldRemote
+	fieldDirection
+	fieldReplication
+	fieldToken
+	fieldServes
+	fieldTarget
+)
+
+func newLinkForm(m *Model) *form {
+	f := &form{m: m, title: "new link", fields: []*field{
+		fieldName:        {label: "NAME", help: "a short name for the link: letters, digits, - and _", input: newInput("", false)},
+		fieldRemote:      {label: "ADDRESS", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials", input: newInput("", false)},
+		fieldDirection:   {label: "DIRECTION", help: "what crosses it, seen from here; ← → choose", choices: directions},
+		fieldReplication: {label: "REPLICATION", help: "what is there already, what comes later, or both; ← → choose", choices: replications},
+		fieldToken:       {label: "TOKEN", help: "from isgwctl site invite at the other site, where the sites are not paired yet; empty: no pairing", input: newInput("", true)},
+		fieldServes:      {label: "BUCKETS", help: "NAMESPACE/TENANT/bucket or NAMESPACE/TENANT, several with commas between; more can be served later", input: newInput("", false)},
+		fieldTarget:      {label: "LAG TARGET", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default", input: newInput("", false)},
+	}}
+	f.submit = func() tea.Cmd {
+		name := strings.TrimSpace(f.value(fieldName))
+		if name == "" {
+			return f.refuse(fieldName, "a link needs a name")
+		}
+		create := &adminpb.PlanCreateService{
+			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: name, Remote: remote(f.value(fieldRemote)), Direction: f.value(fieldDirection), Replication: f.value(fieldReplication)},
+			Token:   strings.TrimSpace(f.value(fieldToken)),
+		}
+		for _, path := range strings.FieldsFunc(f.value(fieldServes), func(r rune) bool { return r == ',' || r == ' ' }) {
+			create.Serves = append(create.Serves, path)
+		}
+		target, err := seconds(f.value(fieldTarget))
+		if err != nil {
+			return f.refuse(fieldTarget, err.Error())
+		}
+		create.Service.LagTargetSeconds = target
+		return m.change("new link "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: create}})
+	}
+	return f
+}
+
+const (
+	editTarget = iota
+	editRemote
+	editConnections
+)
+
+func newEditForm(m *Model, l *adminpb.ConsoleLink) *form {
+	name, target := l.GetName(), ""
+	if l.GetLagTargetSeconds() > 0 {
+		target = time.Duration(l.GetLagTargetSeconds() * float64(time.Second)).String()
+	}
+	address := l.GetRemote()
+	f := &form{m: m, title: "edit " + name, fields: []*field{
+		editTarget:      {label: "LAG TARGET", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default", input: newInput(target, false)},
+		editRemote:      {label: "ADDRESS", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials", input: newInput(address, false)},
+		editConnections: {label: "CONNECTIONS", help: "for content, in each direction; 0 is the default, empty leaves it as it is", input: newInput("", false)},
+	}}
+	f.submit = func() tea.Cmd {
+		edit := &adminpb.PlanEditService{Name: name}
+		if text := f.value(editTarget); text != target {
+			v, err := seconds(text)
+			if err != nil {
+				return f.refuse(editTarget, err.Error())
+			}
+			edit.LagTargetSeconds = &v
+		}
+		if text := remote(f.value(editRemote)); text != address {
+			edit.Remote = &text
+		}
+		if text := strings.TrimSpace(f.value(editConnections)); text != "" {
+			n, err := strconv.ParseUint(text, 10, 16)
+			if err != nil {
+				return f.refuse(editConnections, "connections are a number from 0")
+			}
+			v := uint32(n)
+			edit.Connections = &v
+		}
+		return m.change("edit "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit}})
+	}
+	return f
+}
+
+// remote lets an operator leave out the scheme.
+func remote(s string) string {
+	s = strings.TrimSpace(s)
+	if s != "" && !strings.Contains(s, "://") {
+		return "ccow://" + s
+	}
+	return s
+}
+
+// seconds reads a duration; a bare number is seconds and nothing is zero.
+func seconds(s string) (float64, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return 0, nil
+	}
+	if v, err := strconv.ParseFloat(s, 64); err == nil && v >= 0 && v < 1e9 {
+		return v, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errors.New(s + " is no duration; write 30s, 5m or 1h")
+	}
+	return d.Seconds(), nil
+}

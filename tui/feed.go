@@ -1,0 +1,90 @@
+package tui
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// feed carries what a node tells from the command that listens to the one that
+// hands it to the model. It holds the newest snapshot only: a console that
+// draws more slowly than a site changes skips states and never queues them.
+type feed struct {
+	ready chan struct{} // holds a token while there is something to take
+
+	mu       sync.Mutex
+	node     Node
+	snapshot *adminpb.ConsoleSnapshot
+}
+
+func newFeed() *feed { return &feed{ready: make(chan struct{}, 1)} }
+
+// put hands over a snapshot, or with nil only that the node lives.
+func (f *feed) put(node Node, s *adminpb.ConsoleSnapshot) {
+	f.mu.Lock()
+	f.node = node
+	if s != nil {
+		f.snapshot = s
+	}
+	f.mu.Unlock()
+	select {
+	case f.ready <- struct{}{}:
+	default:
+	}
+}
+
+// heardMsg says that the node of a connection told something.
+type heardMsg struct {
+	generation int
+	at         time.Time
+	node       Node
+	snapshot   *adminpb.ConsoleSnapshot // nil: nothing changed
+}
+
+// endedMsg says that a connection is over.
+type endedMsg struct {
+	generation int
+	at         time.Time
+	err        error
+}
+
+// listen is a command that dials a node and hands what it tells to the feed
+// until ctx ends or the node is gone.
+func listen(ctx context.Context, o Options, e Endpoint, generation int, f *feed, wrap func(Node) Node) tea.Cmd {
+	return func() tea.Msg {
+		raw, err := o.Dial(e)
+		if err != nil {
+			return endedMsg{generation, o.Clock(), err}
+		}
+		defer raw.Close()
+		node := wrap(raw)
+		err = node.Watch(ctx, min(o.Interval, time.Second), func(s *adminpb.ConsoleSnapshot) error {
+			if s.GetHeartbeat() {
+				s = nil
+			}
+			f.put(node, s)
+			return ctx.Err()
+		})
+		return endedMsg{generation, o.Clock(), err}
+	}
+}
+
+// next is a command that waits for the feed.
+func next(ctx context.Context, o Options, generation int, f *feed) tea.Cmd {
+	return func() tea.Msg {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.ready:
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		msg := heardMsg{generation, o.Clock(), f.node, f.snapshot}
+		f.snapshot = nil
+		return msg
+	}
+}

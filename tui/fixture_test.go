@@ -1,0 +1,254 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// noon is when every picture is taken.
+var noon = time.Date(2026, 11, 22, 12, 4, 31, 0, time.UTC)
+
+func sparks(f func(i int) float64) []*adminpb.SparkPoint {
+	var out []*adminpb.SparkPoint
+	for i := range 30 {
+		p := &adminpb.SparkPoint{}
+		if v := f(i); !math.IsNaN(v) {
+			p.Value = &v
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func ramp(from, to float64) func(int) float64 {
+	return func(i int) float64 { return from + (to-from)*float64(i)/29 }
+}
+
+func some[T any](v T) *T { return &v }
+
+func link(name, peer string, severity adminpb.Severity, glyph, word, cause, next string) *adminpb.ConsoleLink {
+	return &adminpb.ConsoleLink{
+		Name: name, PeerName: peer, Route: "oahu <-> " + peer, Remote: "ccow://" + peer + ".example:14000", Enabled: true,
+		Severity: severity, Glyph: glyph, StateWord: word, Cause: cause, NextStep: next, LagTargetSeconds: 30,
+		OutRate: some(12e6), InRate: some(4.2e3), LagSeconds: some(0.4), BacklogVersions: some(uint64(0)), BacklogBytes: some(uint64(0)),
+		Slope: some(0.0), Connected: true, LatencySeconds: some(0.088), Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos"}, Buckets: 2,
+		SparkOut: sparks(func(i int) float64 { return 8e6 + 4e6*math.Sin(float64(i)/3) }), SparkLag: sparks(ramp(0.2, 0.4)), SparkBacklog: sparks(ramp(0, 0)),
+	}
+}
+
+// unhealthy is a site with a stalled link, one that is late, a paused one and
+// one that is well.
+func unhealthy() *adminpb.ConsoleSnapshot {
+	stalled := link("kauai-cold", "kauai", adminpb.Severity_SEVERITY_FAILED, "X", "stalled", "kauai refuses: the disk is full", "free space at kauai, or unserve a bucket")
+	stalled.OutRate, stalled.LagSeconds, stalled.BacklogVersions, stalled.BacklogBytes, stalled.Slope = some(0.0), some(842.0), some(uint64(88_100)), some(uint64(41_000_000_000)), some(12.0)
+	stalled.OldestBucket, stalled.OldestKey = "Hawaii/Cola/photos", "2026/11/a.jpg"
+	stalled.SparkOut, stalled.SparkLag, stalled.SparkBacklog = sparks(func(i int) float64 { return math.Max(9e6-6e5*float64(i), 0) }), sparks(ramp(0, 842)), sparks(ramp(100, 88_100))
+	late := link("maui", "maui", adminpb.Severity_SEVERITY_WARNING, "!", "behind", "more is written than the link carries", "raise connections, or wait")
+	late.OutRate, late.LagSeconds, late.BacklogVersions, late.BacklogBytes, late.Slope, late.DrainSeconds = some(312e6), some(41.0), some(uint64(3200)), some(uint64(18_400_000_000)), some(-71.0), some(58.0)
+	late.OldestBucket, late.OldestKey, late.InFlightBytes = "Hawaii/Cola/photos", "2026/11/aloha-from-the-beach.jpg", 64<<20
+	late.SparkOut = sparks(func(i int) float64 {
+		if i >= 8 && i < 12 {
+			return math.NaN() // the node was restarted
+		}
+		return 250e6 + 150e6*math.Sin(float64(i)/4)
+	})
+	late.SparkLag, late.SparkBacklog = sparks(ramp(2, 41)), sparks(ramp(0, 3200))
+	paused := link("molokai", "molokai", adminpb.Severity_SEVERITY_PAUSED, "||", "disabled", "an operator disabled it", "isgwctl service enable molokai")
+	paused.Enabled, paused.OutRate, paused.InRate, paused.LagSeconds, paused.BacklogVersions, paused.Slope = false, nil, nil, some(7860.0), some(uint64(10_000)), nil
+	paused.SparkOut = sparks(func(int) float64 { return math.NaN() })
+	well := link("big-island-with-a-long-name", "hilo", adminpb.Severity_SEVERITY_OK, "ok", "synced", "", "")
+	return &adminpb.ConsoleSnapshot{
+		Time: timestamppb.New(noon), Revision: 7, NodeName: "oahu-2", SiteName: "oahu", SiteId: "0a0a",
+		Caller: &adminpb.Caller{Principal: "local:1000", Role: "site-admin"}, Initialised: true, Leader: true, Quorum: true, LeaderName: "oahu-2", Term: 41, ConfigRevision: 91822,
+		Verdict: &adminpb.Verdict{Sentence: "1 link stalled, 1 link outside its lag target (worst 14m02s)", NextStep: "open kauai-cold"},
+		Alerts: []*adminpb.Alert{
+			{Severity: adminpb.Severity_SEVERITY_FAILED, Glyph: "X", Word: "stalled", Service: "kauai-cold", Cause: "no progress for 14m: kauai refuses: the disk is full", NextStep: "free space at kauai, or unserve a bucket", Key: "link/kauai-cold"},
+			{Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Word: "behind", Service: "maui", Cause: "lag 41s over its target 30s, drains in 58s", NextStep: "raise connections, or wait", Key: "link/maui"},
+		},
+		Links: []*adminpb.ConsoleLink{well, stalled, late, paused},
+		Sites: []*adminpb.ConsoleSite{
+			{Name: "oahu", SiteId: "0a", Here: true, Nodes: 3, NodesUp: 3, Leader: "oahu-2", Term: 41, Links: 4, LinksFailed: 1, LinksWarning: 1, OutRate: some(440e6), InRate: some(12e6), FreeFraction: some(0.61)},
+			{Name: "hilo", SiteId: "0b", Links: 1, OutRate: some(12e6), InRate: some(4200.0), Connected: true},
+			{Name: "kauai", SiteId: "0c", Links: 1, LinksFailed: 1, OutRate: some(0.0), InRate: some(0.0)},
+			{Name: "maui", SiteId: "0d", Links: 1, LinksWarning: 1, OutRate: some(312e6), Connected: true},
+		},
+		LastChanges: []*adminpb.Change{
+			{Time: timestamppb.New(noon.Add(-12 * time.Minute)), Principal: "token:ops", Text: "Services.Serve maui Hawaii/Cola/photos"},
+			{Time: timestamppb.New(noon.Add(-2 * time.Hour)), Principal: "local:1000", Text: "Services.Disable molokai"},
+			{Time: timestamppb.New(noon.Add(-3 * time.Hour)), Principal: "token:eve", Text: "Services.Delete maui", Failed: true},
+		},
+	}
+}
+
+func healthy() *adminpb.ConsoleSnapshot {
+	s := unhealthy()
+	s.Verdict = &adminpb.Verdict{Healthy: true, Sentence: "1 link, nothing behind (worst lag 0.4s)"}
+	s.Alerts, s.Links, s.Sites = nil, s.Links[:1], s.Sites[:2]
+	s.Sites[0].Links, s.Sites[0].LinksFailed, s.Sites[0].LinksWarning = 1, 0, 0
+	return s
+}
+
+func noLinks() *adminpb.ConsoleSnapshot {
+	s := healthy()
+	s.Verdict.Sentence = "no links, nothing to replicate"
+	s.Links, s.Sites, s.LastChanges = nil, s.Sites[:1], nil
+	return s
+}
+
+func historyOf(points int) *adminpb.HistoryResponse {
+	line := func(name, unit string, f func(float64) float64) *adminpb.Series {
+		s := &adminpb.Series{Name: name, Unit: unit}
+		for i := range points {
+			p := &adminpb.SparkPoint{}
+			x := float64(i) / float64(points)
+			if x < 0.25 || x > 0.32 { // a gap: the node was restarted
+				p.Value = some(f(x))
+			}
+			s.Points = append(s.Points, p)
+		}
+		return s
+	}
+	return &adminpb.HistoryResponse{
+		Start: timestamppb.New(noon.Add(-15 * time.Minute)), StepSeconds: 900 / float64(points-1), LagTargetSeconds: 30,
+		Series: []*adminpb.Series{
+			line("out", "B/s", func(x float64) float64 { return 250e6 + 140e6*math.Sin(x*8) }),
+			line("in", "B/s", func(x float64) float64 { return 60e6 + 20e6*math.Cos(x*11) }),
+			line("lag", "s", func(x float64) float64 { return 41 * x }),
+			line("backlog", "versions", func(x float64) float64 { return 3200 * x * x }),
+		},
+	}
+}
+
+func serviceOf(name string) *adminpb.Service {
+	return &adminpb.Service{
+		Name: name, Type: "isgw", Enabled: true, Direction: "send+receive", Replication: "initial+continuous", Connections: 4,
+		Status: &adminpb.ServiceStatus{Mode: "complete", Connections: 4, Buckets: []*adminpb.BucketStatus{
+			{Path: "Hawaii/Cola/bk1", State: "synced", CaughtUp: timestamppb.New(noon.Add(-2 * time.Second)), Send: &adminpb.Backlog{LagSeconds: some(0.0), Versions: some(uint64(0)), Bytes: some(uint64(0))}},
+			{Path: "Hawaii/Cola/photos", State: "behind", Cause: "4 versions in flight", Send: &adminpb.Backlog{LagSeconds: some(41.0), Versions: some(uint64(3200)), Bytes: some(uint64(18_400_000_000)), OldestKey: "2026/11/aloha-from-the-beach.jpg"}},
+			{Path: "Hawaii/Cola/write-ups", State: "copying", CopiedKeys: 12_000, TotalKeys: 1_200_000},
+		}},
+	}
+}
+
+func planOf(req *adminpb.PlanRequest) *adminpb.Plan {
+	return &adminpb.Plan{
+		Id: "7f3a9c01", ConfigRevision: 91822, Change: req,
+		What: []*adminpb.PlanStep{
+			{Sign: "+", Kind: "pairing", Name: "kauai", Text: "by the token, at kauai.example:14000"},
+			{Sign: "+", Kind: "link", Name: "kauai-cold", Text: "oahu <-> kauai, send+receive, initial+continuous, lag target 30s"},
+			{Sign: "+", Kind: "serve", Name: "Hawaii/Cola/photos", Text: "1.2M objects, 2.6T"},
+		},
+		Checks: []*adminpb.PlanCheck{
+			{Severity: adminpb.Severity_SEVERITY_OK, Glyph: "ok", Name: "name", Text: "no service is called kauai-cold"},
+			{Severity: adminpb.Severity_SEVERITY_OK, Glyph: "ok", Name: "reach", Text: "kauai.example:14000 answers in 88 ms"},
+			{Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Name: "space", Text: "how much room kauai has is not known here"},
+		},
+		Impact:  "A first copy of 1.2M objects, 2.6T. Reads and writes are not held up.",
+		Undo:    "isgwctl service delete kauai-cold ends the link; what was copied stays.",
+		Command: "isgwctl service create isgw kauai-cold --remote ccow://kauai.example:14000 --lag-target 30s --serve Hawaii/Cola/photos",
+		Text:    "WHAT WILL HAPPEN\n+ link kauai-cold\n",
+	}
+}
+
+// fakeNode is a node that a test plays. It is safe for concurrent use.
+type fakeNode struct {
+	mu        sync.Mutex
+	snapshot  *adminpb.ConsoleSnapshot
+	mute      bool // it accepts and never says a word
+	down      bool // it refuses
+	changed   chan struct{}
+	needsName string
+	conflict  bool // the next Apply finds that something moved
+	asked     []*adminpb.PlanRequest
+	applied   []*adminpb.ApplyRequest
+	closed    int
+}
+
+func newFakeNode(s *adminpb.ConsoleSnapshot) *fakeNode {
+	return &fakeNode{snapshot: s, changed: make(chan struct{})}
+}
+
+var errDown = errors.New("connection refused")
+
+// set changes the node and wakes its watchers.
+func (n *fakeNode) set(f func(*fakeNode)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(n)
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+func (n *fakeNode) Watch(ctx context.Context, interval time.Duration, fn func(*adminpb.ConsoleSnapshot) error) error {
+	beat := time.NewTicker(200 * time.Millisecond)
+	defer beat.Stop()
+	var sent *adminpb.ConsoleSnapshot
+	for {
+		n.mu.Lock()
+		s, mute, down, changed := n.snapshot, n.mute, n.down, n.changed
+		n.mu.Unlock()
+		if down {
+			return errDown
+		}
+		if !mute {
+			msg := &adminpb.ConsoleSnapshot{Heartbeat: true}
+			if s != sent {
+				msg, sent = proto.CloneOf(s), s
+			}
+			if err := fn(msg); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-beat.C:
+		}
+	}
+}
+
+func (n *fakeNode) History(context.Context, *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+	return historyOf(300), nil
+}
+
+func (n *fakeNode) Service(_ context.Context, name string) (*adminpb.Service, error) {
+	return serviceOf(name), nil
+}
+
+func (n *fakeNode) Buckets(context.Context, int) ([]string, error) {
+	return []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos"}, nil
+}
+
+func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, req)
+	p := planOf(req)
+	p.NeedsTypedName = n.needsName
+	return p, nil
+}
+
+func (n *fakeNode) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conflict {
+		n.conflict = false
+		p := planOf(req.GetPlan().GetChange())
+		p.Id = "99999999"
+		p.What[1].Text = "oahu <-> kauai, send only"
+		return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT, Plan: p, Reason: "service kauai-cold was changed"}, nil
+	}
+	n.applied = append(n.applied, req)
+	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED}, nil
+}
+
+func (n *fakeNode) Close() { n.set(func(n *fakeNode) { n.closed++ }) }

@@ -1,0 +1,211 @@
+package tui
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// still is a console that shows a snapshot and is connected, without a program
+// around it: commands that a key returns are run until no more come.
+type still struct {
+	*Model
+	t    *testing.T
+	node *fakeNode
+}
+
+func newStill(t *testing.T, s *adminpb.ConsoleSnapshot, o Options) *still {
+	t.Helper()
+	node := newFakeNode(s)
+	o.Profiles = []Profile{
+		{Name: "oahu", Endpoints: []Endpoint{{Name: "oahu-2", Target: "unix:/run/2"}, {Name: "oahu-1", Target: "unix:/run/1"}}},
+		{Name: "lab", Endpoints: []Endpoint{{Target: "unix:/tmp/lab/admin.sock"}}},
+	}
+	o.Dial = func(Endpoint) (Node, error) { return node, nil }
+	o.Clock = func() time.Time { return noon }
+	m, err := NewModel(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &still{m, t, node}
+	if s != nil {
+		st.connect(s)
+	}
+	return st
+}
+
+// connect plays the messages of a connection that came about.
+func (s *still) connect(snapshot *adminpb.ConsoleSnapshot) {
+	m := s.Model
+	m.conn.choose(0, m.opts.Profiles[0].Endpoints)
+	_, cancel := context.WithCancel(s.t.Context())
+	_, generation := m.conn.begin(noon.Add(-18*time.Millisecond), cancel)
+	m.ctx, m.feed = s.t.Context(), newFeed()
+	node := guard{s.node, m.readOnly}
+	_, _ = m.Update(heardMsg{generation, noon, node, snapshot})
+}
+
+// run runs a command and what follows from it; commands that wait for the feed
+// or the clock are left out.
+func (s *still) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	switch msg := cmd().(type) {
+	case tea.BatchMsg:
+		for _, c := range msg {
+			s.run(c)
+		}
+	case answer:
+		_, cmd := s.Update(msg)
+		s.run(cmd)
+	}
+}
+
+func (s *still) size(w, h int) *still {
+	s.w, s.h = w, h
+	s.run(s.reload())
+	return s
+}
+
+// press types keys: names of keys, or single characters.
+func (s *still) press(keys ...string) *still {
+	s.t.Helper()
+	for _, k := range keys {
+		_, cmd := s.Update(keyMsg(k))
+		s.run(cmd)
+	}
+	return s
+}
+
+// typing types a text character by character.
+func (s *still) typing(text string) *still {
+	for _, r := range text {
+		s.press(string(r))
+	}
+	return s
+}
+
+func keyMsg(k string) tea.KeyMsg {
+	if k == "space" || k == " " {
+		return tea.KeyMsg{Type: tea.KeySpace, Runes: []rune{' '}}
+	}
+	for kind := tea.KeyType(-60); kind < 130; kind++ {
+		if msg := (tea.KeyMsg{Type: kind}); kind != tea.KeyRunes && msg.String() == k && k != "" {
+			return msg
+		}
+	}
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
+}
+
+var sizes = []struct{ w, h int }{{60, 16}, {80, 24}, {120, 32}, {140, 40}}
+
+// looks are the ways to draw: theme and environment.
+var looks = []struct {
+	name string
+	opts Options
+}{
+	{"color", Options{Theme: "dark"}},
+	{"mono", Options{Theme: "mono"}},
+	{"nocolor", Options{Getenv: func(k string) string { return map[string]string{"NO_COLOR": "1", "TERM": "xterm-256color"}[k] }}},
+}
+
+// scenes are what is drawn.
+var scenes = []struct {
+	name string
+	set  func(*testing.T, Options) *still
+}{
+	{"home", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o) }},
+	{"home-healthy", func(t *testing.T, o Options) *still { return newStill(t, healthy(), o) }},
+	{"home-empty", func(t *testing.T, o Options) *still { return newStill(t, noLinks(), o) }},
+	{"home-stale", func(t *testing.T, o Options) *still {
+		s := newStill(t, unhealthy(), o)
+		s.conn.fail(noon, errDown)
+		_, _ = s.conn.begin(noon, func() {})
+		s.now, s.shown = noon.Add(12*time.Second), noon.Add(12*time.Second)
+		return s
+	}},
+	{"links", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j") }},
+	{"link", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "enter") }},
+	{"plan", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "p") }},
+	{"form", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("n").typing("kauai-cold").press("enter").typing("kauai.example:14000").press("enter")
+	}},
+	{"connect", func(t *testing.T, o Options) *still {
+		s := newStill(t, nil, o)
+		s.conn.choose(0, s.opts.Profiles[0].Endpoints)
+		_, _ = s.conn.begin(noon.Add(-41*time.Millisecond), func() {})
+		s.conn.fail(noon, errDown)
+		_, _ = s.conn.begin(noon, func() {})
+		return s
+	}},
+	{"help", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "?") }},
+	{"palette", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", ":").typing("link")
+	}},
+	{"filter", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "/").typing("ka") }},
+	{"absent", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("3") }},
+}
+
+func TestGolden(t *testing.T) {
+	for _, scene := range scenes {
+		for _, look := range looks {
+			for _, size := range sizes {
+				name := fmt.Sprintf("%s-%dx%d-%s", scene.name, size.w, size.h, look.name)
+				t.Run(name, func(t *testing.T) {
+					s := scene.set(t, look.opts).size(size.w, size.h)
+					compare(t, name, s.View())
+				})
+			}
+		}
+	}
+	for _, size := range []struct{ w, h int }{{40, 10}, {80, 24}} {
+		for _, name := range []string{"home", "link"} {
+			for _, look := range []struct {
+				name string
+				opts Options
+			}{{"ascii", Options{ASCII: true, Getenv: looks[2].opts.Getenv}}, {"light", Options{Theme: "light"}}} {
+				file := fmt.Sprintf("%s-%dx%d-%s", name, size.w, size.h, look.name)
+				t.Run(file, func(t *testing.T) {
+					for _, scene := range scenes {
+						if scene.name == name {
+							compare(t, file, scene.set(t, look.opts).size(size.w, size.h).View())
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; go test ./tui -update writes it", err)
+	}
+	if strings.TrimSuffix(string(want), "\n") != got {
+		t.Errorf("%s differs; look at it and run go test ./tui -update\ngot\n%s\nwant\n%s", path, got, want)
+	}
+}

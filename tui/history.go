@@ -1,0 +1,172 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/tui/chart"
+	"edgefog.dev/isgw/tui/screen"
+)
+
+// callTime bounds a call that a page or dialog makes.
+const callTime = 10 * time.Second
+
+// history is what the node remembers of one link, as a page shows it.
+type history struct {
+	m    *Model
+	name string
+	span uint32 // seconds
+
+	asked  int // generation of the last request
+	got    *adminpb.HistoryResponse
+	failed error
+}
+
+// historyMsg answers a request for history.
+type historyMsg struct {
+	to     *history
+	serial int
+	res    *adminpb.HistoryResponse
+	err    error
+}
+
+// deliver takes the answer if it is the newest one.
+func (msg historyMsg) deliver(*Model) tea.Cmd {
+	if msg.serial == msg.to.asked {
+		msg.to.failed = msg.err
+		if msg.err == nil {
+			msg.to.got = msg.res
+		}
+	}
+	return nil
+}
+
+// load asks for a link's history.
+func (h *history) load(name string) tea.Cmd {
+	if name != h.name {
+		h.name, h.got = name, nil
+	}
+	h.asked = h.m.nextSerial()
+	node, ctx := h.m.conn.node, h.m.ctx
+	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(max(h.m.w*2, 100), 600))}
+	serial := h.asked
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		res, err := node.History(ctx, req)
+		return historyMsg{h, serial, res, err}
+	}
+}
+
+// series is one line of the history by its name; its values are NaN in gaps.
+func (h *history) series(name string) []float64 {
+	for _, s := range h.got.GetSeries() {
+		if s.GetName() == name {
+			return points(s.GetPoints())
+		}
+	}
+	return nil
+}
+
+// render draws as many charts as there is room for: throughput, lag, backlog.
+func (h *history) render(r screen.Rect, l *adminpb.ConsoleLink) {
+	if h.name != l.GetName() || h.got == nil {
+		text := ".. loading what the node remembers"
+		if h.failed != nil {
+			text = "! " + reason(h.failed)
+		}
+		prose(r, 1, 0, r.W-2, screen.Dim, text)
+		return
+	}
+	start := h.got.GetStart().AsTime()
+	end := start
+	if out := h.series("out"); len(out) > 1 {
+		end = start.Add(time.Duration(h.got.GetStepSeconds() * float64(len(out)-1) * float64(time.Second)))
+	}
+	drawCharts(r, trend{out: h.series("out"), in: h.series("in"), lag: h.series("lag"), backlog: h.series("backlog"),
+		target: h.got.GetLagTargetSeconds(), start: start, end: end})
+}
+
+// trend is how a link, or all of them, did over some time.
+type trend struct {
+	name                  string // of what; empty where the page says it
+	out, in, lag, backlog []float64
+	target                float64 // of the lag, 0: none
+	start, end            time.Time
+}
+
+// drawCharts draws a trend in as many charts as there is room for.
+func drawCharts(r screen.Rect, t trend) {
+	unit, divisor := rateUnit(t.out, t.in)
+	const empty = "nothing is known of this time"
+	if t.name != "" {
+		t.name += ", "
+	}
+	charts := []chart.Chart{
+		{Title: t.name + "throughput " + unit, Series: []chart.Series{
+			{Name: "out", Role: screen.First, Values: divided(t.out, divisor)},
+			{Name: "in", Role: screen.Second, Values: divided(t.in, divisor), Dotted: true},
+		}, Label: axisLabel, Empty: empty},
+		{Title: t.name + "lag s", Series: []chart.Series{{Name: "lag", Role: screen.First, Values: t.lag}},
+			Target: t.target, TargetName: "target " + span(t.target), Label: axisLabel, Empty: empty},
+		{Title: t.name + "backlog versions", Series: []chart.Series{{Name: "backlog", Role: screen.First, Values: t.backlog}}, Label: scaled, Empty: empty},
+	}
+	n := min(max(r.H/6, 1), len(charts))
+	if r.H >= 9 {
+		n = max(n, 2)
+	}
+	y := 0
+	for i := range n {
+		height := (r.H - y) / (n - i)
+		c := charts[i]
+		c.Start, c.End = t.start, t.end
+		if i == n-1 {
+			c.Times = true
+			height = r.H - y
+		}
+		c.Draw(r.Sub(0, y, r.W, height))
+		y += height
+	}
+}
+
+// rateUnit picks the unit in which the greatest rate is a short number.
+func rateUnit(series ...[]float64) (string, float64) {
+	top := 0.0
+	for _, values := range series {
+		for _, v := range values {
+			if !math.IsNaN(v) {
+				top = math.Max(top, v)
+			}
+		}
+	}
+	switch {
+	case top >= 1e9:
+		return "GB/s", 1e9
+	case top >= 1e6:
+		return "MB/s", 1e6
+	case top >= 1e3:
+		return "kB/s", 1e3
+	}
+	return "B/s", 1
+}
+
+func divided(values []float64, by float64) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = v / by
+	}
+	return out
+}
+
+// axisLabel writes a number of an axis in at most five cells.
+func axisLabel(v float64) string {
+	if v != 0 && v < 10 && v != math.Trunc(v) {
+		return fmt.Sprintf("%.2g", v)
+	}
+	return scaled(v)
+}

@@ -1,0 +1,340 @@
+package tui
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/tui/chart"
+	"edgefog.dev/isgw/tui/screen"
+	"edgefog.dev/isgw/tui/table"
+)
+
+// homePage answers whether replication is healthy, and if not, why and what to do.
+type homePage struct {
+	m      *Model
+	alerts *table.Table[*adminpb.Alert]
+	sites  *table.Table[*adminpb.ConsoleSite]
+	links  *table.Table[*adminpb.ConsoleLink] // beside the rest on a wide terminal; it has no keys
+}
+
+func newHomePage(m *Model) *homePage {
+	text := func(*adminpb.Alert) string { return "" }
+	return &homePage{
+		m: m,
+		alerts: table.New(func(a *adminpb.Alert) string { return a.GetKey() }, text,
+			table.Column[*adminpb.Alert]{Width: 2, Draw: table.Text(false, func(a *adminpb.Alert) (string, screen.Role) {
+				return status(a.GetSeverity(), a.GetGlyph())
+			})},
+			table.Column[*adminpb.Alert]{Title: "", Width: 12, Draw: table.Text(false, func(a *adminpb.Alert) (string, screen.Role) {
+				if a.GetService() == "" {
+					return "this site", screen.Plain
+				}
+				return a.GetService(), screen.Plain
+			})},
+			table.Column[*adminpb.Alert]{Width: 10, Priority: 2, Draw: table.Text(false, func(a *adminpb.Alert) (string, screen.Role) { return a.GetWord(), screen.Strong })},
+			table.Column[*adminpb.Alert]{Width: 24, Flex: true, Draw: table.Text(false, func(a *adminpb.Alert) (string, screen.Role) { return a.GetCause(), screen.Plain })},
+		),
+		sites: table.New(func(s *adminpb.ConsoleSite) string { return s.GetSiteId() + s.GetName() },
+			func(*adminpb.ConsoleSite) string { return "" }, siteColumns()...),
+		links: table.New(func(l *adminpb.ConsoleLink) string { return l.GetName() },
+			func(*adminpb.ConsoleLink) string { return "" }, linkColumns()...),
+	}
+}
+
+func siteColumns() []table.Column[*adminpb.ConsoleSite] {
+	type site = adminpb.ConsoleSite
+	return []table.Column[*site]{
+		{Title: "SITES", Width: 14, Flex: true, Draw: table.Text(false, func(s *site) (string, screen.Role) {
+			if s.GetHere() {
+				return s.GetName() + " (this)", screen.Strong
+			}
+			return s.GetName(), screen.Plain
+		})},
+		{Title: "NODES", Width: 5, Right: true, Draw: table.Text(true, func(s *site) (string, screen.Role) {
+			switch {
+			case s.GetNodes() == 0:
+				return unknown, screen.Dim
+			case s.GetHere():
+				role := screen.Plain
+				if s.GetNodesUp() < s.GetNodes() {
+					role = screen.Warn
+				}
+				return fmt.Sprintf("%d/%d", s.GetNodesUp(), s.GetNodes()), role
+			}
+			return fmt.Sprint(s.GetNodes()), screen.Plain
+		})},
+		{Title: "LEADER", Width: 10, Priority: 3, Draw: table.Text(false, func(s *site) (string, screen.Role) {
+			if s.GetLeader() == "" {
+				return unknown, screen.Dim
+			}
+			return s.GetLeader(), screen.Plain
+		})},
+		{Title: "TERM", Width: 4, Right: true, Priority: 4, Draw: table.Text(true, func(s *site) (string, screen.Role) {
+			if s.GetTerm() == 0 {
+				return unknown, screen.Dim
+			}
+			return fmt.Sprint(s.GetTerm()), screen.Plain
+		})},
+		{Title: "LINKS", Width: 9, Draw: func(r screen.Rect, s *site) {
+			x := r.Text(0, 0, screen.Plain, fmt.Sprint(s.GetLinks()))
+			if n := s.GetLinksFailed(); n > 0 {
+				x = r.Text(x+1, 0, screen.Bad, fmt.Sprintf("X%d", n))
+			}
+			if n := s.GetLinksWarning(); n > 0 {
+				r.Text(x+1, 0, screen.Warn, fmt.Sprintf("!%d", n))
+			}
+		}},
+		{Title: "OUT/s", Width: 6, Right: true, Draw: table.Text(true, func(s *site) (string, screen.Role) { return optionalSize(s.OutRate), screen.Plain })},
+		{Title: "IN/s", Width: 6, Right: true, Draw: table.Text(true, func(s *site) (string, screen.Role) { return optionalSize(s.InRate), screen.Plain })},
+		{Title: "FREE", Width: 6, Right: true, Priority: 2, Draw: table.Text(true, func(s *site) (string, screen.Role) {
+			if s.FreeFraction == nil {
+				return unknown, screen.Dim
+			}
+			text, role := fmt.Sprintf("%.0f%%", s.GetFreeFraction()*100), screen.Plain
+			if s.GetFreeFraction() < 0.15 {
+				text, role = text+" !", screen.Warn
+			}
+			return text, role
+		})},
+	}
+}
+
+func (p *homePage) crumbs() []string { return []string{"Home"} }
+
+func (p *homePage) refresh() {
+	p.alerts.SetRows(p.m.snapshot.GetAlerts())
+	p.sites.SetRows(p.m.snapshot.GetSites())
+	p.links.SetRows(p.m.snapshot.GetLinks())
+}
+
+func (p *homePage) bindings() []binding {
+	out := append(moving(p.alerts), binding{keys: []string{"enter"}, short: "open", long: "open the link", do: p.openAlert})
+	if a, ok := p.alerts.Selected(); !ok {
+		out[len(out)-1].short, out[len(out)-1].long = "links", "see the links"
+	} else if a.GetService() == "" {
+		out[len(out)-1].long = "see the links"
+	}
+	return append(out,
+		p.m.changing("n", "new link", "make a link", func() tea.Cmd { return p.m.newLink() }),
+		p.m.changing("s", "serve bucket", "serve a bucket on a link", func() tea.Cmd { return p.m.serveSomewhere() }),
+		binding{keys: []string{"/"}, short: "find", long: "find a link by its name", do: func() tea.Cmd {
+			cmd := p.m.turn(pageLinks)
+			p.m.filter = newInput("", false)
+			return cmd
+		}},
+	)
+}
+
+func (p *homePage) openAlert() tea.Cmd {
+	a, ok := p.alerts.Selected()
+	if !ok || a.GetService() == "" {
+		return p.m.turn(pageLinks)
+	}
+	return p.m.openLink(a.GetService())
+}
+
+func (p *homePage) render(r screen.Rect) {
+	s := p.m.snapshot
+	if s == nil {
+		return
+	}
+	left := r
+	if p.m.wide() {
+		left = r.Sub(0, 0, r.W*11/20, r.H)
+		p.aside(r.Sub(left.W+1, 1, r.W-left.W-1, r.H-1))
+	}
+	y := p.head(left.Sub(0, 1, left.W, 3)) + 2
+	room := left.H - y
+	if len(s.GetLinks()) == 0 && len(s.GetAlerts()) == 0 {
+		y = p.empty(left, y)
+	} else if len(s.GetAlerts()) > 0 {
+		// The list of what is wrong grows into the room that the rest leaves.
+		rows := min(len(s.GetAlerts()), max(room-len(s.GetSites())-8, 2))
+		part := left.Sub(0, y, left.W, rows+1)
+		p.alerts.Render(part)
+		part.Text(1, 0, screen.Title, "NEEDS ATTENTION")
+		if a, ok := p.alerts.Selected(); ok && a.GetNextStep() != "" {
+			y += rows + 1
+			left.Text(2, y, screen.Key, "→")
+			left.Text(4, y, screen.Plain, screen.Truncate(a.GetNextStep(), left.W-6))
+			y += 2
+		} else {
+			y += rows + 2
+		}
+	}
+	rows := min(len(s.GetSites()), max(left.H-y-7, 1))
+	part := left.Sub(0, y, left.W, rows+1)
+	p.sites.Render(part)
+	for i := range rows + 1 {
+		part.Text(0, i, screen.Plain, " ") // a list without keys has no pointer
+	}
+	y += rows + 2
+	switch room := left.H - y; {
+	case len(s.GetLinks()) == 0:
+	case p.m.wide() && room >= 12:
+		p.charts(left.Sub(0, y, left.W, room))
+		y = left.H
+	case room >= 4:
+		p.trends(left.Sub(0, y, left.W, 4))
+		y += 5
+	}
+	if changes := s.GetLastChanges(); len(changes) > 0 && y < left.H && !p.m.wide() {
+		left.Text(1, y, screen.Dim, screen.Truncate("last change: "+change(changes[0]), left.W-2))
+	}
+}
+
+// head writes the verdict, and in a narrow terminal goes on in a second line.
+func (p *homePage) head(r screen.Rect) int {
+	text, role := verdict(p.m.snapshot)
+	lines := screen.Wrap(text, r.W-2)
+	if next := p.m.snapshot.GetVerdict().GetNextStep(); len(lines) == 1 && next != "" && len(p.m.snapshot.GetAlerts()) == 0 {
+		r.Text(1, 0, role, lines[0])
+		r.Text(1, 1, screen.Dim, screen.Truncate("→ "+next, r.W-2))
+		return 2
+	}
+	if len(lines) > 2 {
+		lines = []string{lines[0], screen.Truncate(lines[1]+" "+lines[2], r.W-2)}
+	}
+	for i, line := range lines {
+		r.Text(1, i, role, line)
+	}
+	return len(lines)
+}
+
+func (p *homePage) empty(r screen.Rect, y int) int {
+	if !p.m.snapshot.GetInitialised() {
+		return prose(r, 1, y, r.W-2, screen.Plain, "This node belongs to no site yet. isgwctl system init makes one of it.") + 1
+	}
+	y = prose(r, 1, y, r.W-2, screen.Plain, "No links yet. A link copies buckets from one site to another. n makes one.")
+	return prose(r, 1, y, r.W-2, screen.Dim, "isgwctl service create isgw NAME --remote ccow://HOST:PORT") + 1
+}
+
+// trends are the sums over all links of the last quarter of an hour.
+func (p *homePage) trends(r screen.Rect) {
+	links := p.m.snapshot.GetLinks()
+	r.Text(1, 0, screen.Title, "ALL LINKS, LAST 15 MIN")
+	const now, peak = 9, 9
+	r.Right(r.W-1-peak, 0, screen.Title, "now")
+	r.Right(r.W-1, 0, screen.Title, "peak")
+	add := func(a, b float64) float64 { return a + b }
+	for i, row := range []struct {
+		name   string
+		pick   func(*adminpb.ConsoleLink) []*adminpb.SparkPoint
+		join   func(a, b float64) float64
+		format func(float64) string
+		role   screen.Role
+	}{
+		{"out", (*adminpb.ConsoleLink).GetSparkOut, add, func(v float64) string { return perSecond(&v) }, screen.First},
+		{"lag max", (*adminpb.ConsoleLink).GetSparkLag, math.Max, span, screen.Warn},
+		{"backlog", (*adminpb.ConsoleLink).GetSparkBacklog, add, scaled, screen.Second},
+	} {
+		values := joined(links, row.pick, row.join)
+		last, top := math.NaN(), math.NaN()
+		for _, v := range values {
+			if !math.IsNaN(v) {
+				top = math.Max(v, zeroIfNaN(top))
+			}
+			last = v
+		}
+		r.Text(1, i+1, screen.Dim, row.name)
+		chart.Spark(r, 10, i+1, min(r.W-12-now-peak, 60), row.role, values)
+		r.Right(r.W-1-peak, i+1, screen.Plain, row.format(last))
+		r.Right(r.W-1, i+1, screen.Dim, row.format(top))
+	}
+}
+
+// charts are the trends where there is room for axes.
+func (p *homePage) charts(r screen.Rect) {
+	links, end := p.m.snapshot.GetLinks(), p.m.snapshot.GetTime().AsTime()
+	add := func(a, b float64) float64 { return a + b }
+	out := joined(links, (*adminpb.ConsoleLink).GetSparkOut, add)
+	in := joined(links, (*adminpb.ConsoleLink).GetSparkIn, add)
+	lag := joined(links, (*adminpb.ConsoleLink).GetSparkLag, math.Max)
+	target := 0.0
+	for _, l := range links {
+		if t := l.GetLagTargetSeconds(); t > 0 && (target == 0 || t < target) {
+			target = t
+		}
+	}
+	drawCharts(r, trend{name: "all links", out: out, in: in, lag: lag, backlog: joined(links, (*adminpb.ConsoleLink).GetSparkBacklog, add),
+		target: target, start: end.Add(-15 * time.Minute), end: end})
+}
+
+func zeroIfNaN(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return v
+}
+
+// joined combines the small charts of links point by point. A link counts from
+// its first known point to its last; where one has a gap between, so has the
+// sum, because what is known of the others is not the whole.
+func joined(links []*adminpb.ConsoleLink, pick func(*adminpb.ConsoleLink) []*adminpb.SparkPoint, join func(a, b float64) float64) []float64 {
+	var out []float64
+	gaps := map[int]bool{}
+	for _, l := range links {
+		values := points(pick(l))
+		known := func(v float64) bool { return !math.IsNaN(v) }
+		first := slices.IndexFunc(values, known)
+		last := len(values) - 1
+		for last > first && !known(values[last]) {
+			last--
+		}
+		for i, v := range values {
+			switch {
+			case i >= len(out):
+				out = append(out, v)
+			case math.IsNaN(out[i]):
+				out[i] = v
+			case known(v):
+				out[i] = join(out[i], v)
+			}
+			if first >= 0 && i > first && i < last && !known(v) {
+				gaps[i] = true
+			}
+		}
+	}
+	for i := range gaps {
+		out[i] = math.NaN()
+	}
+	return out
+}
+
+func change(c *adminpb.Change) string {
+	text := c.GetTime().AsTime().UTC().Format("15:04:05Z") + " " + c.GetPrincipal() + "  " + c.GetText()
+	if c.GetFailed() {
+		text += " (failed)"
+	}
+	return text
+}
+
+// aside is what a wide terminal shows beside the rest: links and changes.
+func (p *homePage) aside(r screen.Rect) {
+	s := p.m.snapshot
+	rows := max(min(len(s.GetLinks()), r.H*3/5), 1)
+	box := r.Sub(0, 0, r.W, rows+3).Box(fmt.Sprintf("links %d", len(s.GetLinks())))
+	if len(s.GetLinks()) == 0 {
+		box.Text(1, 0, screen.Dim, "none")
+	}
+	p.links.Render(box)
+	for y := range box.H {
+		box.Text(0, y, screen.Plain, " ")
+	}
+	box = r.Sub(0, rows+3, r.W, r.H-rows-3).Box("last changes")
+	for i, c := range s.GetLastChanges() {
+		role := screen.Plain
+		if c.GetFailed() {
+			role = screen.Warn
+		}
+		box.Text(1, i, role, screen.Truncate(change(c), box.W-2))
+	}
+	if len(s.GetLastChanges()) == 0 {
+		box.Text(1, 0, screen.Dim, "none since the node started")
+	}
+}

@@ -1,0 +1,303 @@
+package tui
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"math"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/tui/chart"
+	"edgefog.dev/isgw/tui/screen"
+	"edgefog.dev/isgw/tui/table"
+)
+
+// linksPage is the list of links; beside it, on a wide terminal, the selected
+// one's charts.
+type linksPage struct {
+	m       *Model
+	links   *table.Table[*adminpb.ConsoleLink]
+	history history // of the selected link
+}
+
+func newLinksPage(m *Model) *linksPage {
+	return &linksPage{m: m, history: history{m: m, span: 900}, links: table.New(
+		func(l *adminpb.ConsoleLink) string { return l.GetName() },
+		func(l *adminpb.ConsoleLink) string {
+			return strings.Join([]string{l.GetName(), l.GetPeerName(), l.GetRoute(), l.GetStateWord(), l.GetCause()}, " ")
+		},
+		linkColumns()...)}
+}
+
+// optionally orders what is not known before everything that is.
+func optionally[N cmp.Ordered](a, b *N) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return cmp.Compare(*a, *b)
+}
+
+func linkColumns() []table.Column[*adminpb.ConsoleLink] {
+	type link = adminpb.ConsoleLink
+	return []table.Column[*link]{
+		{Title: "ST", Width: 2, Draw: table.Text(false, func(l *link) (string, screen.Role) { return status(l.GetSeverity(), l.GetGlyph()) }),
+			Compare: func(a, b *link) int { return cmp.Compare(a.GetSeverity(), b.GetSeverity()) }},
+		{Title: "NAME", Width: 10, Flex: true, Draw: table.Text(false, func(l *link) (string, screen.Role) { return l.GetName(), screen.Plain }),
+			Compare: func(a, b *link) int { return strings.Compare(a.GetName(), b.GetName()) }},
+		{Title: "ROUTE", Width: 14, Flex: true, Priority: 5, Draw: table.Text(false, func(l *link) (string, screen.Role) { return l.GetRoute(), screen.Dim }),
+			Compare: func(a, b *link) int { return strings.Compare(a.GetRoute(), b.GetRoute()) }},
+		{Title: "STATE", Width: 10, Priority: 2, Draw: table.Text(false, func(l *link) (string, screen.Role) {
+			_, role := status(l.GetSeverity(), "")
+			return l.GetStateWord(), role
+		})},
+		{Title: "OUT/s", Width: 6, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) {
+			if !l.GetEnabled() {
+				return "paused", screen.Dim
+			}
+			return optionalSize(l.OutRate), screen.Plain
+		}), Compare: func(a, b *link) int { return optionally(a.OutRate, b.OutRate) }},
+		{Title: "IN/s", Width: 6, Right: true, Priority: 6, Draw: table.Text(true, func(l *link) (string, screen.Role) { return optionalSize(l.InRate), screen.Plain }),
+			Compare: func(a, b *link) int { return optionally(a.InRate, b.InRate) }},
+		{Title: "LAG", Width: 6, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) {
+			if overTarget(l) {
+				return optionalSpan(l.LagSeconds), screen.Warn
+			}
+			return optionalSpan(l.LagSeconds), screen.Plain
+		}), Compare: func(a, b *link) int { return optionally(a.LagSeconds, b.LagSeconds) }},
+		{Title: "BACKLOG", Width: 7, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) { return optionalCount(l.BacklogVersions), screen.Plain }),
+			Compare: func(a, b *link) int { return optionally(a.BacklogVersions, b.BacklogVersions) }},
+		{Title: "DRAIN", Width: 7, Right: true, Priority: 3, Draw: table.Text(true, func(l *link) (string, screen.Role) {
+			if text := drain(l); text != "never" {
+				return text, screen.Plain
+			}
+			return "never", screen.Warn
+		}), Compare: func(a, b *link) int { return optionally(a.DrainSeconds, b.DrainSeconds) }},
+		{Title: "15 MIN", Width: 10, Priority: 4, Draw: func(r screen.Rect, l *link) {
+			chart.Spark(r, 0, 0, r.W, screen.First, points(l.GetSparkOut()))
+		}},
+	}
+}
+
+func (p *linksPage) crumbs() []string {
+	seen, all := p.links.Counts()
+	return []string{fmt.Sprintf("Links %d/%d", seen, all)}
+}
+
+func (p *linksPage) refresh()         { p.links.SetRows(p.m.snapshot.GetLinks()) }
+func (p *linksPage) list() filterable { return p.links }
+
+// load asks for the history of the selected link where it is shown.
+func (p *linksPage) load() tea.Cmd {
+	l, ok := p.links.Selected()
+	if !ok || !p.m.wide() {
+		return nil
+	}
+	return p.history.load(l.GetName())
+}
+
+func (p *linksPage) bindings() []binding {
+	out := moving(p.links)
+	for i, b := range out { // what is beside the list follows the selection
+		do := b.do
+		out[i].do = func() tea.Cmd { return tea.Batch(do(), p.m.reload()) }
+	}
+	new := p.m.changing("n", "new", "make a link", func() tea.Cmd { return p.m.newLink() })
+	l, ok := p.links.Selected()
+	if !ok {
+		return append(out, new)
+	}
+	name := l.GetName()
+	out = append(out, binding{keys: []string{"enter"}, short: "open", long: "open the link", do: func() tea.Cmd { return p.m.openLink(name) }}, new)
+	out = append(out, p.m.linkChanges(l)...)
+	return append(out,
+		binding{keys: []string{"o"}, short: "sort", long: "sort by the next column", do: func() tea.Cmd { p.links.NextSort(); return nil }},
+		binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.links.Reverse(); return nil }},
+		binding{keys: []string{" "}, short: "mark", long: "mark for copy and export", do: func() tea.Cmd { p.links.Mark(); return nil }},
+		binding{keys: []string{"y"}, short: "copy", long: "copy the marked names", do: func() tea.Cmd {
+			names := p.links.Marked()
+			if len(names) == 0 {
+				names = []string{name}
+			}
+			return p.m.copy(strings.Join(names, "\n"))
+		}},
+		binding{keys: []string{"x"}, short: "export", long: "write the list to a file", do: p.export},
+	)
+}
+
+// export writes the marked links, or all that are listed, as a CSV file with
+// the exact numbers.
+func (p *linksPage) export() tea.Cmd {
+	marked := map[string]bool{}
+	for _, name := range p.links.Marked() {
+		marked[name] = true
+	}
+	number := func(v *float64) string {
+		if v == nil {
+			return ""
+		}
+		return fmt.Sprint(*v)
+	}
+	count := func(v *uint64) string {
+		if v == nil {
+			return ""
+		}
+		return fmt.Sprint(*v)
+	}
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	_ = w.Write([]string{"name", "route", "state", "out_bytes_per_second", "in_bytes_per_second", "lag_seconds", "lag_target_seconds", "backlog_versions", "backlog_bytes", "cause"})
+	for _, l := range p.links.Seen() {
+		if len(marked) == 0 || marked[l.GetName()] {
+			_ = w.Write([]string{l.GetName(), l.GetRoute(), l.GetStateWord(), number(l.OutRate), number(l.InRate), number(l.LagSeconds),
+				fmt.Sprint(l.GetLagTargetSeconds()), count(l.BacklogVersions), count(l.BacklogBytes), l.GetCause()})
+		}
+	}
+	w.Flush() // into memory: it cannot fail
+	return p.m.save("links.csv", b.String())
+}
+
+func (p *linksPage) render(r screen.Rect) {
+	if p.m.snapshot == nil {
+		return
+	}
+	if _, all := p.links.Counts(); all == 0 {
+		y := prose(r, 1, 1, r.W-2, screen.Plain, "No links yet. A link copies buckets from one site to another. n makes one.")
+		prose(r, 1, y, r.W-2, screen.Dim, "isgwctl service create isgw NAME --remote ccow://HOST:PORT")
+		return
+	}
+	seen, _ := p.links.Counts()
+	left := r
+	l, ok := p.links.Selected()
+	if p.m.wide() && ok {
+		left = r.Sub(0, 0, r.W/2, r.H)
+		p.preview(r.Sub(left.W+1, 0, r.W-left.W-1, r.H), l)
+	} else if ok && r.H > 8 {
+		// One line says why the selected link is as it is.
+		left = r.Sub(0, 0, r.W, r.H-2)
+		why(r.Sub(0, r.H-1, r.W, 1), l)
+	}
+	p.links.Render(left)
+	if seen == 0 {
+		left.Text(2, 2, screen.Dim, "nothing matches the filter; esc shows all")
+	}
+}
+
+// why writes the cause of a link's state and the next step.
+func why(r screen.Rect, l *adminpb.ConsoleLink) {
+	glyph, role := status(l.GetSeverity(), l.GetGlyph())
+	x := r.Text(1, 0, role, glyph+" "+l.GetStateWord()) + 1
+	text := l.GetCause()
+	if next := l.GetNextStep(); next != "" {
+		text += " → " + next
+	}
+	r.Text(x+1, 0, screen.Plain, screen.Truncate(text, r.W-x-2))
+}
+
+func (p *linksPage) preview(r screen.Rect, l *adminpb.ConsoleLink) {
+	box := r.Box(l.GetName())
+	y := stateLines(box, l)
+	numbers := linkNumbers(l, box.W-2)
+	charts := box.Sub(0, y, box.W, box.H-y-len(numbers)-1)
+	p.history.render(charts, l)
+	for i, line := range numbers {
+		box.Text(1, box.H-len(numbers)+i, screen.Plain, screen.Truncate(line, box.W-2))
+	}
+}
+
+// stateLines write what state a link is in, why, and what to do; it returns the
+// row after them.
+func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
+	glyph, role := status(l.GetSeverity(), l.GetGlyph())
+	x := r.Text(1, 0, role, glyph)
+	x = r.Text(max(x+1, 4), 0, role, strings.ToUpper(l.GetStateWord())) + 2
+	if l.LagSeconds != nil && l.GetLagSeconds() > 0 {
+		text := span(l.GetLagSeconds()) + " behind"
+		if l.GetLagTargetSeconds() > 0 {
+			text += " (target " + span(l.GetLagTargetSeconds()) + ")"
+		}
+		x = r.Text(x, 0, screen.Strong, text) + 2
+	}
+	if l.GetOldestKey() != "" {
+		r.Text(x, 0, screen.Dim, screen.Truncate("oldest unsent: "+l.GetOldestKey(), r.W-x-1))
+	}
+	y := 1
+	if l.GetCause() != "" {
+		r.Text(1, y, screen.Dim, "cause:")
+		for i, line := range screen.Wrap(l.GetCause(), r.W-9) {
+			if i == 2 {
+				break
+			}
+			r.Text(8, y, screen.Plain, line)
+			y++
+		}
+	}
+	if l.GetNextStep() != "" {
+		r.Text(1, y, screen.Key, "→")
+		r.Text(3, y, screen.Plain, screen.Truncate(l.GetNextStep(), r.W-4))
+		y++
+	}
+	return y + 1
+}
+
+// linkNumbers are the figures of a link, as many as fit into two lines of w cells.
+func linkNumbers(l *adminpb.ConsoleLink, w int) []string {
+	backlog := "backlog " + optionalCount(l.BacklogVersions) + " versions " + optionalSizeOf(l.BacklogBytes)
+	if l.Slope != nil && math.Abs(l.GetSlope()) >= 0.05 {
+		sign := ""
+		if l.GetSlope() > 0 {
+			sign = "+"
+		}
+		backlog += ", " + sign + scaled(l.GetSlope()) + "/s"
+	}
+	if d := drain(l); d == "never" {
+		backlog += ", does not drain"
+	} else if d != unknown {
+		backlog += ", drains in " + d
+	}
+	return []string{
+		fitting(w, backlog, "out "+perSecond(l.OutRate), "in "+perSecond(l.InRate)),
+		fitting(w, "in flight "+size(float64(l.GetInFlightBytes())), "rtt "+optionalMillis(l.LatencySeconds), "errors "+scaled(float64(l.GetErrors())),
+			"pending "+scaled(float64(l.GetPending())), "quarantined "+scaled(float64(l.GetQuarantined()))),
+	}
+}
+
+// fitting joins the first parts that fit into w cells.
+func fitting(w int, parts ...string) string {
+	out := parts[0]
+	for _, p := range parts[1:] {
+		if screen.Width(out)+3+screen.Width(p) > w {
+			break
+		}
+		out += "   " + p
+	}
+	return out
+}
+
+func perSecond(v *float64) string {
+	if v == nil {
+		return unknown
+	}
+	return size(*v) + "/s"
+}
+
+func optionalSizeOf(v *uint64) string {
+	if v == nil {
+		return unknown
+	}
+	return size(float64(*v))
+}
+
+func optionalMillis(v *float64) string {
+	if v == nil {
+		return unknown
+	}
+	return fmt.Sprintf("%.0fms", math.Max(*v*1000, 1))
+}

@@ -1,0 +1,517 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// screenOf is the frame without escape sequences.
+func (s *still) screenOf() string { return ansi.Strip(s.View()) }
+
+func (s *still) want(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(s.screenOf(), text) {
+			s.t.Errorf("the screen does not have %q:\n%s", text, s.screenOf())
+		}
+	}
+}
+
+func (s *still) wantNot(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		if strings.Contains(s.screenOf(), text) {
+			s.t.Errorf("the screen has %q:\n%s", text, s.screenOf())
+		}
+	}
+}
+
+// TestKeys presses keys and looks at what is on the screen.
+func TestKeys(t *testing.T) {
+	for _, c := range []struct {
+		keys      string // separated by spaces
+		want, not string
+	}{
+		{"2", "[2 Links]", "[1 Home]"},
+		{"3", "isgwctl bucket list", ""},
+		{"7", "isgwctl service show", ""},
+		{"enter", "Links ▸ kauai-cold", ""},
+		{"j enter", "Links ▸ maui", ""},
+		{"enter esc", "NEEDS ATTENTION", "Links ▸"},
+		{"2 enter tab", "[Buckets(3)]", ""},
+		{"2 enter tab tab", "replication", ""},
+		{"2 enter shift+tab", "[Config]", ""},
+		{"2 enter t", "[1h]", "[15m]"},
+		{"2 G enter", "Links ▸ molokai", ""},
+		{"2 o o", "NAME▲", ""},
+		{"2 o o O", "NAME▼", ""},
+		{"2 space y", "sent to clipboard", ""},
+		{"?", "keys that work on Home", ""},
+		{"? esc", "NEEDS ATTENTION", "keys that work"},
+		{"? ?", "NEEDS ATTENTION", "keys that work"},
+		{": esc", "", "┌ command"},
+		{"ctrl+t", "RO", " RW "},
+		{"ctrl+t ctrl+t", " RW ", " RO "},
+		{"ctrl+t n", "read-only mode: ctrl-t turns it off", "┌ new link"},
+		{"ctrl+t 2 p", "read-only mode: ctrl-t turns it off", "WHAT WILL HAPPEN"},
+		{"n", "┌ new link", ""},
+		{"n esc", "", "┌ new link"},
+		{"ctrl+o", "PROFILE", ""},
+		{"ctrl+o esc", "NEEDS ATTENTION", "PROFILE"},
+		{"2 / q q q", "0 of 4", ""}, // q is text in a filter
+		{"2 / k a esc", "4/4", ""},
+		{"2 / k a enter", "filter /ka", ""},
+		{"2 / k a enter esc", "4/4", "filter /ka"},
+		{"2 j j j p", "WHAT WILL HAPPEN", ""},
+		{"s", "on which link", ""},
+		{"2 s", "Hawaii/Cola/photos", ""},
+		{"2 j u", "stop serving on kauai-cold", ""},
+		{"2 e", "LAG TARGET", ""},
+	} {
+		s := newStill(t, unhealthy(), Options{Clipboard: func(string) error { return nil }})
+		s.press(strings.Fields(c.keys)...)
+		if !strings.Contains(s.screenOf(), c.want) || c.not != "" && strings.Contains(s.screenOf(), c.not) {
+			t.Errorf("after %q: want %q and not %q in\n%s", c.keys, c.want, c.not, s.screenOf())
+		}
+	}
+}
+
+func TestQuitting(t *testing.T) {
+	quits := func(s *still, key string) bool {
+		_, cmd := s.Update(keyMsg(key))
+		if cmd == nil {
+			return false
+		}
+		_, is := cmd().(tea.QuitMsg)
+		return is
+	}
+	for _, c := range []struct {
+		keys string
+		q    bool // whether q quits there
+	}{
+		{"", true}, {"2", true}, {"2 enter", false}, {"?", false}, {":", false}, {"2 /", false}, {"n", false}, {"2 p", false}, {"2 s", false},
+	} {
+		s := newStill(t, unhealthy(), Options{})
+		s.press(strings.Fields(c.keys)...)
+		if got := quits(s, "q"); got != c.q {
+			t.Errorf("after %q, q quits: %v, want %v", c.keys, got, c.q)
+		}
+		s = newStill(t, unhealthy(), Options{})
+		s.press(strings.Fields(c.keys)...)
+		if !quits(s, "ctrl+c") {
+			t.Errorf("after %q ctrl-c does not quit", c.keys)
+		}
+	}
+}
+
+// Several characters may come in one message; pasted ones are text.
+func TestTypingQuicklyAndPasting(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{})
+	_, cmd := s.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("2jj")})
+	s.run(cmd)
+	if l, _ := s.root[pageLinks].(*linksPage).links.Selected(); l.GetName() != "maui" || s.current != pageLinks {
+		t.Errorf("2jj selects %q on page %d", l.GetName(), s.current)
+	}
+	s.press("n")
+	_, cmd = s.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("a\x1b[31mq\n"), Paste: true})
+	s.run(cmd)
+	s.want("a[31mq")
+}
+
+// TestHelpIsTheKeymap: help lists every key that works, and nothing else does
+// anything.
+func TestHelpIsTheKeymap(t *testing.T) {
+	for _, keys := range []string{"", "2", "2 enter", "4", "ctrl+o"} {
+		s := newStill(t, unhealthy(), Options{}).size(100, 50)
+		s.press(strings.Fields(keys)...)
+		bindings := s.bindings()
+		seen := map[string]bool{}
+		for _, b := range bindings {
+			for _, k := range b.keys {
+				if seen[k] {
+					t.Errorf("after %q the key %s means two things", keys, k)
+				}
+				seen[k] = true
+			}
+			if b.long == "" {
+				t.Errorf("after %q the key %s is not in help", keys, b.keys[0])
+			}
+		}
+		s.press("?")
+		for _, b := range bindings {
+			if text := map[bool]string{true: b.as, false: b.long}[b.group != ""]; !strings.Contains(s.screenOf(), text) {
+				t.Errorf("help of %q does not have %q:\n%s", keys, text, s.screenOf())
+			}
+		}
+		s.press("esc")
+		before := s.screenOf()
+		for r := rune(33); r < 127; r++ {
+			if !seen[string(r)] {
+				s.press(string(r))
+			}
+		}
+		if after := s.screenOf(); after != before {
+			t.Errorf("after %q a key that is not in help did something:\n%s", keys, after)
+		}
+	}
+}
+
+func TestPaletteRunsAndFooterIsFromTheKeymap(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press(":").typing("page li").press("enter")
+	s.want("[2 Links]")
+	s.press(":").typing("pause").press("enter")
+	s.want("WHAT WILL HAPPEN", "a apply", "esc cancel")
+}
+
+func TestPlanIsTheOnlyDoor(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "j", "p")
+	if len(s.node.applied) != 0 {
+		t.Fatal("something was applied before the plan was seen")
+	}
+	s.press("enter", "y", "esc")
+	if len(s.node.applied) != 0 {
+		t.Fatal("enter or a cancelled plan applied something")
+	}
+	s.press("p", "a")
+	if len(s.node.applied) != 1 || s.node.applied[0].GetPlan().GetChange().GetDisable().GetName() != "maui" {
+		t.Fatalf("applied: %v", s.node.applied)
+	}
+	s.want("ok: pause maui")
+	s.wantNot("WHAT WILL HAPPEN")
+}
+
+func TestNewLinkAsksForAPlan(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("n")
+	s.press("ctrl+s") // without a name
+	s.want("a link needs a name")
+	s.typing("kauai-2").press("enter").typing("kauai.example:14000").press("tab", "right", "tab", "tab").typing("SECRET")
+	s.wantNot("SECRET")
+	s.press("tab").typing("Hawaii/Cola/bk1, Hawaii/Pepsi").press("tab").typing("soon").press("enter")
+	s.want("soon is no duration")
+	s.press("ctrl+u").typing("2m").press("enter")
+	want := &adminpb.PlanCreateService{
+		Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "kauai-2", Remote: "ccow://kauai.example:14000", Direction: "send", Replication: "initial+continuous", LagTargetSeconds: 120},
+		Token:   "SECRET", Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Pepsi"},
+	}
+	if len(s.node.asked) != 1 || !proto.Equal(s.node.asked[0].GetCreateService(), want) {
+		t.Fatalf("asked for %v, want %v", s.node.asked, want)
+	}
+	s.press("esc") // back to the form, with everything in it
+	s.want("kauai-2", "Hawaii/Pepsi")
+	s.press("enter", "a")
+	if len(s.node.applied) != 1 {
+		t.Fatal("the plan was not applied")
+	}
+	s.wantNot("┌ new link", "WHAT WILL HAPPEN")
+}
+
+func TestServing(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "s").typing("photo").press("enter")
+	if got := s.node.asked[0].GetServe(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/photos" {
+		t.Errorf("asked for %v", got)
+	}
+	s.press("esc", "ctrl+u").typing("Hawaii/New/bucket").press("enter")
+	if got := s.node.asked[1].GetServe().GetPath(); got != "Hawaii/New/bucket" {
+		t.Errorf("a typed path became %q", got)
+	}
+	s.press("esc", "esc", "u", "enter")
+	if got := s.node.asked[2].GetUnserve(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/bk1" {
+		t.Errorf("asked for %v", got)
+	}
+}
+
+func TestDeletionWantsTheNameTyped(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{})
+	s.node.needsName = "maui"
+	s.press("2", "j", "j", "D", "enter", "a", "ctrl+s")
+	s.want("type the name first: maui")
+	if len(s.node.applied) != 0 {
+		t.Fatal("it was deleted without the name")
+	}
+	s.press("backspace").typing("maui").press("enter")
+	if len(s.node.applied) != 0 {
+		t.Fatal("enter confirmed a destruction")
+	}
+	s.press("ctrl+s")
+	if len(s.node.applied) != 1 || s.node.applied[0].GetTypedName() != "maui" {
+		t.Fatalf("applied: %v", s.node.applied)
+	}
+}
+
+func TestAPlanThatWasOvertakenIsShownAgain(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{})
+	s.node.conflict = true
+	s.press("2", "p", "a")
+	s.want("something moved", "service kauai-cold was changed", "plan 99999999", "▸ +  link")
+	if len(s.node.applied) != 0 {
+		t.Fatal("the overtaken plan was applied")
+	}
+	s.press("a")
+	if got := s.node.applied; len(got) != 1 || got[0].GetPlan().GetId() != "99999999" {
+		t.Fatalf("applied: %v", got)
+	}
+}
+
+// The guard is the one place that enforces read-only mode: it holds even if a
+// screen asked.
+func TestReadOnlyIsEnforcedByTheGuard(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{ReadOnly: true})
+	_, err := s.conn.node.Apply(context.Background(), &adminpb.ApplyRequest{Plan: &adminpb.Plan{Id: "1"}})
+	var failure *admin.Error
+	if !errors.As(err, &failure) || failure.Code != admin.CodeDenied || len(s.node.applied) != 0 {
+		t.Errorf("Apply in read-only mode: %v, applied %v", err, s.node.applied)
+	}
+	if _, err := s.conn.node.Plan(context.Background(), &adminpb.PlanRequest{}); err != nil {
+		t.Errorf("planning changes nothing and was refused: %v", err)
+	}
+}
+
+func TestWhyNothingCanBeChanged(t *testing.T) {
+	for _, c := range map[string]struct {
+		set  func(*adminpb.ConsoleSnapshot)
+		want string
+	}{
+		"no quorum":       {func(s *adminpb.ConsoleSnapshot) { s.Quorum = false }, "no quorum"},
+		"viewer":          {func(s *adminpb.ConsoleSnapshot) { s.Caller.Role = "viewer" }, "your role is viewer"},
+		"not initialised": {func(s *adminpb.ConsoleSnapshot) { s.Initialised = false }, "not initialised"},
+	} {
+		snapshot := unhealthy()
+		c.set(snapshot)
+		s := newStill(t, snapshot, Options{}).press("n")
+		s.want(c.want)
+		s.wantNot("┌ new link")
+		s.press("?")
+		s.want("make a link (not now)")
+	}
+}
+
+func TestLateRepliesAreDropped(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "j", "enter")
+	p := s.above[0].(*linkPage)
+	old, newer := historyOf(10), historyOf(20)
+	_, _ = s.Update(historyMsg{&p.history, p.history.asked, newer, nil})
+	_, _ = s.Update(historyMsg{&p.history, p.history.asked - 1, old, nil})
+	_, _ = s.Update(historyMsg{&p.history, p.history.asked - 1, nil, errDown})
+	if p.history.got != newer || p.history.failed != nil {
+		t.Error("a late reply replaced a newer one")
+	}
+	_, _ = s.Update(serviceMsg{p, p.asked - 1, &adminpb.Service{}, nil})
+	if len(p.service.GetStatus().GetBuckets()) != 3 {
+		t.Error("a late reply replaced the link")
+	}
+	before := s.snapshot
+	_, _ = s.Update(heardMsg{s.conn.generation - 1, noon, s.node, noLinks()})
+	s.shown = noon.Add(-time.Hour)
+	_, _ = s.Update(pulseMsg(noon.Add(time.Second)))
+	if s.snapshot != before {
+		t.Error("a snapshot of an old connection was shown")
+	}
+	s.press("esc", "p", "esc")
+	_, _ = s.Update(plannedMsg{&planDialog{m: s.Model, serial: 99}, 3, planOf(nil), nil})
+	s.wantNot("WHAT WILL HAPPEN")
+}
+
+// What is selected, filtered and opened stays through refreshes and fail-over.
+func TestFailOverKeepsEverything(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "/").typing("a").press("enter", "G")
+	before, _ := s.root[pageLinks].(*linksPage).links.Selected()
+	s.conn.hear(heardMsg{generation: s.conn.generation, at: noon, node: s.node})
+	_, _ = s.Update(pulseMsg(noon.Add(silenceTime + 100*time.Millisecond)))
+	s.want("stale", "→ oahu-1", "molokai")
+	if s.conn.current != 1 || s.conn.live {
+		t.Fatalf("after silence the console is at node %d, live %v", s.conn.current, s.conn.live)
+	}
+	s.press("p")
+	s.want("not connected: changes wait until a node answers")
+	snapshot := unhealthy()
+	snapshot.NodeName = "oahu-1"
+	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(4 * time.Second), s.node, snapshot})
+	s.want("oahu-1 ok", "molokai", "[2 Links]")
+	after, _ := s.root[pageLinks].(*linksPage).links.Selected()
+	if before.GetName() != after.GetName() || s.root[pageLinks].(*linksPage).links.Filter() != "a" {
+		t.Errorf("selected %s with filter %q, before %s", after.GetName(), s.root[pageLinks].(*linksPage).links.Filter(), before.GetName())
+	}
+}
+
+// hostile are names that try to leave their cells.
+var hostile = []string{
+	strings.Repeat("x", 300), "日本語の長い名前のリンクです日本語", "\x1b[2J\x1b[H", "a\r\nb\tc", "👩🏽\u200d💻👨\u200d👩\u200d👧\u200d👦🇩🇪", "e\u0301\u0302\u0303\u0304",
+	"\u202eevil", "\x9b31m", "\xff\xfe\xfd", "क्षत्रिय", "ﷺ", "\u1100\u1161\u11a8", "\x1b]52;c;AAAA\x07", "\u200b\u200b", "",
+}
+
+func hostileSnapshot(r *rand.Rand) *adminpb.ConsoleSnapshot {
+	s := unhealthy()
+	name := func() string { return hostile[r.IntN(len(hostile))] }
+	s.SiteName, s.NodeName, s.Verdict.Sentence, s.Verdict.NextStep = name(), name(), name()+" "+name(), name()
+	for _, l := range s.Links {
+		l.Name, l.PeerName, l.Route, l.Cause, l.NextStep, l.StateWord, l.Glyph, l.OldestKey = name(), name(), name(), name(), name(), name(), name(), name()
+		l.LagSeconds, l.OutRate, l.DrainSeconds = some(math.Inf(1)), some(math.NaN()), some(1e300)
+		l.BacklogVersions = some(uint64(math.MaxUint64))
+	}
+	for _, a := range s.Alerts {
+		a.Service, a.Cause, a.NextStep, a.Glyph, a.Word = name(), name(), name(), name(), name()
+	}
+	for _, site := range s.Sites {
+		site.Name, site.Leader = name(), name()
+	}
+	for _, c := range s.LastChanges {
+		c.Principal, c.Text = name(), name()
+	}
+	return s
+}
+
+// TestEveryFrameFits: whatever the size, the page and the names, a frame has as
+// many lines and cells as the terminal, and no control character.
+func TestEveryFrameFits(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
+	check := func(s *still, what string) {
+		t.Helper()
+		frame := s.View()
+		lines := strings.Split(frame, "\n")
+		if len(lines) != max(s.h, 1) {
+			t.Fatalf("%s: %d lines, want %d", what, len(lines), s.h)
+		}
+		for i, line := range lines {
+			if got := ansi.StringWidth(line); got != s.w {
+				t.Fatalf("%s: line %d has %d cells, want %d: %q", what, i, got, s.w, line)
+			}
+			if strings.ContainsFunc(ansi.Strip(line), func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x202e }) {
+				t.Fatalf("%s: line %d has control characters: %q", what, i, line)
+			}
+		}
+	}
+	for n, route := range routes {
+		for variant := range 3 {
+			snapshot := hostileSnapshot(r)
+			s := newStill(t, snapshot, Options{ASCII: variant == 2, Theme: []string{"dark", "mono", "light"}[variant]})
+			s.press(strings.Fields(route)...)
+			if n%2 == 1 {
+				s.conn.fail(noon, errors.New(hostile[r.IntN(len(hostile))]))
+				_, _ = s.conn.begin(noon, func() {})
+			}
+			for range 60 {
+				s.w, s.h = 1+r.IntN(200), 1+r.IntN(60)
+				check(s, fmt.Sprintf("%q variant %d at %dx%d", route, variant, s.w, s.h))
+			}
+		}
+	}
+	s := newStill(t, hostileSnapshot(r), Options{}) // all small sizes, where the edges are
+	for w := 1; w <= 200; w += 1 + w/20 {
+		for h := 1; h <= 60; h += 1 + h/10 {
+			s.w, s.h = w, h
+			check(s, fmt.Sprintf("home at %dx%d", w, h))
+		}
+	}
+}
+
+// TestQuietWhenNothingChanges: two frames without news differ in the clock at
+// most, and are equal within an interval.
+func TestQuietWhenNothingChanges(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{Getenv: func(k string) string {
+		return map[string]string{"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22", "NO_COLOR": "1"}[k]
+	}})
+	if s.opts.Interval != 2*time.Second {
+		t.Fatalf("over SSH the interval is %v", s.opts.Interval)
+	}
+	first := s.View()
+	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(time.Second), s.node, nil})
+	_, _ = s.Update(pulseMsg(noon.Add(time.Second)))
+	if s.View() != first {
+		t.Error("the screen changed within the interval")
+	}
+	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(2 * time.Second), s.node, nil})
+	_, _ = s.Update(pulseMsg(noon.Add(2 * time.Second)))
+	changed := 0
+	before, after := strings.Split(first, "\n"), strings.Split(s.View(), "\n")
+	for i := range before {
+		if before[i] != after[i] {
+			changed += len(after[i])
+		}
+	}
+	if changed == 0 || changed > 2*200 {
+		t.Errorf("an idle interval of 2 s writes %d bytes, want the clock's line and at most 200 B/s", changed)
+	}
+}
+
+func TestThemeOfTheEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		theme string
+		env   map[string]string
+		color bool
+	}{
+		{"", map[string]string{"TERM": "xterm-256color"}, true},
+		{"auto", map[string]string{"NO_COLOR": "1"}, false},
+		{"dark", map[string]string{"NO_COLOR": "1"}, true}, // asked for by name
+		{"", map[string]string{"TERM": "vt100"}, false},
+		{"mono", nil, false},
+	} {
+		s := newStill(t, unhealthy(), Options{Theme: c.theme, Getenv: func(k string) string { return c.env[k] }})
+		if got := strings.Contains(s.View(), "\x1b[32m") || strings.Contains(s.View(), ";36m") || strings.Contains(s.View(), "[36m"); got != c.color {
+			t.Errorf("theme %q in %v has colour: %v", c.theme, c.env, got)
+		}
+		if c.env["TERM"] == "vt100" && strings.ContainsFunc(s.View(), func(r rune) bool { return r > 126 }) {
+			t.Error("a vt100 is sent more than ASCII")
+		}
+	}
+	if _, err := NewModel(t.Context(), Options{Theme: "pink"}); err == nil || !strings.Contains(err.Error(), "pink") || !strings.Contains(err.Error(), "reach a node") {
+		t.Errorf("not every fault of the options was told: %v", err)
+	}
+	if Usable(func(string) string { return "dumb" }) == nil || Usable(func(string) string { return "xterm" }) != nil {
+		t.Error("a dumb terminal is refused, an xterm is not")
+	}
+}
+
+func manyLinks(n int) *adminpb.ConsoleSnapshot {
+	s := unhealthy()
+	template := s.Links[2]
+	s.Links = nil
+	for i := range n {
+		l := proto.CloneOf(template)
+		l.Name = fmt.Sprintf("link-%04d", i)
+		l.LagSeconds = some(float64(i * 7919 % n))
+		s.Links = append(s.Links, l)
+	}
+	return s
+}
+
+func TestFiveHundredLinksAreQuick(t *testing.T) {
+	s := newStill(t, manyLinks(500), Options{}).press("2", "o", "o", "o")
+	best := time.Hour
+	for range 5 {
+		start := time.Now()
+		s.press("/").typing("link-01").press("down", "down", "enter")
+		_ = s.View()
+		best = min(best, time.Since(start))
+		s.press("esc")
+	}
+	if best > 500*time.Millisecond {
+		t.Errorf("ten keys with 500 links took %v", best)
+	}
+}
+
+func BenchmarkFrameWith500Links(b *testing.B) {
+	m, err := NewModel(context.Background(), Options{Dial: func(Endpoint) (Node, error) { return nil, errDown }, Clock: func() time.Time { return noon }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.snapshot, m.choose, m.current, m.w, m.h = manyLinks(500), false, pageLinks, 140, 40
+	m.root[pageLinks].refresh()
+	for b.Loop() {
+		m.key(keyMsg("j"))
+		_ = m.View()
+	}
+}

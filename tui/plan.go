@@ -1,0 +1,305 @@
+package tui
+
+import (
+	"context"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/tui/screen"
+)
+
+// planDialog shows a change as the node planned it: the only door to any
+// change. It applies the plan that was seen and no other.
+type planDialog struct {
+	m      *Model
+	title  string
+	req    *adminpb.PlanRequest
+	serial int // generation of the call under way, 0: none
+
+	plan    *adminpb.Plan
+	before  map[string]bool // items of the plan that was overtaken
+	moved   string          // why it was planned again
+	failed  error
+	applied bool
+	name    *input // what must be typed, where the plan needs it
+	top     int
+	page    int
+}
+
+// change asks the node to plan a change and shows the plan.
+func (m *Model) change(title string, req *adminpb.PlanRequest) tea.Cmd {
+	d := &planDialog{m: m, title: title, req: req}
+	m.push(d)
+	return d.ask()
+}
+
+// plannedMsg answers a request for a plan; appliedMsg one to apply it.
+type plannedMsg struct {
+	to     *planDialog
+	serial int
+	plan   *adminpb.Plan
+	err    error
+}
+
+type appliedMsg struct {
+	to     *planDialog
+	serial int
+	res    *adminpb.ApplyResponse
+	err    error
+}
+
+func (d *planDialog) ask() tea.Cmd {
+	d.serial, d.failed = d.m.nextSerial(), nil
+	node, ctx, req, serial := d.m.conn.node, d.m.ctx, d.req, d.serial
+	if node == nil {
+		d.serial, d.failed = 0, errNotConnected
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		plan, err := node.Plan(ctx, req)
+		return plannedMsg{d, serial, plan, err}
+	}
+}
+
+func (msg plannedMsg) deliver(*Model) tea.Cmd {
+	d := msg.to
+	if msg.serial != d.serial {
+		return nil
+	}
+	d.serial = 0
+	if d.failed = msg.err; msg.err == nil {
+		d.show(msg.plan)
+	}
+	return nil
+}
+
+func (d *planDialog) show(plan *adminpb.Plan) {
+	d.plan, d.name = plan, nil
+	if plan.GetNeedsTypedName() != "" {
+		d.name = newInput("", false)
+	}
+}
+
+func (d *planDialog) apply() tea.Cmd {
+	d.serial, d.failed = d.m.nextSerial(), nil
+	node, ctx, serial := d.m.conn.node, d.m.ctx, d.serial
+	req := &adminpb.ApplyRequest{Plan: d.plan}
+	if d.name != nil {
+		req.TypedName = d.name.text()
+	}
+	if node == nil {
+		d.serial, d.failed = 0, errNotConnected
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		res, err := node.Apply(ctx, req)
+		return appliedMsg{d, serial, res, err}
+	}
+}
+
+func (msg appliedMsg) deliver(m *Model) tea.Cmd {
+	d := msg.to
+	if msg.serial != d.serial {
+		return nil
+	}
+	d.serial = 0
+	switch {
+	case msg.err != nil:
+		d.failed = msg.err
+	case msg.res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT:
+		d.before = map[string]bool{}
+		for _, line := range d.lines(80) {
+			d.before[line.item] = true
+		}
+		d.moved = msg.res.GetReason()
+		d.show(msg.res.GetPlan())
+	default:
+		// The form that led here is done as well.
+		m.dialogs = nil
+		m.say("ok: " + firstLine(d.done(msg.res)))
+		return m.reload()
+	}
+	return nil
+}
+
+func (d *planDialog) done(res *adminpb.ApplyResponse) string {
+	if res.GetAgain() {
+		return d.title + ": it had been applied before, nothing was done twice"
+	}
+	return d.title
+}
+
+// ready says whether the plan can be applied, and if not, why.
+func (d *planDialog) ready() string {
+	switch {
+	case d.serial != 0:
+		return "waiting for the node"
+	case d.plan == nil:
+		return "there is no plan to apply"
+	case d.plan.GetBlocked():
+		return "a check failed: the plan cannot be applied"
+	case len(d.plan.GetWhat()) == 0:
+		return "there is nothing to change"
+	}
+	if d.name != nil && d.name.text() != d.plan.GetNeedsTypedName() {
+		return "type the name first: " + d.plan.GetNeedsTypedName()
+	}
+	return d.m.forbidden()
+}
+
+func (d *planDialog) bindings() []binding {
+	scroll := func(n int) func() tea.Cmd {
+		return func() tea.Cmd { d.top += n; return nil }
+	}
+	cancel := func() tea.Cmd { d.serial = 0; d.m.pop(); return nil }
+	out := []binding{
+		{keys: []string{"down"}, long: "down", do: scroll(1)},
+		{keys: []string{"up"}, long: "up", do: scroll(-1)},
+	}
+	apply, again, copied, saved := "a", "r", "y", "x"
+	if d.name != nil { // letters are the name
+		apply, again, copied, saved = "ctrl+s", "ctrl+r", "ctrl+y", "ctrl+x"
+	}
+	out = append(out, binding{keys: []string{apply}, short: "apply", long: "apply the plan", off: d.ready(), do: d.apply})
+	if d.failed != nil || d.moved != "" {
+		out = append(out, binding{keys: []string{again}, short: "plan again", long: "plan it again", do: d.ask})
+	}
+	if d.plan != nil {
+		out = append(out,
+			binding{keys: []string{copied}, short: "copy command", long: "copy the same as a command", do: func() tea.Cmd { return d.m.copy(d.plan.GetCommand()) }},
+			binding{keys: []string{saved}, short: "save", long: "write the plan to a file", do: func() tea.Cmd { return d.m.save("plan.txt", d.plan.GetText()+"\n") }},
+		)
+	}
+	return append(out, binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: cancel})
+}
+
+func (d *planDialog) typed(msg tea.KeyMsg) tea.Cmd {
+	if d.name != nil && msg.String() != "enter" {
+		d.name.typed(msg)
+	}
+	return nil
+}
+
+// planLine is one line of a plan on the screen.
+type planLine struct {
+	item  string // the whole of what it is a line of
+	lead  string // kind and name, before the text
+	text  string
+	at    int    // where the text begins, after the lead
+	mark  string // glyph or sign before it, drawn in role
+	role  screen.Role
+	plain screen.Role
+}
+
+func (d *planDialog) lines(w int) []planLine {
+	p := d.plan
+	var out []planLine
+	add := func(mark string, role, plain screen.Role, lead, text string) {
+		item, at := lead+text, screen.Width(lead)
+		if at > w/2 { // a long name has a line to itself
+			out = append(out, planLine{item: item, lead: screen.Truncate(lead, w-6), mark: mark, role: role, plain: plain})
+			lead, mark, at = "", "", 10
+		}
+		for _, line := range screen.Wrap(text, max(w-6-at, 10)) {
+			out = append(out, planLine{item, lead, line, at, mark, role, plain})
+			lead, mark = "", ""
+		}
+	}
+	head := func(text string) {
+		if len(out) > 0 {
+			out = append(out, planLine{})
+		}
+		out = append(out, planLine{text: text, plain: screen.Title})
+	}
+	head("WHAT WILL HAPPEN")
+	signs := map[string]screen.Role{"+": screen.Good, "~": screen.Warn, "-": screen.Bad}
+	for _, s := range p.GetWhat() {
+		add(s.GetSign(), signs[s.GetSign()], screen.Plain, pad(s.GetKind(), 9)+pad(s.GetName(), 12), s.GetText())
+	}
+	if len(p.GetWhat()) == 0 {
+		add("", screen.Plain, screen.Plain, "", "Nothing: it is so already.")
+	}
+	if len(p.GetChecks()) > 0 {
+		head("CHECKS")
+		for _, c := range p.GetChecks() {
+			glyph, role := status(c.GetSeverity(), c.GetGlyph())
+			add(glyph, role, screen.Plain, pad(c.GetName(), 9), c.GetText())
+		}
+	}
+	if p.GetImpact() != "" {
+		head("IMPACT")
+		add("", screen.Plain, screen.Plain, "", p.GetImpact())
+	}
+	if p.GetUndo() != "" {
+		head("UNDO")
+		add("", screen.Plain, screen.Plain, "", p.GetUndo())
+	}
+	if p.GetCommand() != "" {
+		head("THE SAME AS A COMMAND")
+		add("", screen.Plain, screen.First, "", p.GetCommand())
+	}
+	return out
+}
+
+// pad fills a text with spaces to n cells and one more.
+func pad(s string, n int) string {
+	return s + strings.Repeat(" ", max(n-screen.Width(s), 0)) + " "
+}
+
+func (d *planDialog) render(r screen.Rect) {
+	outer := centred(r, 100, r.H)
+	box := outer.Box(screen.Truncate(d.title, outer.W-20))
+	if d.plan == nil {
+		text, role := ".. the node plans it", screen.Dim
+		if d.failed != nil {
+			text, role = "X  "+reason(d.failed), screen.Bad
+		}
+		prose(box, 1, 1, box.W-2, role, text)
+		return
+	}
+	bottom := 0
+	if d.name != nil {
+		bottom = 2
+	}
+	y := 0
+	if d.moved != "" {
+		y = prose(box, 1, y, box.W-2, screen.Warn, "! something moved, and nothing was changed: "+d.moved+". This is the plan as it is now; new lines are marked.")
+	}
+	if d.failed != nil {
+		y = prose(box, 1, y, box.W-2, screen.Bad, "X  "+reason(d.failed))
+	}
+	if d.serial != 0 {
+		box.Text(1, y, screen.Dim, ".. waiting for the node")
+		y++
+	}
+	lines := d.lines(box.W - 2)
+	d.page = max(box.H-y-bottom, 1)
+	d.top = max(min(d.top, len(lines)-d.page), 0)
+	for i := range min(len(lines)-d.top, d.page) {
+		line := lines[d.top+i]
+		if d.before != nil && !d.before[line.item] {
+			box.Text(0, y+i, screen.Warn, "▸")
+		}
+		indent := 5
+		if line.plain == screen.Title {
+			indent = 1
+		}
+		box.Text(2, y+i, line.role, line.mark)
+		box.Text(indent, y+i, screen.Strong, line.lead)
+		box.Text(indent+line.at, y+i, line.plain, line.text)
+	}
+	if len(lines) > d.page {
+		box.Right(box.W-1, box.H-1, screen.Dim, "↑ ↓ more")
+	}
+	if d.name != nil {
+		x := box.Text(1, box.H-1, screen.Bad, "type "+screen.Truncate(d.plan.GetNeedsTypedName(), box.W/2)+" to confirm: ")
+		d.name.render(box, x, box.H-1, box.W-x-10, true)
+	}
+	outer.Right(outer.W-2, 0, screen.Dim, " plan "+screen.Truncate(d.plan.GetId(), 8)+" ")
+}
