@@ -270,7 +270,7 @@ func span(from, n int) []int {
 }
 
 func TestTransfersFetchEachChunkOnce(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(8) {
 		f := newForest(t, seed, 4<<20)
 		var all []*version
 		for i := range 40 {
@@ -311,7 +311,7 @@ func TestTransfersFetchEachChunkOnce(t *testing.T) {
 }
 
 func TestTransfersGoOnWithoutTheDead(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(12) {
 		f := newForest(t, seed, 3<<20)
 		var all []*version
 		for i := range 30 {
