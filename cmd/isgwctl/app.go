@@ -33,6 +33,7 @@ type app struct {
 }
 
 func (a *app) root() *cobra.Command {
+	var console consoleFlags
 	root := &cobra.Command{
 		Use:   "isgwctl",
 		Short: "Operate sites, buckets and the links between them",
@@ -48,8 +49,10 @@ has every name exactly.
 Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
 5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.
 
-A console for terminals is to open here; until it is built, isgwctl without a
-verb prints this help.`,
+Without a verb, isgwctl opens the console where there is a terminal. Several
+nodes of a site, with commas between, may be named for it: when one is gone it
+goes on with another. --theme auto|dark|light|mono, --ascii and --read-only say
+how it is opened; NO_COLOR is respected.`,
 		Args:              cobra.ArbitraryArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -64,9 +67,10 @@ verb prints this help.`,
 			if len(args) > 0 {
 				return unknownVerb(cmd, args[0])
 			}
-			return cmd.Help()
+			return a.console(cmd, &console)
 		},
 	}
+	console.add(root)
 	root.PersistentFlags().StringVar(&a.connect, "connect", "", "`ADDRESS` of the node: unix:DIR/admin.sock, DIR being its data directory (default $"+connectVariable+")")
 	root.PersistentFlags().StringVarP(&a.form, "output", "o", formTable, "`FORM` of the output: table or json")
 	root.SetHelpCommand(helpCommand(root))
