@@ -68,7 +68,7 @@ func unhealthy() *adminpb.ConsoleSnapshot {
 	return &adminpb.ConsoleSnapshot{
 		Time: timestamppb.New(noon), Revision: 7, NodeName: "oahu-2", SiteName: "oahu", SiteId: "0a0a",
 		Caller: &adminpb.Caller{Principal: "local:1000", Role: "site-admin"}, Initialised: true, Leader: true, Quorum: true, LeaderName: "oahu-2", Term: 41, ConfigRevision: 91822,
-		Verdict: &adminpb.Verdict{Sentence: "1 link stalled, 1 link outside its lag target (worst 14m02s)", NextStep: "open kauai-cold"},
+		Verdict: &adminpb.Verdict{Sentence: "NOT HEALTHY: 1 link stalled, 1 link outside its lag target (worst 14m02s)", NextStep: "open kauai-cold"},
 		Alerts: []*adminpb.Alert{
 			{Severity: adminpb.Severity_SEVERITY_FAILED, Glyph: "X", Word: "stalled", Service: "kauai-cold", Cause: "no progress for 14m: kauai refuses: the disk is full", NextStep: "free space at kauai, or unserve a bucket", Key: "link/kauai-cold"},
 			{Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Word: "behind", Service: "maui", Cause: "lag 41s over its target 30s, drains in 58s", NextStep: "raise connections, or wait", Key: "link/maui"},
@@ -90,7 +90,7 @@ func unhealthy() *adminpb.ConsoleSnapshot {
 
 func healthy() *adminpb.ConsoleSnapshot {
 	s := unhealthy()
-	s.Verdict = &adminpb.Verdict{Healthy: true, Sentence: "1 link, nothing behind (worst lag 0.4s)"}
+	s.Verdict = &adminpb.Verdict{Healthy: true, Sentence: "HEALTHY: the link is in sync"}
 	s.Alerts, s.Links, s.Sites = nil, s.Links[:1], s.Sites[:2]
 	s.Sites[0].Links, s.Sites[0].LinksFailed, s.Sites[0].LinksWarning = 1, 0, 0
 	return s
@@ -98,7 +98,7 @@ func healthy() *adminpb.ConsoleSnapshot {
 
 func noLinks() *adminpb.ConsoleSnapshot {
 	s := healthy()
-	s.Verdict.Sentence = "no links, nothing to replicate"
+	s.Verdict.Sentence = "HEALTHY: this site has no links yet"
 	s.Links, s.Sites, s.LastChanges = nil, s.Sites[:1], nil
 	return s
 }

@@ -240,6 +240,9 @@ func (p *linkPage) overview(r screen.Rect, l *adminpb.ConsoleLink) {
 	y := stateLines(r, l)
 	seen, _ := p.buckets.Counts()
 	numbers := linkNumbers(l, r.W-2)
+	if seen == 0 {
+		seen = len(p.service.GetServes())
+	}
 	rows := min(max(seen, 1), max((r.H-y)/4, 1)) + 1
 	charts := r.Sub(0, y, r.W, r.H-y-rows-len(numbers)-1)
 	if charts.H < 6 { // too low for a chart: the room is the buckets'
@@ -268,6 +271,11 @@ func (p *linkPage) bucketList(r screen.Rect) {
 		prose(r, 1, 0, r.W-2, screen.Warn, reason(p.failed))
 	case p.service == nil:
 		r.Text(1, 0, screen.Dim, ".. loading the buckets")
+	case all == 0 && len(p.service.GetServes()) > 0:
+		y := prose(r, 1, 0, r.W-2, screen.Dim, "The states of what is served come when the link runs:")
+		for i, path := range p.service.GetServes() {
+			r.Text(3, y+i, screen.Plain, screen.Truncate(path, r.W-4))
+		}
 	case all == 0:
 		prose(r, 1, 0, r.W-2, screen.Plain, "No bucket is served on this link. s serves one.")
 	default:

@@ -257,9 +257,13 @@ func linkNumbers(l *adminpb.ConsoleLink, w int) []string {
 		}
 		backlog += ", " + sign + scaled(l.GetSlope()) + "/s"
 	}
-	if d := drain(l); d == "never" {
+	switch d := drain(l); d {
+	case unknown:
+	case "never":
 		backlog += ", does not drain"
-	} else if d != unknown {
+	case "growing":
+		backlog += ", growing"
+	default:
 		backlog += ", drains in " + d
 	}
 	return []string{

@@ -73,21 +73,22 @@ func (m *Model) card(r screen.Rect) {
 	}
 }
 
-// verdict is the answer to "is replication healthy?" in one line.
+// verdict is the answer to "is replication healthy?" in one line, in the words
+// of the node: isgwctl status --check says the same.
 func verdict(s *adminpb.ConsoleSnapshot) (string, screen.Role) {
 	v := s.GetVerdict()
 	switch {
 	case !s.GetInitialised():
-		return "? NOT INITIALISED: " + v.GetSentence(), screen.Warn
+		return "X " + v.GetSentence(), screen.Bad
 	case v.GetHealthy():
-		return "ok HEALTHY: " + v.GetSentence(), screen.Good
+		return "ok " + v.GetSentence(), screen.Good
 	}
 	for _, a := range s.GetAlerts() {
 		if a.GetSeverity() == adminpb.Severity_SEVERITY_FAILED {
-			return "X NOT HEALTHY: " + v.GetSentence(), screen.Bad
+			return "X " + v.GetSentence(), screen.Bad
 		}
 	}
-	return "! NOT HEALTHY: " + v.GetSentence(), screen.Warn
+	return "! " + v.GetSentence(), screen.Warn
 }
 
 func (m *Model) header(r screen.Rect) {
