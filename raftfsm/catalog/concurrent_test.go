@@ -17,7 +17,7 @@ import (
 func TestReadersBesideApply(t *testing.T) {
 	s := testSite(t, 1).makeBucket(2)
 	peer := siteID(2)
-	const rounds, keys = 60, 20
+	const rounds, keys = 30, 10
 	done, stop := context.WithCancel(context.Background())
 	defer stop()
 	var g errgroup.Group

@@ -235,7 +235,7 @@ func TestScanKeys(t *testing.T) {
 func TestDroppedThereRange(t *testing.T) {
 	s := testSite(t, 1).makeBucket(1)
 	var all []*pb.Record
-	for i := range 2500 {
+	for i := range 1300 {
 		all = append(all, s.put(1, fmt.Sprintf("k%04d", i), "x"))
 	}
 	seen := s.seen()
@@ -243,7 +243,7 @@ func TestDroppedThereRange(t *testing.T) {
 	var got [][]byte
 	from := []byte("k0001")
 	for rounds := 0; ; rounds++ {
-		dropped, resume, err := s.cat.DroppedThere(testPath, from, []byte("k2400"), []*pb.Record{all[7], all[9]}, seen)
+		dropped, resume, err := s.cat.DroppedThere(testPath, from, []byte("k1250"), []*pb.Record{all[7], all[9]}, seen)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestDroppedThereRange(t *testing.T) {
 		}
 		from = resume
 	}
-	if len(got) != 2399-3 || string(got[0]) != "k0001" || !slices.IsSortedFunc(got, bytes.Compare) {
+	if len(got) != 1249-3 || string(got[0]) != "k0001" || !slices.IsSortedFunc(got, bytes.Compare) {
 		t.Fatalf("%d keys, first %q", len(got), got[0])
 	}
 	if dropped, _, err := s.cat.DroppedThere(testPath, []byte("x"), []byte("a"), nil, seen); err != nil || len(dropped) != 0 {
@@ -322,14 +322,14 @@ func TestBehind(t *testing.T) {
 	s.check()
 	// Too many to look at.
 	progress(4, nil, nil)
-	for i := 0; i < 3*maxBehind; i += 256 {
+	for i := 0; i < maxBehind+512; i += 256 {
 		var steps []step
 		for j := range 256 {
 			steps = append(steps, step{now: 50, cmd: putCmd(fmt.Sprint("n", i+j), "xx")})
 		}
 		s.run(steps...)
 	}
-	behind(Behind{Entries: 3 * maxBehind, Bytes: 6 * maxBehind, Oldest: 50, OldestKey: []byte("n0"), Estimated: true})
+	behind(Behind{Entries: maxBehind + 512, Bytes: 2*maxBehind + 1024, Oldest: 50, OldestKey: []byte("n0"), Estimated: true})
 	got, err := s.cat.BehindFrom(testPath, peer, &pb.PeerProgress{Cursor: &pb.Cursor{Epoch: 1, Incarnation: s.state().GetIncarnation(), Seq: s.state().GetSeq(), InitialDone: true}})
 	if err != nil || got.Entries != 0 || got.Estimated {
 		t.Fatalf("behind from what was told now: %+v %v", got, err)
