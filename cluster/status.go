@@ -93,6 +93,12 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		seconds := v.latency.Seconds()
 		st.Receive.LatencySeconds = &seconds
 	}
+	if r.Delay > 0 {
+		seconds := r.Delay.Seconds()
+		st.Receive.ProcessingDelaySeconds = &seconds
+	}
+	out := st.Send.Backlog
+	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
 	st.Buckets = bucketRows(v)
 	st.State, st.Cause, st.NextStep = stateOf(v)
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
@@ -169,6 +175,7 @@ func bucketRows(v linkView) []*adminpb.BucketStatus {
 		r := row(b.Path)
 		r.ServedHere, r.Exists = true, b.Exists
 		r.Send = backlog(b.Lag, b.BacklogVersions, b.BacklogBytes, b.Pending, 0)
+		r.Send.Estimated, r.Send.OldestBucket, r.Send.OldestKey = b.Estimated, oldestBucket(b), b.OldestKey
 		r.State = sendWord(b)
 		r.Cause = b.Cause
 	}
@@ -196,6 +203,14 @@ func bucketRows(v linkView) []*adminpb.BucketStatus {
 	}
 	slices.SortFunc(out, func(a, b *adminpb.BucketStatus) int { return cmp.Compare(a.Path, b.Path) })
 	return out
+}
+
+// oldestBucket is the bucket's path when its oldest missing key is known.
+func oldestBucket(b objsync.SendBucketStatus) string {
+	if b.OldestKey == "" {
+		return ""
+	}
+	return b.Path
 }
 
 func sendWord(b objsync.SendBucketStatus) string {

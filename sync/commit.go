@@ -175,6 +175,9 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 	s.e.count.Versions += res.GetApplied()
 	for _, v := range p.apply {
 		s.e.count.VersionBytes += v.rec.GetRoot().GetSize()
+		if v.committed != 0 {
+			s.e.delayed(now.Add(s.skew).Sub(time.Unix(0, v.committed)))
+		}
 		delete(s.e.failures, v.dot)
 		s.forget(b, v)
 	}

@@ -21,6 +21,7 @@ type Engine struct {
 
 	// Of the goroutine of Run.
 	count    Counters
+	delay    time.Duration // see Status.Delay
 	failures map[dotKey]mishap
 	rates    rateMeter
 
@@ -165,4 +166,15 @@ func (e *Engine) blame(dot dotKey, kind failure, cause string) int {
 	m := mishap{n: e.failures[dot].n + 1, kind: kind, cause: cause}
 	e.failures[dot] = m
 	return m.n
+}
+
+// delayed takes the age at which a version was applied into the average.
+func (e *Engine) delayed(age time.Duration) {
+	const weight = 9 // of the versions before
+	age = max(age, time.Microsecond)
+	if e.delay == 0 {
+		e.delay = age
+		return
+	}
+	e.delay = (weight*e.delay + age) / (weight + 1)
 }

@@ -20,6 +20,10 @@ func (l *Local) Status() SendStatus {
 		}
 		out.BacklogVersions += b.BacklogVersions
 		out.BacklogBytes += b.BacklogBytes
+		out.Estimated = out.Estimated || b.Estimated
+		if b.OldestKey != "" && (out.OldestKey == "" || b.Lag.Age > out.Lag.Age) {
+			out.OldestBucket, out.OldestKey = path, b.OldestKey
+		}
 		out.Lag = worse(out.Lag, b.Lag)
 		if b.BacklogVersions > 0 || b.Pending > 0 || !b.Lag.Known {
 			out.InSync = false
@@ -68,6 +72,7 @@ func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
 		return out
 	}
 	out.BacklogVersions, out.BacklogBytes = behind.Entries, behind.Bytes
+	out.Estimated, out.OldestKey = behind.Estimated, string(behind.OldestKey)
 	out.Pending = max(out.Pending, uint64(len(progress.GetHolds())))
 	switch {
 	case behind.Scan:

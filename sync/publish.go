@@ -48,6 +48,7 @@ func (s *session) status(now time.Time) Status {
 		Lag:            Lag{Known: true},
 		InFlight:       s.tr.inflight,
 		Counters:       s.e.count,
+		Delay:          s.e.delay,
 	}
 	f := facts{
 		connected:  true,
@@ -218,6 +219,7 @@ func (e *Engine) disconnected(err error, s *session) {
 	st.Lag = unknownSince(st.Lag, now)
 	st.InFlight = 0
 	st.Counters = e.count
+	st.Delay = e.delay
 	e.rates.update(now, float64(e.count.Versions), float64(e.count.VersionBytes), float64(e.count.Bytes))
 	st.Rates = e.rates.rates()
 	e.status = st

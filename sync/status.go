@@ -64,6 +64,10 @@ type Status struct {
 	// InFlight are bytes asked for, or received and not yet durable.
 	InFlight int64
 
+	// Delay is the moving average of the time from a version's commit at the
+	// sender, by the sender's clock, to its commit here; 0 while none has come.
+	Delay time.Duration
+
 	Buckets  []BucketStatus
 	Counters Counters
 	Rates    Rates
@@ -123,6 +127,11 @@ type SendStatus struct {
 	// Lag is the age of the oldest version that the peer has not applied.
 	Lag                           Lag
 	BacklogVersions, BacklogBytes uint64
+	// Estimated says that there are too many of them to count.
+	Estimated bool
+	// OldestBucket and OldestKey name the oldest version that the peer lacks;
+	// empty when there is none, or when it is not known which.
+	OldestBucket, OldestKey string
 	// InSync says that the peer told that it has everything offered to it.
 	InSync   bool
 	Buckets  []SendBucketStatus
@@ -143,6 +152,8 @@ type SendBucketStatus struct {
 	Lag             Lag
 	BacklogVersions uint64
 	BacklogBytes    uint64
+	Estimated       bool   // there are too many to count
+	OldestKey       string // of the oldest version that the peer lacks, if it is known
 	Pending         uint64 // versions in the peer's pending table
 	Cause           string // why the peer does not move, in its words
 }

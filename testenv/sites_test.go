@@ -123,6 +123,9 @@ func TestMetricsAreTheStatus(t *testing.T) {
 	e.mustPut(a, "key", randomBytes(1, 100_000))
 	l.WaitSynced()
 	status := b.Status("hawaii").GetStatus()
+	if in := status.GetReceive(); in.LatencySeconds == nil || in.ProcessingDelaySeconds == nil || in.GetRequests() == 0 {
+		t.Errorf("latency, processing delay or requests are not known: %v", in)
+	}
 	resp, err := http.Get("http://" + b.MetricsAddress() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +167,7 @@ func TestCutIsSaidAndHealed(t *testing.T) {
 	e.mustPut(a, "during", []byte("2"))
 	e.Eventually("alpha counts what is behind", func() bool {
 		backlog := a.Status("hawaii").GetStatus().GetSend().GetBacklog()
-		return backlog.GetVersions() == 1 && backlog.GetLagSeconds() > 0
+		return backlog.GetVersions() == 1 && backlog.GetLagSeconds() > 0 && backlog.GetOldestKey() == "during"
 	})
 	l.Restore()
 	l.WaitSynced()
