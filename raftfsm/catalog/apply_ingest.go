@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -106,6 +107,14 @@ func checkCursors(cmd *pb.Ingest, stored *pb.Cursor) *raftfsmpb.Result {
 		return refuse(raftfsmpb.Code_INVALID, "the new cursor goes back from sequence %d to %d without a scan", stored.GetSeq(), next.GetSeq())
 	}
 	return nil
+}
+
+// shortHex is enough of an incarnation to tell it from another.
+func shortHex(b []byte) string {
+	if len(b) > 4 {
+		b = b[:4]
+	}
+	return fmt.Sprintf("%x", b)
 }
 
 // sameHistory reports whether the sequences of two cursors can be compared.

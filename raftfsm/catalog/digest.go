@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 
 	"github.com/zeebo/blake3"
@@ -128,11 +127,4 @@ func PartListDigest(parts []*pb.Part) []byte {
 	}
 	sum := blake3.Sum256(c)
 	return sum[:]
-}
-
-func shortHex(b []byte) string {
-	if len(b) > 4 {
-		b = b[:4]
-	}
-	return fmt.Sprintf("%x", b)
 }

@@ -24,8 +24,11 @@ const (
 	// MaxTime is the greatest time accepted from another site.
 	MaxTime = 1 << 62
 	// MaxRecordSize is the greatest encoded size of a record in bytes; the sizes
-	// of 10,000 parts and all metadata that S3 allows fit.
+	// of 10,000 parts and all metadata that S3 allows fit in.
 	MaxRecordSize = 96 << 10
+	// MaxObjectSize is the greatest number of logical bytes of one version; sums
+	// over a bucket cannot overflow.
+	MaxObjectSize = 1 << 50
 	// MaxOrigins is the greatest number of entries of a vector or a context.
 	MaxOrigins = 4096
 )
@@ -256,10 +259,6 @@ func CheckRecord(r *pb.Record) error {
 	}
 	return nil
 }
-
-// MaxObjectSize bounds the logical bytes of one version; sums of sizes over a
-// bucket cannot overflow.
-const MaxObjectSize = 1 << 50
 
 // CheckKey says what is wrong with an object key, or nothing.
 func CheckKey(key []byte) error {
