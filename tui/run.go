@@ -32,13 +32,15 @@ func Run(ctx context.Context, in, out *os.File, o Options) error {
 	if o.Save == nil {
 		o.Save = saveFile
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // Bubble Tea knows the others
+	// Signals end the context and nothing else: Bubble Tea's own handler hangs
+	// when it gets the signal that ended the context as well.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	m, err := NewModel(ctx, o)
 	if err != nil {
 		return err
 	}
-	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithAltScreen(), tea.WithInput(in), tea.WithOutput(screen)).Run()
+	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithAltScreen(), tea.WithInput(in), tea.WithOutput(screen)).Run()
 	m.conn.drop()
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted):
