@@ -23,6 +23,9 @@ type consoleAdmin struct{ *Node }
 // snapshotAge is how old a snapshot may be that another watcher gets too.
 const snapshotAge = 200 * time.Millisecond
 
+// lastChanges is how many changes a snapshot tells.
+const lastChanges = 20
+
 // snapshots keeps the last snapshot of the console.
 type snapshots struct {
 	mu   sync.Mutex
@@ -46,6 +49,15 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 		Time: timestamppb.New(now), NodeName: status.GetNodeName(), NodeId: status.GetNodeId(),
 		SiteName: status.GetSiteName(), SiteId: status.GetSiteId(), Initialised: status.GetInitialised(),
 		Endpoints: status.GetEndpoints(), Storage: status.GetStorage(),
+	}
+	for _, e := range a.audit.last(lastChanges) {
+		text := e.GetProcedure()
+		if e.GetObject() != "" {
+			text += " " + e.GetObject()
+		}
+		snapshot.LastChanges = append(snapshot.LastChanges, &adminpb.Change{
+			Time: e.GetTime(), Principal: e.GetPrincipal(), Text: text, RequestId: e.GetRequestId(), Failed: e.GetResult() != "ok",
+		})
 	}
 	var problems []*adminpb.Problem
 	if s := a.current(); s != nil {

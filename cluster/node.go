@@ -27,6 +27,8 @@ type Node struct {
 	dir      *os.File // holds the lock on the data directory
 	started  time.Time
 	socket   string
+	admin    *admin.Server
+	audit    *auditLog
 
 	metricsAddress string // where metrics are served; empty when they are not
 
@@ -92,6 +94,9 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context) error {
+	if err := n.newAdmin(); err != nil {
+		return err
+	}
 	if siteID, _ := n.identity.Site(); siteID != (state.SiteID{}) {
 		if err := n.openSite(ctx); err != nil {
 			return err
@@ -126,6 +131,9 @@ func (n *Node) Close() error {
 		err = errors.Join(err, s.close())
 	}
 	if dir != nil {
+		if n.audit != nil {
+			err = errors.Join(err, n.audit.close())
+		}
 		err = errors.Join(err, dir.Close())
 		if n.socket != "" {
 			if rmErr := os.Remove(n.socket); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
@@ -172,6 +180,14 @@ func (n *Node) S3Address() string {
 func (n *Node) LinkAddress() string {
 	if s := n.current(); s != nil {
 		return s.linkAddress
+	}
+	return ""
+}
+
+// AdminAddress is where the admin API is served over TLS, or empty when it is not.
+func (n *Node) AdminAddress() string {
+	if s := n.current(); s != nil {
+		return s.adminAddress
 	}
 	return ""
 }

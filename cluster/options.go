@@ -106,9 +106,6 @@ func (o *Options) Validate() error {
 			continue
 		}
 		used[addr] = a.flag
-		if a.flag == "--admin" {
-			continue // nothing listens there yet
-		}
 		if err := free(addr); err != nil {
 			fault("%s %s: %w", a.flag, addr, err)
 		}

@@ -39,7 +39,9 @@ type site struct {
 	applied *appliedPlans
 	history *history
 
-	s3Address, linkAddress string // where they listen; empty when they do not
+	authority *identity.Authority // of the admin API
+
+	s3Address, linkAddress, adminAddress string // where they listen; empty when they do not
 }
 
 // electionTime bounds the wait for a leader when a site is opened or made.
@@ -47,7 +49,7 @@ const electionTime = 15 * time.Second
 
 // listeners are bound before anything of a site is changed, so that an address
 // in use is refused while nothing has happened yet.
-type listeners struct{ s3, link net.Listener }
+type listeners struct{ s3, link, admin net.Listener }
 
 func (n *Node) listen() (l listeners, err error) {
 	bind := func(what, addr string) (net.Listener, error) {
@@ -63,14 +65,17 @@ func (n *Node) listen() (l listeners, err error) {
 	if l.s3, err = bind("S3", n.opts.S3); err != nil {
 		return l, err
 	}
-	if l.link, err = bind("links", n.opts.Link); err != nil {
+	if l.link, err = bind("links", n.opts.Link); err == nil {
+		l.admin, err = bind("the admin API", n.opts.Admin)
+	}
+	if err != nil {
 		l.close()
 	}
 	return l, err
 }
 
 func (l listeners) close() {
-	for _, ln := range []net.Listener{l.s3, l.link} {
+	for _, ln := range []net.Listener{l.s3, l.link, l.admin} {
 		if ln != nil {
 			ln.Close()
 		}
@@ -200,7 +205,7 @@ func ready(ctx context.Context, replica *raftfsm.Replica) error {
 // serveSite opens what a site has beside its replica, and serves it. It owns
 // the replica and the listeners from the call on.
 func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listeners) (err error) {
-	s := &site{node: n, log: n.log, replica: replica, applied: newAppliedPlans(), history: newHistory(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link)}
+	s := &site{node: n, log: n.log, replica: replica, applied: newAppliedPlans(), history: newHistory(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link), adminAddress: addressOf(l.admin)}
 	defer func() {
 		if err != nil {
 			l.close()
@@ -208,6 +213,9 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 		}
 	}()
 	if err := s.openIdentity(); err != nil {
+		return err
+	}
+	if err := s.openAuthority(ctx); err != nil {
 		return err
 	}
 	if s.codec, err = chunks.NewCodec(); err != nil {
@@ -230,6 +238,9 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	if s.front, err = newFront(s, l.s3); err != nil {
 		return err
 	}
+	if err := s.serveAdminTLS(l.admin); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	n.site = s
 	n.mu.Unlock()
@@ -245,7 +256,7 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 			return fmt.Errorf("node stops: %w", replica.Err())
 		}
 	})
-	n.log.Info("site is served", "id", s.id, "s3", or(s.s3Address, None), "link", or(s.linkAddress, None))
+	n.log.Info("site is served", "id", s.id, "s3", or(s.s3Address, None), "link", or(s.linkAddress, None), "admin", or(s.adminAddress, None))
 	return nil
 }
 

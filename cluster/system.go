@@ -61,6 +61,7 @@ func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
 	endpoint("s3", a.opts.S3, s.s3Address)
 	endpoint("link", a.opts.Link, s.linkAddress)
 	endpoint("metrics", a.opts.Metrics, a.metricsAddress)
+	endpoint("admin over TLS", a.opts.Admin, s.adminAddress)
 
 	st.Initialised = true
 	st.SiteId = s.id.String()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -44,37 +43,15 @@ type Watching interface {
 	Watch(ctx context.Context, name string, interval time.Duration, fn func(*adminpb.Service) error) error
 }
 
-// Dial makes a client of the node at "unix:PATH", the socket in its data
-// directory. It does not connect yet: an absent node is told by the first call.
-func Dial(target string) (*Client, error) {
-	path, ok := strings.CutPrefix(target, "unix:")
-	switch {
-	case strings.HasPrefix(target, "https://"), strings.HasPrefix(target, "http://"):
-		return nil, Errorf(CodeInvalid, "connecting to %s over the network is not available yet", target).
-			WithHint("connect to a node on this machine with unix:DIR/admin.sock")
-	case !ok:
-		return nil, Errorf(CodeInvalid, "%q is not the address of a node", target).WithHint("give it as unix:DIR/admin.sock")
-	case path == "":
-		return nil, Errorf(CodeInvalid, "the address %s has no path", target).WithHint("give it as unix:DIR/admin.sock")
-	case len(path) > maxSocketPath:
-		return nil, Errorf(CodeInvalid, "the path of the socket %s has %d characters, the most is %d", path, len(path), maxSocketPath)
-	}
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true) // so that a refusal ends an upload cleanly
-	transport := &http.Transport{
-		Protocols:       protocols,
-		IdleConnTimeout: idleTime,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-	}
-	calls := &caller{target: target, rand: rand.Reader}
+func newClient(t Target, url string, transport *http.Transport) *Client {
+	calls := &caller{target: t.Address, token: t.Token, rand: rand.Reader}
 	options := []connect.ClientOption{
 		connect.WithInterceptors(calls),
 		connect.WithReadMaxBytes(maxResponse),
-		connect.WithAcceptCompression("gzip", nil, nil), // a socket is faster than gzip
 	}
-	const url = "http://node" // the host is not looked at
+	if strings.HasPrefix(t.Address, "unix:") {
+		options = append(options, connect.WithAcceptCompression("gzip", nil, nil)) // a socket is faster than gzip
+	}
 	httpClient := &http.Client{Transport: transport}
 	return &Client{
 		System:   &systemClient{calls, adminpbconnect.NewSystemClient(httpClient, url, options...)},
@@ -88,7 +65,7 @@ func Dial(target string) (*Client, error) {
 		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
 
 		transport: transport,
-	}, nil
+	}
 }
 
 // Close lets go of idle connections.
@@ -97,6 +74,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // caller is what all calls of a client share: request ids, deadlines, errors.
 type caller struct {
 	target string
+	token  string
 	rand   io.Reader
 }
 
@@ -147,6 +125,9 @@ func (c *caller) identify(ctx context.Context, header http.Header) error {
 		}
 	}
 	header.Set(requestHeader, id)
+	if c.token != "" {
+		header.Set("Authorization", "Bearer "+c.token)
+	}
 	return nil
 }
 
@@ -183,6 +164,13 @@ func (c *caller) failure(err error) error {
 func (c *caller) unreachable(err *connect.Error) *Error {
 	why, hint := err.Message(), "is isgwnode running, and is this its data directory?"
 	code := CodeUnavailable
+	if strings.HasPrefix(c.target, "https://") {
+		if e := unreachableTLS(c.target, err); e != nil {
+			e.Err = err
+			return e
+		}
+		hint = "is isgwnode running there, and is this its --admin address?"
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		why = "there is no such socket"

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/admin/adminpb/adminpbconnect"
 )
 
@@ -37,6 +39,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Clock measures calls; time.Now by default.
 	Clock func() time.Time
+	// Authenticate says who shows a credential. What it does not know it
+	// refuses with an *Error of CodeDenied. Nil: only local calls are served.
+	Authenticate func(ctx context.Context, shown Credential) (Caller, error)
+	// Audit takes the record of every change that somebody tried; nil: none is kept.
+	Audit func(*adminpb.AuditEntry)
 	// Rand draws request ids; crypto/rand by default.
 	Rand io.Reader
 }
@@ -87,7 +94,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Access != nil {
 		mux.Handle(adminpbconnect.NewAccessHandler(&accessHandler{s}, small...))
 	}
-	s.handler = byProgress(mux)
+	s.handler = overTLS(byProgress(mux))
 	return s, nil
 }
 
@@ -95,13 +102,29 @@ func NewServer(o Options) (*Server, error) {
 // own. Deadlines of bodies are in it, those of headers are the listener's.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Serve answers calls on a listener until the context ends; then it takes no
-// new ones, gives those under way up to ten seconds, ends the rest, and returns
-// nil. It closes the listener. A server that has ended once does not start again.
+// Serve answers calls of the local user on a listener of a unix socket: whoever
+// the socket lets in is a site-admin. It ends as [Server.ServeTLS] does.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, nil)
+}
+
+// ServeTLS answers calls on a listener from elsewhere, over TLS: who calls is
+// known by a token or by a client certificate, which the config asks for. It
+// answers until the context ends; then it takes no new calls, gives those under
+// way up to ten seconds, ends the rest, and returns nil. It closes the listener.
+// A server that has ended once does not start again.
+func (s *Server) ServeTLS(ctx context.Context, l net.Listener, config *tls.Config) error {
+	return s.serve(ctx, l, config)
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // streams of a unix socket need no TLS
+	if config == nil {
+		protocols.SetUnencryptedHTTP2(true) // streams of a unix socket need no TLS
+	} else {
+		protocols.SetHTTP2(true)
+	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	server := &http.Server{
@@ -114,7 +137,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(bounded(l, maxConnections)) }()
+	if config == nil {
+		server.ConnContext = localConn
+		go func() { served <- server.Serve(bounded(l, maxConnections)) }()
+	} else {
+		server.TLSConfig = config
+		go func() { served <- server.ServeTLS(bounded(l, maxConnections), "", "") }()
+	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve admin API on %s: %w", l.Addr(), err)

@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// entryOf is the record of a change: who tried what, and what came of it. It
+// has no secret, because it names objects and not what was said of them.
+func entryOf(now time.Time, c Caller, requestID string, spec connect.Spec, object string, err error) *adminpb.AuditEntry {
+	e := &adminpb.AuditEntry{
+		Time: timestamppb.New(now), Principal: c.Principal, Role: c.Role.String(), RequestId: requestID,
+		Procedure: procedureName(spec.Procedure), Object: clean(object), Result: "ok",
+	}
+	if err != nil {
+		failure := Classify(err)
+		e.Result, e.Message = wireCode(failure.Code).String(), clean(failure.Message)
+	}
+	return e
+}
+
+// objectOf names what a message is about.
+func objectOf(msg any) string {
+	switch m := msg.(type) {
+	case *adminpb.ApplyRequest:
+		return changeOf(m.GetPlan().GetChange())
+	case *adminpb.PutObjectRequest:
+		return m.GetHeader().GetBucket() + "/" + m.GetHeader().GetKey()
+	case *adminpb.DeleteObjectRequest:
+		return m.GetBucket() + "/" + m.GetKey()
+	case *adminpb.DeleteKeyRequest:
+		return m.GetAccessKey()
+	}
+	var words []string
+	add := func(s string) {
+		if s != "" {
+			words = append(words, s)
+		}
+	}
+	if m, ok := msg.(interface{ GetName() string }); ok {
+		add(m.GetName())
+	}
+	if m, ok := msg.(interface{ GetPath() string }); ok {
+		add(m.GetPath())
+	}
+	if m, ok := msg.(interface{ GetRole() string }); ok {
+		add(m.GetRole())
+	}
+	if m, ok := msg.(interface{ GetTenant() string }); ok {
+		add(m.GetTenant())
+	}
+	return strings.Join(words, " ")
+}
+
+func changeOf(req *adminpb.PlanRequest) string {
+	switch c := req.GetChange().(type) {
+	case *adminpb.PlanRequest_CreateService:
+		return "create service " + c.CreateService.GetService().GetName()
+	case *adminpb.PlanRequest_Serve:
+		return "serve " + objectOf(c.Serve)
+	case *adminpb.PlanRequest_Unserve:
+		return "unserve " + objectOf(c.Unserve)
+	case *adminpb.PlanRequest_Enable:
+		return "enable " + objectOf(c.Enable)
+	case *adminpb.PlanRequest_Disable:
+		return "disable " + objectOf(c.Disable)
+	case *adminpb.PlanRequest_DeleteService:
+		return "delete service " + objectOf(c.DeleteService)
+	case *adminpb.PlanRequest_EditService:
+		return "edit service " + c.EditService.GetName()
+	}
+	return ""
+}
