@@ -15,7 +15,9 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// updating says whether -update was given, a flag of package teatest's: write the
+// golden files anew.
+func updating() bool { return flag.Lookup("update").Value.String() == "true" }
 
 // still is a console that shows a snapshot and is connected, without a program
 // around it: commands that a key returns are run until no more come.
@@ -192,7 +194,7 @@ func TestGolden(t *testing.T) {
 func compare(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
-	if *update {
+	if updating() {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
