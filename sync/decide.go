@@ -64,10 +64,11 @@ const (
 // A first copy into a bucket that has objects already follows the log from its
 // beginning, if nothing of it was trimmed: a log is not offered what came from
 // here, while a scan would bring every record back. Without objects there is
-// nothing to bring back, and a scan is shorter than the log.
-func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, objects uint64) (f fitness, why string) {
+// nothing to bring back, and a scan is shorter than the log. A site that was
+// restored from a backup wants back just what the log would leave out.
+func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, objects uint64, restored bool) (f fitness, why string) {
 	switch {
-	case c == nil && objects > 0 && there.GetTrimmed() == 0:
+	case c == nil && objects > 0 && there.GetTrimmed() == 0 && !restored:
 		return fitStart, "initial copy"
 	case c == nil:
 		return fitScan, "initial copy"
@@ -84,6 +85,7 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, obj
 	case c.GetScan() != nil:
 		return fitResume, ""
 	case !c.GetInitialDone():
+		// Also a cursor from before this site was restored from a backup.
 		return fitScan, "the initial copy has not finished"
 	}
 	return fitContinue, ""

@@ -66,10 +66,17 @@ func TestFit(t *testing.T) {
 		"none, the log is whole":     {nil, whole, 5, fitStart},
 		"none, the log was trimmed":  {nil, there, 5, fitScan},
 	} {
-		got, why := fit(c.c, peer, c.there, c.objects)
+		got, why := fit(c.c, peer, c.there, c.objects, false)
 		if got != c.want || (got == fitScan) != (why != "") && got != fitStart {
 			t.Errorf("%s: %d %q, want %d", name, got, why, c.want)
 		}
+	}
+}
+
+func TestRestoredSiteScans(t *testing.T) {
+	there := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Seq: 100}
+	if got, _ := fit(nil, state.SiteID{1}, there, 5, true); got != fitScan {
+		t.Errorf("a restored site begins with %d: the log leaves out what came from it", got)
 	}
 }
 

@@ -101,7 +101,7 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 	if err != nil {
 		cursor, err = nil, nil
 	}
-	f, why := fit(cursor, s.o.Peer, there, here.GetObjects())
+	f, why := fit(cursor, s.o.Peer, there, here.GetObjects(), s.o.Epoch() > 1)
 	switch f {
 	case fitScan:
 		got.why = why

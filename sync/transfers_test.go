@@ -30,7 +30,6 @@ type forest struct {
 	fetches []*fetchTask
 	puts    []*putTask
 	trees   map[*version][]chunks.ID
-	badNode chunks.ID
 	gone    map[*version]bool
 	refused map[*version]bool
 }

@@ -1,0 +1,199 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// wire is the way from one site's engine to another's Local. It copies messages
+// as a network would, can be cut, and counts what passes.
+type wire struct {
+	t   *testing.T
+	src link.Source
+
+	mu      sync.Mutex
+	down    bool
+	cancels map[int]context.CancelFunc
+	next    int
+	offered map[string]int // dots in change batches
+	scanned int            // records in pages
+	fetched map[chunks.ID]int
+	bytes   int
+	// body, when set, may change a chunk on its way, or fail the request.
+	body func(h *linkpb.ChunkHeader, body []byte) ([]byte, error)
+	// gate, when set, is asked before each chunk passes.
+	gate func(ctx context.Context, h *linkpb.ChunkHeader) error
+	// change, when set, may change what the sender says.
+	change func(b *linkpb.ChangeBatch)
+	page   func(p *linkpb.ScanPage)
+}
+
+func newWire(t *testing.T, src link.Source) *wire {
+	return &wire{t: t, src: src, cancels: make(map[int]context.CancelFunc), offered: make(map[string]int), fetched: make(map[chunks.ID]int)}
+}
+
+var errCut = &link.Fault{Kind: link.FaultBroken, Message: "the wire was cut"}
+
+// begin starts a request, which ends when the wire is cut.
+func (w *wire) begin(ctx context.Context) (context.Context, func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return nil, nil, errCut
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	n := w.next
+	w.next++
+	w.cancels[n] = cancel
+	return ctx, func() {
+		cancel()
+		w.mu.Lock()
+		delete(w.cancels, n)
+		w.mu.Unlock()
+	}, nil
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = true
+	for _, cancel := range w.cancels {
+		cancel()
+	}
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = false
+}
+
+func (w *wire) why(outer context.Context, err error) error {
+	if err != nil && outer.Err() == nil && errors.Is(err, context.Canceled) {
+		return errCut
+	}
+	return err
+}
+
+func (w *wire) Hello(ctx context.Context, h *linkpb.Hello) (*linkpb.Hello, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Hello(in, proto.CloneOf(h))
+}
+
+func (w *wire) Served(ctx context.Context) (*linkpb.Served, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Served(in)
+}
+
+func (w *wire) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return w.why(ctx, w.src.Changes(in, proto.CloneOf(req), func(b *linkpb.ChangeBatch) error {
+		b = proto.CloneOf(b)
+		w.mu.Lock()
+		for _, c := range b.GetChanges() {
+			w.offered[keyOf(c.GetRecord().GetDot()).String()]++
+		}
+		change := w.change
+		w.mu.Unlock()
+		if change != nil {
+			change(b)
+		}
+		return fn(b)
+	}))
+}
+
+func (w *wire) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	p, err := w.src.Scan(in, proto.CloneOf(req))
+	if err == nil {
+		w.mu.Lock()
+		w.scanned += len(p.GetRecords())
+		change := w.page
+		w.mu.Unlock()
+		if change != nil {
+			change(p)
+		}
+	}
+	return p, w.why(ctx, err)
+}
+
+func (w *wire) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return w.why(ctx, w.src.Fetch(in, proto.CloneOf(req), func(h *linkpb.ChunkHeader, body []byte) error {
+		w.mu.Lock()
+		gate, change := w.gate, w.body
+		w.mu.Unlock()
+		if gate != nil {
+			if err := gate(in, h); err != nil {
+				return err
+			}
+		}
+		if err := in.Err(); err != nil {
+			return err
+		}
+		h, body = proto.CloneOf(h), bytes.Clone(body)
+		if change != nil {
+			var err error
+			if body, err = change(h, body); err != nil {
+				return err
+			}
+		}
+		w.mu.Lock()
+		if id, err := chunks.IDFromBytes(h.GetId()); err == nil && h.GetRefused() == "" {
+			w.fetched[id]++
+			w.bytes += len(body)
+		}
+		w.mu.Unlock()
+		return fn(h, body)
+	}))
+}
+
+func (w *wire) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return w.src.Progress(in, proto.CloneOf(p))
+}
+
+// offers is the number of records offered since the last call.
+func (w *wire) offers() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, c := range w.offered {
+		n += c
+	}
+	clear(w.offered)
+	return n
+}
