@@ -52,7 +52,7 @@ func (m *Model) profileState(i int) (string, screen.Role) {
 	case c.live:
 		return "ok connected", screen.Good
 	case c.cancel != nil:
-		return fmt.Sprintf(".. trying %s (%d/%d)", c.upcoming().label(), c.current+1, len(c.nodes)), screen.Dim
+		return fmt.Sprintf(".. trying %s (%d/%d)", c.upcoming().short(), c.current+1, len(c.nodes)), screen.Dim
 	}
 	return "X  no node answers", screen.Bad
 }

@@ -134,7 +134,7 @@ func drawCharts(r screen.Rect, t trend) {
 	}
 }
 
-// rateUnit picks the unit in which the greatest rate is a short number.
+// rateUnit picks the unit in which the end of the axis is a short number.
 func rateUnit(series ...[]float64) (string, float64) {
 	top := 0.0
 	for _, values := range series {
@@ -144,7 +144,7 @@ func rateUnit(series ...[]float64) (string, float64) {
 			}
 		}
 	}
-	switch {
+	switch top = chart.Nice(top); {
 	case top >= 1e9:
 		return "GB/s", 1e9
 	case top >= 1e6:

@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,6 +22,18 @@ func (e Endpoint) label() string {
 		return e.Name
 	}
 	return e.Target
+}
+
+// short is how the endpoint is shown where there is little room: a socket by
+// the name of its directory.
+func (e Endpoint) short() string {
+	if e.Name != "" {
+		return e.Name
+	}
+	if path, ok := strings.CutPrefix(e.Target, "unix:"); ok {
+		return filepath.Base(filepath.Dir(path))
+	}
+	return strings.TrimPrefix(e.Target, "https://")
 }
 
 // Profile is a site by the name that the operator gave it, and its nodes.

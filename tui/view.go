@@ -132,7 +132,7 @@ func (m *Model) connectionState() (string, screen.Role) {
 	c := &m.conn
 	switch {
 	case c.live:
-		name := m.opts.Profiles[c.profile].Endpoints[c.current].label()
+		name := m.opts.Profiles[c.profile].Endpoints[c.current].short()
 		if m.snapshot.GetNodeName() != "" {
 			name = m.snapshot.GetNodeName()
 		}
@@ -140,9 +140,9 @@ func (m *Model) connectionState() (string, screen.Role) {
 	case c.profile < 0 || len(c.nodes) == 0:
 		return "not connected", screen.Dim
 	case m.snapshot != nil:
-		return fmt.Sprintf("%s ? stale %s, retry %d → %s", m.snapshot.GetNodeName(), age(m.silence()), max(c.retries, 1), c.upcoming().label()), screen.Warn
+		return fmt.Sprintf("%s ? stale %s, retry %d → %s", m.snapshot.GetNodeName(), age(m.silence()), max(c.retries, 1), c.upcoming().short()), screen.Warn
 	}
-	return ".. trying " + c.upcoming().label(), screen.Dim
+	return ".. trying " + c.upcoming().short(), screen.Dim
 }
 
 func (m *Model) tabs(r screen.Rect) {
