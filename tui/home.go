@@ -158,14 +158,11 @@ func (p *homePage) render(r screen.Rect) {
 		part := left.Sub(0, y, left.W, rows+1)
 		p.alerts.Render(part)
 		part.Text(1, 0, screen.Title, "NEEDS ATTENTION")
-		if a, ok := p.alerts.Selected(); ok && a.GetNextStep() != "" {
-			y += rows + 1
-			left.Text(2, y, screen.Key, "→")
-			left.Text(4, y, screen.Plain, screen.Truncate(a.GetNextStep(), left.W-6))
-			y += 2
-		} else {
-			y += rows + 2
+		y += rows + 1
+		if a, ok := p.alerts.Selected(); ok {
+			y = p.selected(left, y, a)
 		}
+		y++
 	}
 	rows := min(len(s.GetSites()), max(left.H-y-7, 1))
 	part := left.Sub(0, y, left.W, rows+1)
@@ -204,6 +201,24 @@ func (p *homePage) head(r screen.Rect) int {
 		r.Text(1, i, role, line)
 	}
 	return len(lines)
+}
+
+// selected writes what the list had no room for: the whole cause of the selected
+// alert, in two lines at most, and what to do.
+func (p *homePage) selected(r screen.Rect, y int, a *adminpb.Alert) int {
+	if screen.Width(a.GetCause()) > r.W-34 && r.H >= 16 {
+		lines := screen.Wrap(a.GetCause(), r.W-6)
+		for _, line := range lines[:min(len(lines), 2)] {
+			r.Text(4, y, screen.Dim, line)
+			y++
+		}
+	}
+	if a.GetNextStep() != "" {
+		r.Text(2, y, screen.Key, "→")
+		r.Text(4, y, screen.Plain, screen.Truncate(a.GetNextStep(), r.W-6))
+		y++
+	}
+	return y
 }
 
 func (p *homePage) empty(r screen.Rect, y int) int {
