@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,13 @@ const connectVariable = "ISGW_CONNECT"
 // The forms of output.
 const (
 	formTable = "table"
+	formWide  = "wide"
 	formJSON  = "json"
+	formYAML  = "yaml"
+	formName  = "name"
 )
+
+var forms = []string{formTable, formWide, formJSON, formYAML, formName}
 
 // app is one run of the command.
 type app struct {
@@ -26,10 +32,10 @@ type app struct {
 	out, err io.Writer
 	getenv   func(string) string
 
-	connect string // --connect
-	form    string // --output
-	running bool   // the command line was understood: what fails now is no usage error
-	client  *admin.Client
+	connection connection
+	form       string // --output
+	running    bool   // the command line was understood: what fails now is no usage error
+	client     *admin.Client
 }
 
 func (a *app) root() *cobra.Command {
@@ -41,10 +47,11 @@ func (a *app) root() *cobra.Command {
 (the command calls them cluster, as EdgeFS did), tenants and buckets, pairs
 sites, links them, and says how the links do.
 
-The node is named by --connect, or by ` + connectVariable + ` in the environment. Data is
-written to stdout and everything else to stderr; -o json writes the same data
-as JSON. Control characters in names are written as \xNN or \uNNNN; -o json
-has every name exactly.
+The node is named by --connect, by ` + connectVariable + ` in the environment, or by
+a profile. Data is written to stdout and everything else to stderr; -o json and
+-o yaml write the same data for programs, -o name the names alone. Control
+characters in names are written as \xNN or \uNNNN; -o json has every name
+exactly.
 
 Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
 5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.
@@ -58,8 +65,8 @@ how it is opened; NO_COLOR is respected.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if a.form != formTable && a.form != formJSON {
-				return usage("-o is %s or %s, not %q", formTable, formJSON, a.form)
+			if !slices.Contains(forms, a.form) {
+				return usage("-o is %s, not %q", strings.Join(forms, ", "), a.form)
 			}
 			return nil
 		},
@@ -71,8 +78,8 @@ how it is opened; NO_COLOR is respected.`,
 		},
 	}
 	console.add(root)
-	root.PersistentFlags().StringVar(&a.connect, "connect", "", "`ADDRESS` of the node: unix:DIR/admin.sock, DIR being its data directory (default $"+connectVariable+")")
-	root.PersistentFlags().StringVarP(&a.form, "output", "o", formTable, "`FORM` of the output: table or json")
+	a.connection.register(root.PersistentFlags())
+	root.PersistentFlags().StringVarP(&a.form, "output", "o", formTable, "`FORM` of the output: table, wide, json, yaml or name")
 	root.SetHelpCommand(helpCommand(root))
 	root.AddCommand(
 		a.systemCommand(),
@@ -83,6 +90,10 @@ how it is opened; NO_COLOR is respected.`,
 		a.serviceCommand(),
 		a.objectCommand(),
 		a.waitCommand(),
+		a.statusCommand(),
+		a.adminCommand(),
+		a.profileCommand(),
+		a.completionCommand(root),
 	)
 	return root
 }
@@ -139,14 +150,11 @@ type verb func(cmd *cobra.Command, c *admin.Client, args []string) error
 // run makes a verb what cobra calls.
 func (a *app) run(do verb) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		target := a.connect
-		if target == "" {
-			target = a.getenv(connectVariable)
+		target, err := a.target()
+		if err != nil {
+			return err
 		}
-		if target == "" {
-			return usage("no node is named; use --connect unix:DIR/admin.sock, DIR being the node's data directory, or set %s", connectVariable)
-		}
-		client, err := admin.Dial(target)
+		client, err := admin.Connect(target)
 		if err != nil {
 			return err
 		}

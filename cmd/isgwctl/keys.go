@@ -50,7 +50,7 @@ func (a *app) keyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.form == formJSON {
+			if a.listed() {
 				return listJSON[*adminpb.Key](a, keys, "secretKey")
 			}
 			t := a.table("ACCESS KEY", "TENANT", "CREATED")

@@ -70,7 +70,7 @@ func newTestNode(all *federation, name string, id byte, dir string) *node {
 func (n *node) start() error {
 	server, err := admin.NewServer(admin.Options{
 		System: nodeSystem{n}, Paths: nodePaths{n}, Keys: nodeKeys{n}, Sites: nodeSites{n},
-		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Node: n.name,
+		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Console: nodeConsole{n}, Node: n.name,
 	})
 	if err != nil {
 		return err
@@ -130,6 +130,7 @@ type (
 	nodeServices struct{ *node }
 	nodeObjects  struct{ *node }
 	nodePlans    struct{ *node }
+	nodeConsole  struct{ *node }
 )
 
 func (n nodeSystem) Init(ctx context.Context, _ *adminpb.InitRequest) (*adminpb.StatusResponse, error) {

@@ -112,7 +112,7 @@ func (a *app) objectShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.show(shown, func(s *sheet) { writeObject(s, shown.GetObject()) }); err != nil || a.form == formJSON || !versions {
+			if err := a.show(shown, func(s *sheet) { writeObject(s, shown.GetObject()) }); err != nil || a.form != formTable && a.form != formWide || !versions {
 				return err
 			}
 			fmt.Fprintln(a.out)

@@ -6,11 +6,16 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // structured says that the output is for programs: all of every message.
-func (a *app) structured() bool { return a.form == formJSON }
+func (a *app) structured() bool { return a.form == formJSON || a.form == formYAML }
+
+// listed says that a list is written item by item, and not as a table.
+func (a *app) listed() bool { return a.structured() || a.form == formName }
 
 // table writes rows in columns: a header, then one line for each row.
 type table struct{ w *tabwriter.Writer }
@@ -53,29 +58,92 @@ func (s *sheet) some(key, value string) {
 
 // show writes one thing, as JSON or as its sheet.
 func (a *app) show(m proto.Message, write func(*sheet)) error {
-	if a.form == formJSON {
+	if a.structured() {
 		return a.json(m)
+	}
+	if a.form == formName {
+		_, err := fmt.Fprintln(a.out, plain(nameOf(m)))
+		return err
 	}
 	s := a.sheet()
 	write(s)
 	return s.err
 }
 
-// json writes one message as a JSON object.
+// json writes one message as a JSON object, or as YAML of the same names.
 func (a *app) json(m proto.Message, omit ...string) error {
 	text, err := renderJSON(m, omit...)
 	if err != nil {
 		return err
 	}
+	if a.form == formYAML {
+		return a.yaml(text)
+	}
 	_, err = fmt.Fprintf(a.out, "%s\n", text)
 	return err
+}
+
+// yaml writes JSON as YAML, in the same order.
+func (a *app) yaml(text string) error {
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
+		return fmt.Errorf("write YAML: %w", err)
+	}
+	blockStyle(&node)
+	out := yaml.NewEncoder(a.out)
+	out.SetIndent(2)
+	if err := out.Encode(&node); err != nil {
+		return fmt.Errorf("write YAML: %w", err)
+	}
+	return out.Close()
+}
+
+// blockStyle has every value written as YAML writes it by itself; JSON's braces
+// and quotes are YAML too, and would stay. A string keeps its quotes where it
+// would read as something else without.
+func blockStyle(n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode && len(n.Content) > 0 {
+		n.Style = 0
+	}
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		n.Style = 0
+	}
+	for _, c := range n.Content {
+		blockStyle(c)
+	}
+}
+
+// nameOf is what a thing is called by the commands: its path, or its name, or
+// what else names it.
+func nameOf(m proto.Message) string {
+	fields := m.ProtoReflect().Descriptor().Fields()
+	for _, name := range []protoreflect.Name{"path", "key", "name", "access_key", "node_name", "site_name", "token", "prefix", "request_id"} {
+		if f := fields.ByName(name); f != nil && f.Kind() == protoreflect.StringKind && !f.IsList() {
+			if s := m.ProtoReflect().Get(f).String(); s != "" {
+				return s
+			}
+		}
+	}
+	// A message that only wraps another is called as that one.
+	for i := range fields.Len() {
+		if f := fields.Get(i); f.Kind() == protoreflect.MessageKind && !f.IsList() && !f.IsMap() && m.ProtoReflect().Has(f) {
+			if s := nameOf(m.ProtoReflect().Get(f).Message().Interface()); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
 }
 
 // made reports a thing that was made or changed: as JSON on stdout, or in words
 // on stderr.
 func (a *app) made(m proto.Message, format string, args ...any) error {
-	if a.form == formJSON {
+	if a.structured() {
 		return a.json(m)
+	}
+	if a.form == formName {
+		_, err := fmt.Fprintln(a.out, plain(nameOf(m)))
+		return err
 	}
 	a.done(format, args...)
 	return nil
@@ -91,13 +159,21 @@ type list[M proto.Message] struct {
 }
 
 func (l *list[M]) add(m M) error {
-	if l.app.form != formJSON {
-		_, err := fmt.Fprintln(l.app.out, plain(l.text(m)))
+	if !l.app.structured() {
+		text := nameOf(m)
+		if l.app.form != formName {
+			text = l.text(m)
+		}
+		_, err := fmt.Fprintln(l.app.out, plain(text))
 		return err
 	}
 	text, err := renderJSON(m, l.omit...)
 	if err != nil {
 		return err
+	}
+	if l.app.form == formYAML {
+		l.count++
+		return l.app.yaml("[" + text + "]")
 	}
 	before := ",\n"
 	if l.count == 0 {
@@ -109,7 +185,7 @@ func (l *list[M]) add(m M) error {
 }
 
 func (l *list[M]) end() error {
-	if l.app.form != formJSON {
+	if !l.app.structured() || l.app.form == formYAML && l.count > 0 {
 		return nil
 	}
 	end := "\n]\n"
@@ -120,7 +196,7 @@ func (l *list[M]) end() error {
 	return err
 }
 
-// listJSON writes a whole slice as a JSON array.
+// listJSON writes a whole slice: as a JSON array, as YAML, or as names.
 func listJSON[M proto.Message](a *app, all []M, omit ...string) error {
 	l := &list[M]{app: a, omit: omit}
 	for _, m := range all {

@@ -42,3 +42,27 @@ func (n nodePlans) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb
 	})
 	return res, err
 }
+
+// Snapshot is healthy unless a link is down.
+func (n nodeConsole) Snapshot(context.Context) (s *adminpb.ConsoleSnapshot, err error) {
+	err = n.read(func() error {
+		s = &adminpb.ConsoleSnapshot{
+			Revision: 7, Initialised: true, SiteName: n.name, Verdict: &adminpb.Verdict{Healthy: true, Sentence: "HEALTHY: the link is in sync"},
+		}
+		for name, status := range n.status {
+			l := &adminpb.ConsoleLink{Name: name, Glyph: "ok", StateWord: "synced", Route: "north <-> south", LagTargetSeconds: 30, OutRate: new(2048.0), LagSeconds: new(0.0)}
+			if status.GetState() == adminpb.ServiceState_SERVICE_STATE_DOWN {
+				l.Glyph, l.StateWord, l.OutRate, l.LagSeconds = "X", "down", nil, nil
+				s.Verdict = &adminpb.Verdict{Sentence: "NOT HEALTHY: 1 link is down", NextStep: status.GetNextStep()}
+				s.Alerts = []*adminpb.Alert{{Glyph: "X", Word: "down", Service: name, Cause: status.GetCause(), NextStep: status.GetNextStep()}}
+			}
+			s.Links = append(s.Links, l)
+		}
+		return nil
+	})
+	return s, err
+}
+
+func (n nodeConsole) History(context.Context, *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+	return nil, admin.Errorf(admin.CodeUnsupported, "this node remembers nothing")
+}

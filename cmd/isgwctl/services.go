@@ -72,13 +72,27 @@ func (a *app) serviceList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.form == formJSON {
+			if a.listed() {
 				return listJSON(a, services)
 			}
-			t := a.table("NAME", "TYPE", "STATE", "PEER", "REMOTE", "SERVES", "CAUSE")
+			header := []string{"NAME", "TYPE", "STATE", "PEER", "REMOTE", "SERVES", "CAUSE"}
+			if a.form == formWide {
+				header = append(header, "DIRECTION", "LAG TARGET", "PEER ID", "NEXT STEP")
+			}
+			t := a.table(header...)
 			for _, s := range services {
-				t.row(s.GetName(), s.GetType(), wordOf(s.GetStatus().GetState()), orDash(peer(s)), orDash(s.GetRemote()),
-					fmt.Sprint(len(s.GetServes())), orDash(s.GetStatus().GetCause()))
+				row := []string{
+					s.GetName(), s.GetType(), wordOf(s.GetStatus().GetState()), orDash(peer(s)), orDash(s.GetRemote()),
+					fmt.Sprint(len(s.GetServes())), orDash(s.GetStatus().GetCause()),
+				}
+				if a.form == formWide {
+					target := unknown
+					if s.GetLagTargetSeconds() > 0 {
+						target = seconds(&s.LagTargetSeconds)
+					}
+					row = append(row, s.GetDirection(), target, orDash(s.GetPeerId()), orDash(s.GetStatus().GetNextStep()))
+				}
+				t.row(row...)
 			}
 			return t.end()
 		}),
@@ -109,7 +123,7 @@ json has the same numbers.`,
 			if err != nil {
 				return err
 			}
-			if err := a.show(service, func(s *sheet) { writeService(s, service) }); err != nil || !stats || a.form == formJSON {
+			if err := a.show(service, func(s *sheet) { writeService(s, service) }); err != nil || !stats || a.form != formTable && a.form != formWide {
 				return err
 			}
 			return a.serviceStats(service.GetStatus())

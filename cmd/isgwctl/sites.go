@@ -31,7 +31,7 @@ alone goes to stdout. Give it to the other site over a channel you trust.`,
 			if err != nil {
 				return err
 			}
-			if a.form == formJSON {
+			if a.structured() {
 				return a.json(invitation)
 			}
 			if _, err := fmt.Fprintln(a.out, plain(invitation.GetToken())); err != nil {
@@ -76,7 +76,7 @@ func (a *app) siteList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.form == formJSON {
+			if a.listed() {
 				return listJSON(a, pairings)
 			}
 			t := a.table("SITE", "ID", "ADDRESS", "LINKS", "PAIRED", "IDENTITY")

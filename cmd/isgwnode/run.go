@@ -12,6 +12,7 @@ import (
 func runCommand(environ []string) *cobra.Command {
 	var opts cluster.Options
 	var log logFlags
+	config := ""
 	cmd := &cobra.Command{
 		Use:   "run --data DIR --site NAME",
 		Short: "Run a node until SIGTERM or ctrl-c",
@@ -20,10 +21,13 @@ func runCommand(environ []string) *cobra.Command {
 A node with a fresh data directory serves only the admin socket DIR/admin.sock
 until it is initialised: isgwctl --connect unix:DIR/admin.sock system init
 
-Every flag can be set in the environment as ISGW_NAME, for example ISGW_DATA.`,
+Every flag can be set in the environment as ISGW_NAME, for example ISGW_DATA, and
+in the YAML file that --config names, as NAME: VALUE. A flag goes before the
+environment, and the environment before the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			envErr := fromEnvironment(cmd.Flags(), environ)
+			envErr = errors.Join(envErr, fromFile(cmd.Flags(), config))
 			logger, logErr := log.logger(cmd.ErrOrStderr())
 			opts.Logger = logger
 			if err := errors.Join(envErr, logErr, opts.Validate()); err != nil {
@@ -34,6 +38,7 @@ Every flag can be set in the environment as ISGW_NAME, for example ISGW_DATA.`,
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&config, configFlag, "", "YAML file with settings that no flag and no variable sets")
 	flags.StringVar(&opts.Dir, "data", "", "data directory, made if it does not exist")
 	flags.StringVar(&opts.Site, "site", "", "name of the site")
 	flags.StringVar(&opts.Node, "node", "", "name of this node (default the host's name)")
