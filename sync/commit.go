@@ -30,7 +30,7 @@ type written struct {
 // commit puts what is ready in a bucket into one raft entry, together with the
 // cursor. While it is under way the next one gathers.
 func (s *session) commit(b *bucket, now time.Time) {
-	if b.committing {
+	if b.committing || len(b.log.items) == 0 && len(b.scan.items) == 0 && len(b.resolved) == 0 {
 		return
 	}
 	p := makePlan(&b.log, &b.scan, b.resolved, rules{

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/chunks/manifest"
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -91,29 +91,23 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, obj
 	return fitContinue, ""
 }
 
-// Bounds of a record from outside. A record is a part of raft entries, so its
-// size is bounded as a whole.
-const (
-	maxKey        = 1024
-	maxRecordSize = 96 << 10
-	maxParts      = 10_000
-	// maxGeneration keeps a hostile generation from exhausting the order.
-	maxGeneration = 1 << 62
-)
+// maxKept is the greatest encoded size of a record that can be kept by name, in
+// bytes: a record is a part of raft entries.
+const maxKept = 2 * catalog.MaxRecordSize
 
 // wellFormed reports what makes a record of a peer impossible to keep, not even
 // by name: whoever sends one breaks the protocol. size is its encoded size.
 func wellFormed(r *catalogpb.Record, size int) error {
-	d := r.GetDot()
 	switch {
 	case r == nil:
 		return fmt.Errorf("record is missing")
-	case size > maxRecordSize:
-		return fmt.Errorf("record of %d bytes exceeds %d", size, maxRecordSize)
-	case len(r.GetKey()) == 0 || len(r.GetKey()) > maxKey:
-		return fmt.Errorf("key of %d bytes is not within 1 to %d", len(r.GetKey()), maxKey)
-	case len(d.GetOrigin()) != len(state.SiteID{}) || d.GetSeq() == 0:
-		return fmt.Errorf("record of key %q has no valid dot", r.GetKey())
+	case size > maxKept:
+		return fmt.Errorf("record of %d bytes exceeds %d", size, maxKept)
+	case len(r.GetKey()) == 0 || len(r.GetKey()) > catalog.MaxKey:
+		return fmt.Errorf("key of %d bytes is not within 1 to %d", len(r.GetKey()), catalog.MaxKey)
+	}
+	if err := catalog.CheckDot(r.GetDot()); err != nil {
+		return fmt.Errorf("record of key %q: %w", r.GetKey(), err)
 	}
 	return nil
 }
@@ -121,25 +115,15 @@ func wellFormed(r *catalogpb.Record, size int) error {
 // sound reports why a well-formed record cannot be applied: it is kept by name,
 // in quarantine.
 func sound(r *catalogpb.Record) error {
-	switch {
-	case !utf8.Valid(r.GetKey()):
-		return fmt.Errorf("key is not UTF-8")
-	case r.GetGeneration() == 0 || r.GetGeneration() > maxGeneration:
-		return fmt.Errorf("generation %d is not within 1 to 2^62", r.GetGeneration())
-	case len(r.GetPartSizes()) > maxParts:
-		return fmt.Errorf("%d parts exceed %d", len(r.GetPartSizes()), maxParts)
+	if err := catalog.CheckRecord(r); err != nil {
+		return err
 	}
-	switch r.GetKind() {
-	case catalogpb.RecordKind_RECORD_TOMBSTONE:
-		if r.GetRoot().GetSize() != 0 || len(r.GetRoot().GetId()) != 0 {
-			return fmt.Errorf("a deletion has content")
-		}
-	case catalogpb.RecordKind_RECORD_VERSION:
-		if _, err := rootOf(r); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("kind %d of the record is not known to this release", r.GetKind())
+	if r.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
+		_, err := rootOf(r)
+		return err
+	}
+	if r.GetRoot().GetSize() != 0 || len(r.GetRoot().GetId()) != 0 {
+		return fmt.Errorf("a deletion has content")
 	}
 	return nil
 }

@@ -99,7 +99,8 @@ func TestRecordsFromOutside(t *testing.T) {
 		"no dot":             {func(r *catalogpb.Record) { r.Dot = nil }, false, false},
 		"zero sequence":      {func(r *catalogpb.Record) { r.Dot.Seq = 0 }, false, false},
 		"short origin":       {func(r *catalogpb.Record) { r.Dot.Origin = []byte("x") }, false, false},
-		"huge":               {func(r *catalogpb.Record) { r.Etag = strings.Repeat("x", catalog.MaxRecordSize) }, false, false},
+		"huge":               {func(r *catalogpb.Record) { r.Etag = strings.Repeat("x", maxKept) }, false, false},
+		"too large to take":  {func(r *catalogpb.Record) { r.Etag = strings.Repeat("x", catalog.MaxRecordSize) }, true, false},
 		"generation 0":       {func(r *catalogpb.Record) { r.Generation = 0 }, true, false},
 		"greatest":           {func(r *catalogpb.Record) { r.Generation = 1 << 62 }, true, true},
 		"beyond":             {func(r *catalogpb.Record) { r.Generation = 1<<62 + 1 }, true, false},
@@ -111,7 +112,6 @@ func TestRecordsFromOutside(t *testing.T) {
 		"deep root":          {func(r *catalogpb.Record) { r.Root.Level = 300 }, true, false},
 		"chunk too large":    {func(r *catalogpb.Record) { r.Root.Size = 1 << 30 }, true, false},
 		"content in a grave": {func(r *catalogpb.Record) { r.Kind = catalogpb.RecordKind_RECORD_TOMBSTONE }, true, false},
-		"too many parts":     {func(r *catalogpb.Record) { r.PartSizes = make([]uint64, maxParts+1) }, true, false},
 	} {
 		r := good()
 		c.change(r)

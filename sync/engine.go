@@ -71,7 +71,7 @@ func (e *Engine) Status() Status {
 // returns when everything it started has ended. It is called once. The error
 // is ctx's.
 func (e *Engine) Run(ctx context.Context) error {
-	log := e.o.Logger.With("link", e.o.Service, "peer", e.o.PeerName)
+	log := e.o.Logger
 	failed, told := 0, ""
 	for {
 		s := newSession(e, log)

@@ -226,8 +226,8 @@ func (r *receiver) flush() {
 	batch := r.batch
 	r.batch, r.slab = nil, nil
 	r.s.events <- func() {
-		r.s.moved = r.s.o.Clock()
-		r.s.useful = true
+		now := r.s.o.Clock()
+		r.s.moved, r.s.heard, r.s.useful = now, now, true
 		r.s.tr.onArrived(batch)
 	}
 }

@@ -136,6 +136,9 @@ func makePlan(log, scan *lane, resolved []*version, r rules) *plan {
 	p := &plan{single: r.single}
 	taken := make(map[*version]bool)
 	for _, v := range resolved {
+		if len(p.settle) >= commitRecords {
+			break
+		}
 		if v.phase == phaseGone {
 			p.settle = append(p.settle, v)
 			taken[v] = true

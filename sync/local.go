@@ -107,7 +107,7 @@ func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, er
 	if _, err := link.Negotiate(mine, hello); err != nil {
 		return nil, err
 	}
-	l.o.Logger.Debug("link: the peer opened a session", "link", l.o.Service, "peer", hello.GetSiteName(), "session", sessionName(hello.GetSession()))
+	l.o.Logger.Debug("link: the peer opened a session", "name", hello.GetSiteName(), "session", sessionName(hello.GetSession()))
 	return mine, nil
 }
 

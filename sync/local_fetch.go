@@ -186,7 +186,7 @@ func (f *fetch) send(ctx context.Context, n uint32, ref manifest.Ref, w *linkpb.
 			return true, f.fn(&linkpb.ChunkHeader{Want: n, Gone: true}, nil)
 		}
 		f.l.count.readError.Add(1)
-		f.l.o.Logger.Error("link: a chunk of a kept version cannot be read", "link", f.l.o.Service,
+		f.l.o.Logger.Error("link: a chunk of a kept version cannot be read",
 			"bucket", w.GetPath(), "key", string(rec.GetKey()), "chunk", ref.ID, "error", err)
 		return false, f.refuse(n, &ref.ID, fmt.Sprintf("chunk %s cannot be read at %s: %v", ref.ID, f.l.o.Name, err))
 	}
@@ -281,6 +281,6 @@ func (l *Local) readFailed(what, path string, err error) error {
 	if errors.Is(err, catalog.ErrNoBucket) {
 		return link.Refuse(link.CodeNotServed, "bucket %s does not exist at %s", path, l.o.Name)
 	}
-	l.o.Logger.Error("link: the catalog cannot be read", "link", l.o.Service, "bucket", path, "error", err)
+	l.o.Logger.Error("link: the catalog cannot be read", "bucket", path, "error", err)
 	return link.Refuse(link.CodeInternal, "%s could not %s bucket %s; its log says why", l.o.Name, what, path)
 }

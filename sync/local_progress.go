@@ -45,7 +45,7 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 		l.remember(bp, now)
 	}
 	if err := l.commit(ctx, now, false); err != nil {
-		l.o.Logger.Warn("link: the peer's progress could not be committed", "link", l.o.Service, "error", err)
+		l.o.Logger.Warn("link: the peer's progress could not be committed", "error", err)
 	}
 	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
 }

@@ -38,7 +38,8 @@ type Site struct {
 	Propose Proposer
 	// Clock is the site's time; time.Now by default.
 	Clock func() time.Time
-	// Logger takes the link's log; nothing is logged when it is nil.
+	// Logger takes the link's log, and names the link and the peer in each
+	// record; nothing is logged when it is nil.
 	Logger *slog.Logger
 }
 
