@@ -38,7 +38,7 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 	now := a.opts.Clock()
 	a.snapshots.mu.Lock()
 	defer a.snapshots.mu.Unlock()
-	if age := now.Sub(a.snapshots.at); a.snapshots.last != nil && age >= 0 && age < snapshotAge {
+	if age := now.Sub(a.snapshots.at); age >= 0 && age < snapshotAge && a.shows(a.snapshots.last) {
 		return a.snapshots.last, nil
 	}
 	status, err := systemAdmin{a.Node}.Status(ctx)
@@ -80,6 +80,16 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 	}
 	a.snapshots.last, a.snapshots.at = snapshot, now
 	return snapshot, nil
+}
+
+// shows says whether a snapshot is of the config as it is: whoever changed
+// something sees it at once.
+func (a consoleAdmin) shows(snapshot *adminpb.ConsoleSnapshot) bool {
+	s := a.current()
+	if s == nil || snapshot == nil {
+		return false
+	}
+	return snapshot.GetInitialised() && snapshot.GetConfigRevision() == s.replica.Config().Revision()
 }
 
 // consoleLinks describes every link as it is now.
