@@ -89,6 +89,10 @@ func TestFromElsewhere(t *testing.T) {
 		t.Errorf("status --check: %s", errs)
 	}
 
+	if out, _ := ctl(0, "system", "summary"); !strings.Contains(out, "NOT HEALTHY") || !strings.Contains(out, "alpha  yes   1/1    alpha-1") ||
+		!strings.Contains(out, "certificate:ops Services.Create hawaii") || !strings.Contains(out, "Paths.Create Hawaii (refused)") {
+		t.Errorf("the summary: %s", out)
+	}
 	env[connectVariable] = "unix:" + n.Socket()
 	if out, _ := ctl(0, "admin", "audit"); !strings.Contains(out, "certificate:ops") || !strings.Contains(out, "Paths.Create") || strings.Contains(out, strings.TrimSpace(secret)) {
 		t.Errorf("the record: %s", out)

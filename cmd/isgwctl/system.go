@@ -13,7 +13,7 @@ import (
 func (a *app) systemCommand() *cobra.Command {
 	return group("system", "Initialise a site and show how a node does",
 		"A node with a fresh data directory serves nothing but system init and system\nstatus until its site was initialised.",
-		a.systemInit(), a.systemStatus())
+		a.systemInit(), a.systemStatus(), a.systemSummary())
 }
 
 func (a *app) systemInit() *cobra.Command {
