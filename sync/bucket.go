@@ -3,7 +3,6 @@ package objsync
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -32,9 +31,8 @@ type bucket struct {
 
 	scanning scanState
 
-	streamed            uint64 // the log was taken up to here, into the lane
-	head                uint64 // the sender's last sequence that was heard of
-	headAt              time.Time
+	streamed            uint64    // the log was taken up to here, into the lane
+	head                uint64    // the sender's last sequence that was heard of
 	behind, behindBytes uint64    // not streamed yet, as the last heartbeat said
 	caughtUp            time.Time // sender's time at which nothing was left to be streamed
 	heard               bool      // the stream told in this session where the log ends
@@ -44,7 +42,7 @@ type bucket struct {
 	committed  time.Time // when the last commit ended
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
-	reported   reported
+	told       string    // the cause that the sender was told
 }
 
 // servedState is what is known of the list of served buckets.
@@ -54,9 +52,6 @@ type servedState struct {
 	known  bool
 	both   int // buckets served by both sides
 }
-
-// errServedAnew ends a session that has to begin from the list again.
-var errServedAnew = errors.New("the served buckets changed")
 
 // reviewServed asks for the served list when that is wanted.
 func (s *session) reviewServed() {

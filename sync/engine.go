@@ -80,7 +80,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.disconnected(ctx.Err(), s)
 			return ctx.Err()
 		}
-		if s.useful {
+		if s.went(err) {
 			failed, told = 0, ""
 		}
 		pause := jitter(backoff(failed, e.o.BackoffMin, e.o.BackoffMax), e.random())
@@ -98,6 +98,17 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// went reports whether a session went well enough that the next pause is short: a
+// line that breaks now and then is tried again at once, but a peer that sends
+// nonsense, or a disk that fails, as soon as a session is open, is not.
+func (s *session) went(err error) bool {
+	if !s.useful {
+		return false
+	}
+	faulty := errors.As(err, new(*integrityError)) || errors.As(err, new(*localError))
+	return !faulty || s.o.Clock().Sub(s.opened) >= s.o.BackoffMax
 }
 
 // wait pauses until the time is over or somebody kicks.
@@ -141,7 +152,7 @@ func (e *localError) Unwrap() error { return e.err }
 func (e *Engine) countError(err error) {
 	var refused *link.Refused
 	switch {
-	case err == nil, errors.Is(err, errServedAnew):
+	case err == nil:
 	case errors.As(err, new(*integrityError)):
 		e.count.IntegrityErrors++
 	case errors.As(err, new(*localError)):

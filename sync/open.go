@@ -218,7 +218,6 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	b.cursor = got.cursor
 	b.streamed = got.cursor.GetSeq()
 	b.head = max(b.there.GetSeq(), b.streamed)
-	b.headAt = now
 	s.restorePending(b, got, now)
 	if got.cursor.GetScan() != nil {
 		b.scanning = scanState{on: true, next: got.cursor.GetScan().GetNextKey(), since: now}

@@ -20,14 +20,6 @@ type reportState struct {
 	full time.Time // of one with all buckets
 }
 
-// reported is what the sender was told of one bucket.
-type reported struct {
-	seq     uint64
-	key     string // of the scan
-	pending int
-	cause   string
-}
-
 const (
 	// drainedEvery is the least time between two reports that say that
 	// everything was taken.
@@ -53,7 +45,7 @@ func (s *session) runReport(now time.Time) {
 			continue
 		}
 		cause := s.stoppedBy(b)
-		news := b.changed || cause != b.reported.cause
+		news := b.changed || cause != b.told
 		if news || full {
 			changed = append(changed, b)
 		}
@@ -75,13 +67,13 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 	msg := &linkpb.Progress{}
 	for _, b := range buckets {
 		b.changed = false
-		b.reported = reported{seq: b.cursor.GetSeq(), key: string(b.cursor.GetScan().GetNextKey()), pending: len(b.pend), cause: s.stoppedBy(b)}
+		b.told = s.stoppedBy(b)
 		msg.Buckets = append(msg.Buckets, &linkpb.BucketProgress{
 			Path:    b.path,
 			Cursor:  proto.CloneOf(b.cursor),
 			Holds:   b.holds(),
 			Pending: uint64(len(b.pend)),
-			Cause:   clip(b.reported.cause),
+			Cause:   clip(b.told),
 		})
 	}
 	s.report.busy, s.report.last = true, now

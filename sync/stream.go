@@ -183,7 +183,6 @@ func (s *session) accept(b *bucket, batch *linkpb.ChangeBatch, looked []incoming
 	s.enlist(b, &b.log, looked, now)
 	b.streamed = batch.GetTo()
 	b.head = max(b.head, b.streamed)
-	b.headAt = now
 	if seen := batch.GetSeen(); seen != nil {
 		if err := catalog.CheckVector(seen); err != nil {
 			s.end(violated("changes of bucket %s: %w", b.path, err))
@@ -220,7 +219,7 @@ func (s *session) onHeads(batch *linkpb.ChangeBatch, now time.Time) {
 		if b == nil || b.closed {
 			continue
 		}
-		b.head, b.headAt = max(h.GetSeq(), b.streamed), now
+		b.head = max(h.GetSeq(), b.streamed)
 		b.behind, b.behindBytes = h.GetBacklog(), h.GetBacklogBytes()
 		if h.GetSeq() <= b.streamed {
 			s.reachedEnd(b, batch.GetClock())
