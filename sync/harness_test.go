@@ -69,6 +69,7 @@ type testSite struct {
 	log    *slog.Logger
 
 	splitter *cdc.Splitter
+	versions uint32 // history of buckets that links make; 0 is 1
 
 	ensure  sync.Mutex
 	mu      sync.Mutex // serialises apply
@@ -211,7 +212,7 @@ func (s *testSite) ensureBucket(path string) {
 	s.ensure.Lock()
 	defer s.ensure.Unlock()
 	if _, err := s.cat.Bucket(path); err != nil {
-		s.makeBucket(path, 1)
+		s.makeBucket(path, max(1, s.versions))
 	}
 }
 

@@ -42,7 +42,9 @@ type mesh struct {
 func runMesh(t *testing.T, seed uint64) {
 	m := &mesh{t: t, rng: rand.New(rand.NewPCG(seed, 99))}
 	for n := range 3 {
-		m.sites = append(m.sites, newTestSite(t, byte(n+1)))
+		s := newTestSite(t, byte(n+1))
+		s.versions = 1 + uint32(m.rng.IntN(3)) // every site keeps its own history
+		m.sites = append(m.sites, s)
 	}
 	// A ring: every site is linked with both others, so each version has two
 	// ways to go, and must take only one of them into each site.
@@ -58,9 +60,9 @@ func runMesh(t *testing.T, seed uint64) {
 			s.close()
 		}
 	}()
-	m.sites[0].makeBucket(bk1, 1)
+	m.sites[0].ensureBucket(bk1)
 	if m.rng.IntN(2) == 0 {
-		m.sites[1].makeBucket(bk1, 1)
+		m.sites[1].ensureBucket(bk1)
 		m.sites[1].put(bk1, "of its own", []byte("x"))
 	}
 	for _, h := range m.links {
