@@ -15,14 +15,12 @@ const SocketName = "admin.sock"
 // serveAdmin serves the admin API on the socket in the data directory. Who may
 // open the socket may do everything, so only the node's own user may.
 func (n *Node) serveAdmin(ctx context.Context) error {
-	path := filepath.Join(n.opts.Dir, SocketName)
-	ln, err := admin.ListenUnix(ctx, path)
+	ln, err := admin.ListenUnix(ctx, n.socket)
 	if err != nil {
 		return err
 	}
-	n.socket = path
 	n.group.Go(func() error { return n.admin.Serve(n.ctx, ln) })
-	n.log.Info("admin API is served", "socket", path)
+	n.log.Info("admin API is served", "socket", n.socket)
 	return nil
 }
 

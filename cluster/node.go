@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -94,6 +95,11 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context) error {
+	// What a call of the admin API tells is set before the first can come.
+	n.socket = filepath.Join(n.opts.Dir, SocketName)
+	if err := n.serveMetrics(); err != nil {
+		return err
+	}
 	if err := n.newAdmin(); err != nil {
 		return err
 	}
@@ -103,9 +109,6 @@ func (n *Node) start(ctx context.Context) error {
 		}
 	}
 	if err := n.serveAdmin(ctx); err != nil {
-		return err
-	}
-	if err := n.serveMetrics(); err != nil {
 		return err
 	}
 	if n.current() == nil {

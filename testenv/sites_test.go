@@ -120,6 +120,7 @@ func TestNoEcho(t *testing.T) {
 
 func TestMetricsAreTheStatus(t *testing.T) {
 	e, a, b, l := twoSites(t, SiteOptions{})
+	l.WaitSynced() // what follows comes by the log, which tells when it was committed
 	e.mustPut(a, "key", randomBytes(1, 100_000))
 	l.WaitSynced()
 	status := b.Status("hawaii").GetStatus()
