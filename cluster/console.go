@@ -41,7 +41,7 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 	if age := now.Sub(a.snapshots.at); age >= 0 && age < snapshotAge && a.shows(a.snapshots.last) {
 		return a.snapshots.last, nil
 	}
-	status, err := systemAdmin{a.Node}.Status(ctx)
+	status, err := systemAdmin(a).Status(ctx)
 	if err != nil {
 		return nil, err
 	}

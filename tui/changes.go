@@ -148,9 +148,7 @@ func newLinkForm(m *Model) *form {
 			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: name, Remote: remote(f.value(fieldRemote)), Direction: f.value(fieldDirection), Replication: f.value(fieldReplication)},
 			Token:   strings.TrimSpace(f.value(fieldToken)),
 		}
-		for _, path := range strings.FieldsFunc(f.value(fieldServes), func(r rune) bool { return r == ',' || r == ' ' }) {
-			create.Serves = append(create.Serves, path)
-		}
+		create.Serves = strings.FieldsFunc(f.value(fieldServes), func(r rune) bool { return r == ',' || r == ' ' })
 		target, err := seconds(f.value(fieldTarget))
 		if err != nil {
 			return f.refuse(fieldTarget, err.Error())

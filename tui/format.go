@@ -158,11 +158,3 @@ func status(s adminpb.Severity, glyph string) (string, screen.Role) {
 func overTarget(l *adminpb.ConsoleLink) bool {
 	return l.LagSeconds != nil && l.GetLagTargetSeconds() > 0 && l.GetLagSeconds() > l.GetLagTargetSeconds()
 }
-
-// plural writes a count with its noun.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
-}

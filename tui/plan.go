@@ -22,7 +22,6 @@ type planDialog struct {
 	before  map[string]bool // items of the plan that was overtaken
 	moved   string          // why it was planned again
 	failed  error
-	applied bool
 	name    *input // what must be typed, where the plan needs it
 	top     int
 	page    int

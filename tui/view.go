@@ -160,7 +160,7 @@ func (m *Model) tabs(r screen.Rect) {
 		end = r.Right(end, 0, screen.Warn, "!"+strconv.Itoa(warned)) - 1
 	}
 	if failed > 0 {
-		end = r.Right(end, 0, screen.Bad, "X"+strconv.Itoa(failed)) - 1
+		r.Right(end, 0, screen.Bad, "X"+strconv.Itoa(failed))
 	}
 	x := 1
 	for i, name := range pageNames {

@@ -173,12 +173,6 @@ func (u *update) setMark(no uint32, m mark) {
 	u.set(segmentKey(no), append(value, sealed))
 }
 
-func (u *update) dropMark(no uint32) {
-	if u.err == nil {
-		u.err = u.batch.Delete(segmentKey(no), nil)
-	}
-}
-
 func (u *update) setCounts(held, bytes uint64) {
 	value := binary.LittleEndian.AppendUint64(nil, held)
 	u.set([]byte(countsKey), binary.LittleEndian.AppendUint64(value, bytes))
