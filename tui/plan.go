@@ -18,13 +18,13 @@ type planDialog struct {
 	req    *adminpb.PlanRequest
 	serial int // generation of the call under way, 0: none
 
-	plan    *adminpb.Plan
-	before  map[string]bool // items of the plan that was overtaken
-	moved   string          // why it was planned again
-	failed  error
-	name    *input // what must be typed, where the plan needs it
-	top     int
-	page    int
+	plan   *adminpb.Plan
+	before map[string]bool // items of the plan that was overtaken
+	moved  string          // why it was planned again
+	failed error
+	name   *input // what must be typed, where the plan needs it
+	top    int
+	page   int
 }
 
 // change asks the node to plan a change and shows the plan.
