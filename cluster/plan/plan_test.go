@@ -397,33 +397,6 @@ func TestInviteForgetsTheExpired(t *testing.T) {
 	}
 }
 
-func TestNewKeyPair(t *testing.T) {
-	access, secret, err := NewKeyPair(&counter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(access) != 20 || strings.Trim(access, upperAlnum) != "" {
-		t.Errorf("access key %q", access)
-	}
-	if len(secret) != 40 || strings.Trim(secret, alnum) != "" {
-		t.Errorf("secret key %q", secret)
-	}
-	if _, _, err := NewKeyPair(strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("without randomness: %v", err)
-	}
-	// Every letter is as likely as any other, to within six sigma.
-	const n = 62 * 1000
-	text, err := draw(&lcg{1}, alnum, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range alnum {
-		if got := strings.Count(text, string(c)); got < 800 || got > 1200 {
-			t.Errorf("%c was drawn %d times of %d", c, got, n)
-		}
-	}
-}
-
 // lcg is a fixed stream of evenly spread bytes.
 type lcg struct{ x uint64 }
 

@@ -100,7 +100,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // calls fail for lack of a quorum.
 func siteCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: site NAME stop|start|fail|heal")
+		ts.Fatalf("usage: site NAME stop|start|fail|heal|ignored|asked")
 	}
 	n := ts.Value(nodesKey{}).(map[string]*node)[args[0]]
 	switch args[1] {
@@ -108,6 +108,13 @@ func siteCmd(ts *testscript.TestScript, neg bool, args []string) {
 		n.stop()
 	case "start":
 		ts.Check(n.start())
+	case "ignored": // forgets that somebody has asked for a service
+		select {
+		case <-n.asked:
+		default:
+		}
+	case "asked": // waits until somebody asks for one
+		<-n.asked
 	case "fail", "heal":
 		n.mu.Lock()
 		n.failing = nil
