@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/pem"
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"edgefog.dev/isgw/raftfsm/state"
 	"github.com/zeebo/blake3"
@@ -172,3 +174,44 @@ func FuzzNodeFile(f *testing.F) {
 }
 
 func hexOf(b []byte) string { return TokenHash(b).String() }
+
+// FuzzCertificateRequest feeds what a caller wants signed. Whatever is signed
+// verifies as a client of the authority, and as nothing else.
+func FuzzCertificateRequest(f *testing.F) {
+	now := time.Now()
+	authority, err := NewAuthority(state.SiteID{1}, "alpha", now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"other"}}, key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(request)
+	f.Add(request[:len(request)-1])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, request []byte) {
+		text, _, err := authority.Client("ops", request, now.Add(time.Hour))
+		if err != nil {
+			return
+		}
+		block, rest := pem.Decode([]byte(text))
+		if block == nil || len(rest) > 0 {
+			t.Fatalf("not one PEM block: %q", text)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := authority.VerifyClient(cert, now); err != nil {
+			t.Errorf("a certificate that was signed is refused: %v", err)
+		}
+		if cert.IsCA || cert.Subject.CommonName != "ops" || len(cert.DNSNames) > 0 {
+			t.Errorf("more than the key was taken from the request: %v", cert.Subject)
+		}
+	})
+}

@@ -6,10 +6,9 @@ import (
 
 func (a *app) completionCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:   "completion bash|zsh|fish",
-		Short: "Print a script that completes commands in a shell",
-		Long: `Prints a script for a shell. It completes verbs, flags, and, where a node or
-profile is at hand, the names of links.`,
+		Use:     "completion bash|zsh|fish",
+		Short:   "Print a script that completes commands in a shell",
+		Long:    "Prints a script for a shell. It completes verbs and flags.",
 		Example: "source <(isgwctl completion bash)",
 		Args:    takes("bash|zsh|fish"),
 		RunE: func(_ *cobra.Command, args []string) error {

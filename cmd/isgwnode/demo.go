@@ -11,7 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/tui"
 )
 
 func demoCommand(environ []string) *cobra.Command {
@@ -24,6 +27,8 @@ func demoCommand(environ []string) *cobra.Command {
 pair them, link two buckets, upload a source tree through S3 at the first site
 and go on changing objects at both, printing each second what there is, what
 crossed the wire and how far each side is behind. Ctrl-c ends it.
+On a terminal it opens the console on the first site instead, unless --plain is
+given; q ends it.
 
 With --once it uploads, waits until both sites are in sync, compares every
 object byte for byte at both sites, and exits 0 only if all is equal.`,
@@ -43,6 +48,7 @@ object byte for byte at both sites, and exits 0 only if all is equal.`,
 				opts.dir = dir
 			}
 			opts.logger = logger
+			opts.console = !opts.once && !opts.plain && onTerminal(cmd) && tui.Usable(os.Getenv) == nil
 			return runDemo(cmd.Context(), opts, cmd.OutOrStdout())
 		},
 	}
@@ -50,8 +56,16 @@ object byte for byte at both sites, and exits 0 only if all is equal.`,
 	flags.StringVar(&opts.dir, "dir", "", "directory for the data of both sites (default a temporary one, removed at the end)")
 	flags.StringVar(&opts.source, "source", "", "directory to upload (default the source tree of the Go toolchain)")
 	flags.BoolVar(&opts.once, "once", false, "upload, wait until both sites are in sync, compare everything, and exit")
+	flags.BoolVar(&opts.plain, "plain", false, "print lines on a terminal too, instead of opening the console")
 	log.register(flags, "error")
 	return cmd
+}
+
+// onTerminal says whether the program talks to a person.
+func onTerminal(cmd *cobra.Command) bool {
+	in, isFile := cmd.InOrStdin().(*os.File)
+	out, isFileToo := cmd.OutOrStdout().(*os.File)
+	return isFile && isFileToo && term.IsTerminal(in.Fd()) && term.IsTerminal(out.Fd())
 }
 
 // complete finds what to upload and looks at what was given.

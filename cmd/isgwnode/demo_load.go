@@ -18,7 +18,9 @@ import (
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
 
+	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/tui"
 )
 
 // workers is the number of S3 requests under way at once.
@@ -167,10 +169,18 @@ func (s *demoSite) get(ctx context.Context, tenant, key string) ([]byte, error) 
 }
 
 // forever uploads, then changes objects at both sites until it is interrupted,
-// printing a line each second.
+// printing a line each second, or until the console is left.
 func (d *demo) forever(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.report(ctx) })
+	group.Go(func() error {
+		if !d.console {
+			return d.report(ctx)
+		}
+		defer cancel()
+		return d.open(ctx)
+	})
 	group.Go(func() error {
 		if err := d.upload(ctx, func(int64) {}); err != nil {
 			return err
@@ -180,7 +190,33 @@ func (d *demo) forever(ctx context.Context) error {
 		}
 		return nil
 	})
-	return group.Wait()
+	err := group.Wait()
+	if d.console && errors.Is(err, context.Canceled) {
+		return nil // the console was left while objects were on their way
+	}
+	return err
+}
+
+// open opens the console on the first site; the second is its other profile.
+func (d *demo) open(ctx context.Context) error {
+	options := tui.Options{
+		Connect: true,
+		Dial: func(e tui.Endpoint) (tui.Node, error) {
+			client, err := admin.Dial(e.Target)
+			if err != nil {
+				return nil, err
+			}
+			return tui.NewNode(client), nil
+		},
+		Theme:  "auto",
+		Getenv: os.Getenv,
+	}
+	for _, s := range d.sites() {
+		options.Profiles = append(options.Profiles, tui.Profile{
+			Name: s.name, Endpoints: []tui.Endpoint{{Name: s.name, Target: "unix:" + s.node.Socket()}},
+		})
+	}
+	return tui.Run(ctx, os.Stdin, os.Stdout, options)
 }
 
 // change writes, overwrites and deletes objects of its own at a site.

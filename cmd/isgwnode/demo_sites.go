@@ -28,7 +28,8 @@ var demoTenants = []string{"Cola", "Pepsi"}
 
 type demoOptions struct {
 	dir, source string
-	once        bool
+	once, plain bool
+	console     bool // open the console instead of printing lines
 	logger      *slog.Logger
 }
 
