@@ -396,14 +396,3 @@ func TestInviteForgetsTheExpired(t *testing.T) {
 		t.Error("the new invitation is not there")
 	}
 }
-
-// lcg is a fixed stream of evenly spread bytes.
-type lcg struct{ x uint64 }
-
-func (l *lcg) Read(p []byte) (int, error) {
-	for i := range p {
-		l.x = l.x*6364136223846793005 + 1442695040888963407
-		p[i] = byte(l.x >> 56)
-	}
-	return len(p), nil
-}
