@@ -215,6 +215,9 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	}
 	b.waiting = ""
 	b.live = true
+	// A sender that was started anew knows only what it had committed, and
+	// would show a lag that there is not until it is told.
+	b.changed = true
 	b.cursor = got.cursor
 	b.streamed = got.cursor.GetSeq()
 	b.head = max(b.there.GetSeq(), b.streamed)
