@@ -32,6 +32,7 @@ type Node struct {
 	audit    *auditLog
 
 	metricsAddress string // where metrics are served; empty when they are not
+	debugAddress   string // where profiles are served; empty when they are not
 
 	ctx    context.Context // ends when the node drains
 	cancel context.CancelCauseFunc
@@ -98,6 +99,9 @@ func (n *Node) start(ctx context.Context) error {
 	// What a call of the admin API tells is set before the first can come.
 	n.socket = filepath.Join(n.opts.Dir, SocketName)
 	if err := n.serveMetrics(); err != nil {
+		return err
+	}
+	if err := n.serveDebug(); err != nil {
 		return err
 	}
 	if err := n.newAdmin(); err != nil {

@@ -40,6 +40,10 @@ type Options struct {
 	// free port. Raft has no default.
 	S3, Link, Admin, Raft, Metrics string
 
+	// Debug is the address of Go's profiles: HOST:PORT on loopback, or None,
+	// which is the default.
+	Debug string
+
 	// LogKeep is how long a bucket's log is kept for peers that are away;
 	// 7 days by default. At least one second.
 	LogKeep time.Duration
@@ -92,6 +96,7 @@ func (o *Options) Validate() error {
 		{"--link", o.Link, DefaultLink},
 		{"--admin", o.Admin, DefaultAdmin},
 		{"--metrics", o.Metrics, DefaultMetrics},
+		{"--debug", o.Debug, None},
 	} {
 		addr := or(a.addr, a.fallback)
 		if addr == None {
@@ -100,6 +105,12 @@ func (o *Options) Validate() error {
 		if err := validAddress(addr); err != nil {
 			fault("%s %s: %w", a.flag, addr, err)
 			continue
+		}
+		if a.flag == "--debug" {
+			if err := loopbackOnly(addr); err != nil {
+				fault("--debug %s: %w", addr, err)
+				continue
+			}
 		}
 		if other, taken := used[addr]; taken && !strings.HasSuffix(addr, ":0") {
 			fault("%s %s: the same address as %s", a.flag, addr, other)
@@ -134,6 +145,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Link = or(o.Link, DefaultLink)
 	o.Admin = or(o.Admin, DefaultAdmin)
 	o.Metrics = or(o.Metrics, DefaultMetrics)
+	o.Debug = or(o.Debug, None)
 	if o.LogKeep == 0 {
 		o.LogKeep = 7 * 24 * time.Hour
 	}

@@ -87,6 +87,8 @@ func TestRefusals(t *testing.T) {
 			append(free[2:len(free):len(free)], "--s3", taken.Addr().String())...), 2, []string{"--s3 " + taken.Addr().String(), "address already in use"}},
 		{"address twice", nil, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha"},
 			"--s3", "127.0.0.1:4711", "--link", "127.0.0.1:4711", "--metrics", "none", "--admin", "none"), 2, []string{"the same address as --s3"}},
+		{"profiles for everybody", nil, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha", "--debug", "0.0.0.0:0"}, free...), 2,
+			[]string{"--debug 0.0.0.0:0", "only on 127.0.0.1"}},
 		{"bad environment", []string{"ISGW_LOG_KEEP=soon"}, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha"}, free...), 2,
 			[]string{"ISGW_LOG_KEEP=soon"}},
 		{"raft listener", nil, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha", "--raft", "127.0.0.1:1"}, free...), 2,

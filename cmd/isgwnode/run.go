@@ -47,6 +47,7 @@ environment, and the environment before the file.`,
 	flags.StringVar(&opts.Admin, "admin", cluster.DefaultAdmin, "address of the admin API over TLS, or none")
 	flags.StringVar(&opts.Raft, "raft", "", "address of raft; none for a site of one node")
 	flags.StringVar(&opts.Metrics, "metrics", cluster.DefaultMetrics, "address of the Prometheus metrics, or none")
+	flags.StringVar(&opts.Debug, "debug", cluster.None, "address of Go's profiles on loopback, or none")
 	flags.DurationVar(&opts.LogKeep, "log-keep", 7*24*time.Hour, "how long changes are kept for sites that are away")
 	log.register(flags, "info")
 	return cmd
