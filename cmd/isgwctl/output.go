@@ -6,9 +6,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 // structured says that the output is for programs: all of every message.
@@ -72,7 +73,7 @@ func (a *app) show(m proto.Message, write func(*sheet)) error {
 
 // json writes one message as a JSON object, or as YAML of the same names.
 func (a *app) json(m proto.Message, omit ...string) error {
-	text, err := renderJSON(m, omit...)
+	text, err := manifest.JSON(m, omit...)
 	if err != nil {
 		return err
 	}
@@ -84,34 +85,7 @@ func (a *app) json(m proto.Message, omit ...string) error {
 }
 
 // yaml writes JSON as YAML, in the same order.
-func (a *app) yaml(text string) error {
-	var node yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &node); err != nil {
-		return fmt.Errorf("write YAML: %w", err)
-	}
-	blockStyle(&node)
-	out := yaml.NewEncoder(a.out)
-	out.SetIndent(2)
-	if err := out.Encode(&node); err != nil {
-		return fmt.Errorf("write YAML: %w", err)
-	}
-	return out.Close()
-}
-
-// blockStyle has every value written as YAML writes it by itself; JSON's braces
-// and quotes are YAML too, and would stay. A string keeps its quotes where it
-// would read as something else without.
-func blockStyle(n *yaml.Node) {
-	if n.Kind != yaml.ScalarNode && len(n.Content) > 0 {
-		n.Style = 0
-	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		n.Style = 0
-	}
-	for _, c := range n.Content {
-		blockStyle(c)
-	}
-}
+func (a *app) yaml(text string) error { return manifest.WriteYAML(a.out, text) }
 
 // nameOf is what a thing is called by the commands: its path, or its name, or
 // what else names it.
@@ -167,7 +141,7 @@ func (l *list[M]) add(m M) error {
 		_, err := fmt.Fprintln(l.app.out, plain(text))
 		return err
 	}
-	text, err := renderJSON(m, l.omit...)
+	text, err := manifest.JSON(m, l.omit...)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 func (a *app) serviceCommand() *cobra.Command {
@@ -82,7 +83,7 @@ func (a *app) serviceList() *cobra.Command {
 			t := a.table(header...)
 			for _, s := range services {
 				row := []string{
-					s.GetName(), s.GetType(), wordOf(s.GetStatus().GetState()), orDash(peer(s)), orDash(s.GetRemote()),
+					s.GetName(), s.GetType(), manifest.Word(s.GetStatus().GetState()), orDash(peer(s)), orDash(s.GetRemote()),
 					fmt.Sprint(len(s.GetServes())), orDash(s.GetStatus().GetCause()),
 				}
 				if a.form == formWide {
@@ -221,7 +222,7 @@ func writeService(s *sheet, v *adminpb.Service) {
 	st := v.GetStatus()
 	s.line("name", v.GetName())
 	s.line("type", v.GetType())
-	s.line("state", wordOf(st.GetState()))
+	s.line("state", manifest.Word(st.GetState()))
 	s.some("cause", st.GetCause())
 	s.some("next step", st.GetNextStep())
 	s.line("enabled", yesNo(v.GetEnabled()))

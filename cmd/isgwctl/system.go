@@ -8,6 +8,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 func (a *app) systemCommand() *cobra.Command {
@@ -56,7 +57,7 @@ func (a *app) systemStatus() *cobra.Command {
 
 func writeStatus(s *sheet, st *adminpb.StatusResponse) {
 	if st.GetInitialised() {
-		s.line("state", strings.ToUpper(wordOf(st.GetState())))
+		s.line("state", strings.ToUpper(manifest.Word(st.GetState())))
 	} else {
 		s.line("state", "not initialised: run system init")
 	}

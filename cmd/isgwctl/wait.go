@@ -11,6 +11,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 const (
@@ -127,7 +128,7 @@ func (w *waiting) late(timeout time.Duration) error {
 // progress is the state in words, with its cause and what is on its way.
 func (w *waiting) progress() string {
 	st := w.last.GetStatus()
-	text := wordOf(st.GetState())
+	text := manifest.Word(st.GetState())
 	if st.GetCause() != "" {
 		text += " (" + st.GetCause() + ")"
 	}

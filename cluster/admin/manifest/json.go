@@ -1,4 +1,4 @@
-package main
+package manifest
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf16"
 
 	"google.golang.org/protobuf/proto"
@@ -17,13 +18,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// renderJSON writes a message as JSON that scripts can rely on: every field is
+// JSON returns a message as JSON that scripts can rely on: every field is
 // there, in the order of the contract; names are in camel case; numbers are
 // numbers; times are RFC 3339 in UTC; words stand for enumerations; what is not
 // known is null, and a list without elements is []. Of a choice between fields
 // only the chosen one is there. Fields named in omit are left out everywhere.
 // Characters that are not printable are escaped.
-func renderJSON(m proto.Message, omit ...string) (string, error) {
+func JSON(m proto.Message, omit ...string) (string, error) {
 	var compact bytes.Buffer
 	w := &jsonWriter{out: &compact, omit: omit}
 	w.message(m.ProtoReflect())
@@ -152,7 +153,7 @@ func (w *jsonWriter) text(s string) {
 	}
 	for _, r := range string(quoted) {
 		switch {
-		case !unprintable(r):
+		case unicode.IsPrint(r):
 			w.out.WriteRune(r)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
@@ -178,5 +179,6 @@ func enumWord(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
 	return strings.ReplaceAll(word, "_", "-")
 }
 
-// wordOf is enumWord of a generated enumeration.
-func wordOf(e protoreflect.Enum) string { return enumWord(e.Descriptor(), e.Number()) }
+// Word is the short word of a value of an enumeration, as JSON has it:
+// SERVICE_STATE_NO_REMOTE is "no-remote".
+func Word(e protoreflect.Enum) string { return enumWord(e.Descriptor(), e.Number()) }

@@ -1,25 +1,27 @@
-package main
+package manifest
 
 import (
 	"encoding/json"
+	"io"
 	"math"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-func TestRenderJSON(t *testing.T) {
+func TestJSON(t *testing.T) {
 	status := &adminpb.ServiceStatus{
 		State:   adminpb.ServiceState_SERVICE_STATE_NO_REMOTE,
 		Time:    timestamppb.New(time.Date(2026, 11, 22, 12, 0, 0, 5, time.FixedZone("", 3600))),
 		Send:    &adminpb.DirectionStats{WireBytes: math.MaxUint64, Throughput: math.Inf(1), Backlog: &adminpb.Backlog{LagSeconds: new(0.0)}},
 		Buckets: []*adminpb.BucketStatus{{Path: "a"}, {Path: "b"}},
 	}
-	text, err := renderJSON(status)
+	text, err := JSON(status)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +51,13 @@ func TestRenderJSON(t *testing.T) {
 	}
 }
 
-func TestRenderJSONText(t *testing.T) {
+func TestJSONText(t *testing.T) {
 	hostile := "k\x1b[31m \u202e \u009b \U000e0041 \"<&>\" \\ é"
-	text, err := renderJSON(&adminpb.Object{Key: hostile, Metadata: map[string]string{"b": "2", "a\x07": "1"}})
+	text, err := JSON(&adminpb.Object{Key: hostile, Metadata: map[string]string{"b": "2", "a\x07": "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsFunc(strings.ReplaceAll(text, "\n", ""), unprintable) {
+	if strings.ContainsFunc(strings.ReplaceAll(text, "\n", ""), func(r rune) bool { return !unicode.IsPrint(r) }) {
 		t.Errorf("unprintable characters in %q", text)
 	}
 	var back struct {
@@ -65,7 +67,7 @@ func TestRenderJSONText(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &back); err != nil || back.Key != hostile || back.Metadata["a\x07"] != "1" {
 		t.Errorf("came back as %q, %v", back, err)
 	}
-	if text, err := renderJSON(&adminpb.Key{AccessKey: "AK", SecretKey: "canary"}, "secretKey"); err != nil || strings.Contains(text, "canary") || strings.Contains(text, "secret") {
+	if text, err := JSON(&adminpb.Key{AccessKey: "AK", SecretKey: "canary"}, "secretKey"); err != nil || strings.Contains(text, "canary") || strings.Contains(text, "secret") {
 		t.Errorf("an omitted field is there: %s, %v", text, err)
 	}
 }
@@ -76,11 +78,31 @@ func TestEnumWords(t *testing.T) {
 		adminpb.ServiceState_SERVICE_STATE_SYNCED:      "synced",
 		adminpb.ServiceState(99):                       "99",
 	} {
-		if got := wordOf(e.(adminpb.ServiceState)); got != want {
+		if got := Word(e.(adminpb.ServiceState)); got != want {
 			t.Errorf("%v is %q, want %q", e, got, want)
 		}
 	}
-	if got := wordOf(adminpb.PathKind_PATH_KIND_BUCKET); got != "bucket" {
+	if got := Word(adminpb.PathKind_PATH_KIND_BUCKET); got != "bucket" {
 		t.Errorf("a kind is %q", got)
+	}
+}
+
+// YAML has the values of the JSON, and strings that look like something else
+// keep their quotes.
+func TestYAML(t *testing.T) {
+	text, err := YAML(&adminpb.Service{Name: "12", Enabled: true, Serves: []string{"a/b/c"}, Remote: "ccow://10.0.0.1:14000"}, "status", "created")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"name: \"12\"\n", "enabled: true\n", "serves:\n  - a/b/c\n", "remote: ccow://10.0.0.1:14000\n", "peerName: \"\"\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "status") || !strings.HasSuffix(text, "\n") {
+		t.Errorf("got\n%s", text)
+	}
+	if err := WriteYAML(io.Discard, "{"); err == nil {
+		t.Error("what is no JSON was written")
 	}
 }
