@@ -142,6 +142,63 @@ func (PathKind) EnumDescriptor() ([]byte, []int) {
 	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{1}
 }
 
+// PathSort is by what a list of paths is ordered; those that are equal in it
+// are ordered by path.
+type PathSort int32
+
+const (
+	PathSort_PATH_SORT_UNSPECIFIED PathSort = 0 // by path
+	PathSort_PATH_SORT_PATH        PathSort = 1
+	PathSort_PATH_SORT_OBJECTS     PathSort = 2 // buckets only
+	PathSort_PATH_SORT_BYTES       PathSort = 3 // buckets only
+	PathSort_PATH_SORT_CREATED     PathSort = 4
+)
+
+// Enum value maps for PathSort.
+var (
+	PathSort_name = map[int32]string{
+		0: "PATH_SORT_UNSPECIFIED",
+		1: "PATH_SORT_PATH",
+		2: "PATH_SORT_OBJECTS",
+		3: "PATH_SORT_BYTES",
+		4: "PATH_SORT_CREATED",
+	}
+	PathSort_value = map[string]int32{
+		"PATH_SORT_UNSPECIFIED": 0,
+		"PATH_SORT_PATH":        1,
+		"PATH_SORT_OBJECTS":     2,
+		"PATH_SORT_BYTES":       3,
+		"PATH_SORT_CREATED":     4,
+	}
+)
+
+func (x PathSort) Enum() *PathSort {
+	p := new(PathSort)
+	*p = x
+	return p
+}
+
+func (x PathSort) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PathSort) Descriptor() protoreflect.EnumDescriptor {
+	return file_cluster_admin_adminpb_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (PathSort) Type() protoreflect.EnumType {
+	return &file_cluster_admin_adminpb_admin_proto_enumTypes[2]
+}
+
+func (x PathSort) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PathSort.Descriptor instead.
+func (PathSort) EnumDescriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{2}
+}
+
 type ServiceState int32
 
 const (
@@ -199,11 +256,11 @@ func (x ServiceState) String() string {
 }
 
 func (ServiceState) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_admin_adminpb_admin_proto_enumTypes[2].Descriptor()
+	return file_cluster_admin_adminpb_admin_proto_enumTypes[3].Descriptor()
 }
 
 func (ServiceState) Type() protoreflect.EnumType {
-	return &file_cluster_admin_adminpb_admin_proto_enumTypes[2]
+	return &file_cluster_admin_adminpb_admin_proto_enumTypes[3]
 }
 
 func (x ServiceState) Number() protoreflect.EnumNumber {
@@ -212,7 +269,7 @@ func (x ServiceState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServiceState.Descriptor instead.
 func (ServiceState) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{2}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{3}
 }
 
 // ErrorDetail goes with every failed call.
@@ -1096,8 +1153,12 @@ type ListPathsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          PathKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=isgw.admin.v1.PathKind" json:"kind,omitempty"`
 	Parent        string                 `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"` // only below it: a namespace, or a tenant for buckets; empty lists all
-	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`   // only paths greater than it: the last one of the page before
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`   // only paths greater than it: the last one of the page before; only where sort is by path, ascending
 	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`  // 0 is 1000, which is the most
+	Filter        string                 `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"` // only paths that contain it, in letters of either case
+	Sort          PathSort               `protobuf:"varint,6,opt,name=sort,proto3,enum=isgw.admin.v1.PathSort" json:"sort,omitempty"`
+	Descending    bool                   `protobuf:"varint,7,opt,name=descending,proto3" json:"descending,omitempty"`
+	Offset        uint32                 `protobuf:"varint,8,opt,name=offset,proto3" json:"offset,omitempty"` // leave out so many of those that match, from the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1160,10 +1221,40 @@ func (x *ListPathsRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListPathsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListPathsRequest) GetSort() PathSort {
+	if x != nil {
+		return x.Sort
+	}
+	return PathSort_PATH_SORT_UNSPECIFIED
+}
+
+func (x *ListPathsRequest) GetDescending() bool {
+	if x != nil {
+		return x.Descending
+	}
+	return false
+}
+
+func (x *ListPathsRequest) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 type ListPathsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Paths         []*Path                `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"` // ordered by path
+	Paths         []*Path                `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"` // ordered as was asked
 	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Total         uint64                 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`     // of that kind below the parent
+	Matched       uint64                 `protobuf:"varint,4,opt,name=matched,proto3" json:"matched,omitempty"` // of those: contain the filter
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1210,6 +1301,20 @@ func (x *ListPathsResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *ListPathsResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListPathsResponse) GetMatched() uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
 }
 
 type GetPathRequest struct {
@@ -2926,7 +3031,11 @@ func (x *CreateServiceResponse) GetService() *Service {
 
 type ListServicesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stats         bool                   `protobuf:"varint,1,opt,name=stats,proto3" json:"stats,omitempty"` // with the whole status of each
+	Stats         bool                   `protobuf:"varint,1,opt,name=stats,proto3" json:"stats,omitempty"`   // with the whole status of each
+	After         string                 `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`    // only names greater than it: the last one of the page before
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`   // at most 1000; 0: all
+	Filter        string                 `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`  // only those whose name, peer, remote or served paths contain it, in letters of either case
+	Offset        uint32                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // leave out so many of those that match, from the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2968,9 +3077,40 @@ func (x *ListServicesRequest) GetStats() bool {
 	return false
 }
 
+func (x *ListServicesRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListServicesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListServicesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListServicesRequest) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 type ListServicesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Services      []*Service             `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	Services      []*Service             `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"` // ordered by name
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Total         uint64                 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`     // of the site
+	Matched       uint64                 `protobuf:"varint,4,opt,name=matched,proto3" json:"matched,omitempty"` // of those: have the filter
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3010,6 +3150,27 @@ func (x *ListServicesResponse) GetServices() []*Service {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *ListServicesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ListServicesResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListServicesResponse) GetMatched() uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
 }
 
 type GetServiceRequest struct {
@@ -4616,15 +4777,23 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x1a\n" +
 	"\bversions\x18\x04 \x01(\rR\bversions\"=\n" +
 	"\x12CreatePathResponse\x12'\n" +
-	"\x04path\x18\x01 \x01(\v2\x13.isgw.admin.v1.PathR\x04path\"\x83\x01\n" +
+	"\x04path\x18\x01 \x01(\v2\x13.isgw.admin.v1.PathR\x04path\"\x80\x02\n" +
 	"\x10ListPathsRequest\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"R\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06filter\x18\x05 \x01(\tR\x06filter\x12+\n" +
+	"\x04sort\x18\x06 \x01(\x0e2\x17.isgw.admin.v1.PathSortR\x04sort\x12\x1e\n" +
+	"\n" +
+	"descending\x18\a \x01(\bR\n" +
+	"descending\x12\x16\n" +
+	"\x06offset\x18\b \x01(\rR\x06offset\"\x82\x01\n" +
 	"\x11ListPathsResponse\x12)\n" +
 	"\x05paths\x18\x01 \x03(\v2\x13.isgw.admin.v1.PathR\x05paths\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"Q\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\x12\x18\n" +
+	"\amatched\x18\x04 \x01(\x04R\amatched\"Q\n" +
 	"\x0eGetPathRequest\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\":\n" +
@@ -4770,11 +4939,18 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\vconnections\x18\x06 \x01(\rR\vconnections\x12,\n" +
 	"\x12lag_target_seconds\x18\a \x01(\x01R\x10lagTargetSeconds\"I\n" +
 	"\x15CreateServiceResponse\x120\n" +
-	"\aservice\x18\x01 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\"+\n" +
+	"\aservice\x18\x01 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\"\x87\x01\n" +
 	"\x13ListServicesRequest\x12\x14\n" +
-	"\x05stats\x18\x01 \x01(\bR\x05stats\"J\n" +
+	"\x05stats\x18\x01 \x01(\bR\x05stats\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\rR\x06offset\"\x8e\x01\n" +
 	"\x14ListServicesResponse\x122\n" +
-	"\bservices\x18\x01 \x03(\v2\x16.isgw.admin.v1.ServiceR\bservices\"=\n" +
+	"\bservices\x18\x01 \x03(\v2\x16.isgw.admin.v1.ServiceR\bservices\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\x12\x18\n" +
+	"\amatched\x18\x04 \x01(\x04R\amatched\"=\n" +
 	"\x11GetServiceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05stats\x18\x02 \x01(\bR\x05stats\"F\n" +
@@ -4893,7 +5069,13 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x15PATH_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PATH_KIND_NAMESPACE\x10\x01\x12\x14\n" +
 	"\x10PATH_KIND_TENANT\x10\x02\x12\x14\n" +
-	"\x10PATH_KIND_BUCKET\x10\x03*\xbd\x02\n" +
+	"\x10PATH_KIND_BUCKET\x10\x03*|\n" +
+	"\bPathSort\x12\x19\n" +
+	"\x15PATH_SORT_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0ePATH_SORT_PATH\x10\x01\x12\x15\n" +
+	"\x11PATH_SORT_OBJECTS\x10\x02\x12\x13\n" +
+	"\x0fPATH_SORT_BYTES\x10\x03\x12\x15\n" +
+	"\x11PATH_SORT_CREATED\x10\x04*\xbd\x02\n" +
 	"\fServiceState\x12\x1d\n" +
 	"\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATE_DISABLED\x10\x01\x12\x1a\n" +
@@ -4952,201 +5134,203 @@ func file_cluster_admin_adminpb_admin_proto_rawDescGZIP() []byte {
 	return file_cluster_admin_adminpb_admin_proto_rawDescData
 }
 
-var file_cluster_admin_adminpb_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_cluster_admin_adminpb_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_cluster_admin_adminpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_cluster_admin_adminpb_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: isgw.admin.v1.NodeState
 	(PathKind)(0),                  // 1: isgw.admin.v1.PathKind
-	(ServiceState)(0),              // 2: isgw.admin.v1.ServiceState
-	(*ErrorDetail)(nil),            // 3: isgw.admin.v1.ErrorDetail
-	(*InitRequest)(nil),            // 4: isgw.admin.v1.InitRequest
-	(*InitResponse)(nil),           // 5: isgw.admin.v1.InitResponse
-	(*StatusRequest)(nil),          // 6: isgw.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 7: isgw.admin.v1.StatusResponse
-	(*Problem)(nil),                // 8: isgw.admin.v1.Problem
-	(*RaftStatus)(nil),             // 9: isgw.admin.v1.RaftStatus
-	(*Endpoint)(nil),               // 10: isgw.admin.v1.Endpoint
-	(*StorageStatus)(nil),          // 11: isgw.admin.v1.StorageStatus
-	(*Path)(nil),                   // 12: isgw.admin.v1.Path
-	(*CreatePathRequest)(nil),      // 13: isgw.admin.v1.CreatePathRequest
-	(*CreatePathResponse)(nil),     // 14: isgw.admin.v1.CreatePathResponse
-	(*ListPathsRequest)(nil),       // 15: isgw.admin.v1.ListPathsRequest
-	(*ListPathsResponse)(nil),      // 16: isgw.admin.v1.ListPathsResponse
-	(*GetPathRequest)(nil),         // 17: isgw.admin.v1.GetPathRequest
-	(*GetPathResponse)(nil),        // 18: isgw.admin.v1.GetPathResponse
-	(*DeletePathRequest)(nil),      // 19: isgw.admin.v1.DeletePathRequest
-	(*DeletePathResponse)(nil),     // 20: isgw.admin.v1.DeletePathResponse
-	(*Key)(nil),                    // 21: isgw.admin.v1.Key
-	(*CreateKeyRequest)(nil),       // 22: isgw.admin.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),      // 23: isgw.admin.v1.CreateKeyResponse
-	(*ListKeysRequest)(nil),        // 24: isgw.admin.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 25: isgw.admin.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 26: isgw.admin.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 27: isgw.admin.v1.DeleteKeyResponse
-	(*InviteRequest)(nil),          // 28: isgw.admin.v1.InviteRequest
-	(*InviteResponse)(nil),         // 29: isgw.admin.v1.InviteResponse
-	(*PairRequest)(nil),            // 30: isgw.admin.v1.PairRequest
-	(*PairResponse)(nil),           // 31: isgw.admin.v1.PairResponse
-	(*Pairing)(nil),                // 32: isgw.admin.v1.Pairing
-	(*ListPairingsRequest)(nil),    // 33: isgw.admin.v1.ListPairingsRequest
-	(*ListPairingsResponse)(nil),   // 34: isgw.admin.v1.ListPairingsResponse
-	(*Service)(nil),                // 35: isgw.admin.v1.Service
-	(*ServiceStatus)(nil),          // 36: isgw.admin.v1.ServiceStatus
-	(*DirectionStats)(nil),         // 37: isgw.admin.v1.DirectionStats
-	(*Backlog)(nil),                // 38: isgw.admin.v1.Backlog
-	(*BucketStatus)(nil),           // 39: isgw.admin.v1.BucketStatus
-	(*CreateServiceRequest)(nil),   // 40: isgw.admin.v1.CreateServiceRequest
-	(*CreateServiceResponse)(nil),  // 41: isgw.admin.v1.CreateServiceResponse
-	(*ListServicesRequest)(nil),    // 42: isgw.admin.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),   // 43: isgw.admin.v1.ListServicesResponse
-	(*GetServiceRequest)(nil),      // 44: isgw.admin.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),     // 45: isgw.admin.v1.GetServiceResponse
-	(*ServeRequest)(nil),           // 46: isgw.admin.v1.ServeRequest
-	(*ServeResponse)(nil),          // 47: isgw.admin.v1.ServeResponse
-	(*UnserveRequest)(nil),         // 48: isgw.admin.v1.UnserveRequest
-	(*UnserveResponse)(nil),        // 49: isgw.admin.v1.UnserveResponse
-	(*EnableServiceRequest)(nil),   // 50: isgw.admin.v1.EnableServiceRequest
-	(*EnableServiceResponse)(nil),  // 51: isgw.admin.v1.EnableServiceResponse
-	(*DisableServiceRequest)(nil),  // 52: isgw.admin.v1.DisableServiceRequest
-	(*DisableServiceResponse)(nil), // 53: isgw.admin.v1.DisableServiceResponse
-	(*DeleteServiceRequest)(nil),   // 54: isgw.admin.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),  // 55: isgw.admin.v1.DeleteServiceResponse
-	(*WatchServiceRequest)(nil),    // 56: isgw.admin.v1.WatchServiceRequest
-	(*WatchServiceResponse)(nil),   // 57: isgw.admin.v1.WatchServiceResponse
-	(*Object)(nil),                 // 58: isgw.admin.v1.Object
-	(*ListObjectsRequest)(nil),     // 59: isgw.admin.v1.ListObjectsRequest
-	(*ListObjectsResponse)(nil),    // 60: isgw.admin.v1.ListObjectsResponse
-	(*ObjectItem)(nil),             // 61: isgw.admin.v1.ObjectItem
-	(*ShowObjectRequest)(nil),      // 62: isgw.admin.v1.ShowObjectRequest
-	(*ShowObjectResponse)(nil),     // 63: isgw.admin.v1.ShowObjectResponse
-	(*PutObjectRequest)(nil),       // 64: isgw.admin.v1.PutObjectRequest
-	(*PutObjectHeader)(nil),        // 65: isgw.admin.v1.PutObjectHeader
-	(*PutObjectResponse)(nil),      // 66: isgw.admin.v1.PutObjectResponse
-	(*GetObjectRequest)(nil),       // 67: isgw.admin.v1.GetObjectRequest
-	(*GetObjectResponse)(nil),      // 68: isgw.admin.v1.GetObjectResponse
-	(*DeleteObjectRequest)(nil),    // 69: isgw.admin.v1.DeleteObjectRequest
-	(*DeleteObjectResponse)(nil),   // 70: isgw.admin.v1.DeleteObjectResponse
-	nil,                            // 71: isgw.admin.v1.Object.HeadersEntry
-	nil,                            // 72: isgw.admin.v1.Object.MetadataEntry
-	nil,                            // 73: isgw.admin.v1.PutObjectHeader.HeadersEntry
-	nil,                            // 74: isgw.admin.v1.PutObjectHeader.MetadataEntry
-	(*timestamppb.Timestamp)(nil),  // 75: google.protobuf.Timestamp
+	(PathSort)(0),                  // 2: isgw.admin.v1.PathSort
+	(ServiceState)(0),              // 3: isgw.admin.v1.ServiceState
+	(*ErrorDetail)(nil),            // 4: isgw.admin.v1.ErrorDetail
+	(*InitRequest)(nil),            // 5: isgw.admin.v1.InitRequest
+	(*InitResponse)(nil),           // 6: isgw.admin.v1.InitResponse
+	(*StatusRequest)(nil),          // 7: isgw.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 8: isgw.admin.v1.StatusResponse
+	(*Problem)(nil),                // 9: isgw.admin.v1.Problem
+	(*RaftStatus)(nil),             // 10: isgw.admin.v1.RaftStatus
+	(*Endpoint)(nil),               // 11: isgw.admin.v1.Endpoint
+	(*StorageStatus)(nil),          // 12: isgw.admin.v1.StorageStatus
+	(*Path)(nil),                   // 13: isgw.admin.v1.Path
+	(*CreatePathRequest)(nil),      // 14: isgw.admin.v1.CreatePathRequest
+	(*CreatePathResponse)(nil),     // 15: isgw.admin.v1.CreatePathResponse
+	(*ListPathsRequest)(nil),       // 16: isgw.admin.v1.ListPathsRequest
+	(*ListPathsResponse)(nil),      // 17: isgw.admin.v1.ListPathsResponse
+	(*GetPathRequest)(nil),         // 18: isgw.admin.v1.GetPathRequest
+	(*GetPathResponse)(nil),        // 19: isgw.admin.v1.GetPathResponse
+	(*DeletePathRequest)(nil),      // 20: isgw.admin.v1.DeletePathRequest
+	(*DeletePathResponse)(nil),     // 21: isgw.admin.v1.DeletePathResponse
+	(*Key)(nil),                    // 22: isgw.admin.v1.Key
+	(*CreateKeyRequest)(nil),       // 23: isgw.admin.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),      // 24: isgw.admin.v1.CreateKeyResponse
+	(*ListKeysRequest)(nil),        // 25: isgw.admin.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 26: isgw.admin.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 27: isgw.admin.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 28: isgw.admin.v1.DeleteKeyResponse
+	(*InviteRequest)(nil),          // 29: isgw.admin.v1.InviteRequest
+	(*InviteResponse)(nil),         // 30: isgw.admin.v1.InviteResponse
+	(*PairRequest)(nil),            // 31: isgw.admin.v1.PairRequest
+	(*PairResponse)(nil),           // 32: isgw.admin.v1.PairResponse
+	(*Pairing)(nil),                // 33: isgw.admin.v1.Pairing
+	(*ListPairingsRequest)(nil),    // 34: isgw.admin.v1.ListPairingsRequest
+	(*ListPairingsResponse)(nil),   // 35: isgw.admin.v1.ListPairingsResponse
+	(*Service)(nil),                // 36: isgw.admin.v1.Service
+	(*ServiceStatus)(nil),          // 37: isgw.admin.v1.ServiceStatus
+	(*DirectionStats)(nil),         // 38: isgw.admin.v1.DirectionStats
+	(*Backlog)(nil),                // 39: isgw.admin.v1.Backlog
+	(*BucketStatus)(nil),           // 40: isgw.admin.v1.BucketStatus
+	(*CreateServiceRequest)(nil),   // 41: isgw.admin.v1.CreateServiceRequest
+	(*CreateServiceResponse)(nil),  // 42: isgw.admin.v1.CreateServiceResponse
+	(*ListServicesRequest)(nil),    // 43: isgw.admin.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),   // 44: isgw.admin.v1.ListServicesResponse
+	(*GetServiceRequest)(nil),      // 45: isgw.admin.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),     // 46: isgw.admin.v1.GetServiceResponse
+	(*ServeRequest)(nil),           // 47: isgw.admin.v1.ServeRequest
+	(*ServeResponse)(nil),          // 48: isgw.admin.v1.ServeResponse
+	(*UnserveRequest)(nil),         // 49: isgw.admin.v1.UnserveRequest
+	(*UnserveResponse)(nil),        // 50: isgw.admin.v1.UnserveResponse
+	(*EnableServiceRequest)(nil),   // 51: isgw.admin.v1.EnableServiceRequest
+	(*EnableServiceResponse)(nil),  // 52: isgw.admin.v1.EnableServiceResponse
+	(*DisableServiceRequest)(nil),  // 53: isgw.admin.v1.DisableServiceRequest
+	(*DisableServiceResponse)(nil), // 54: isgw.admin.v1.DisableServiceResponse
+	(*DeleteServiceRequest)(nil),   // 55: isgw.admin.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),  // 56: isgw.admin.v1.DeleteServiceResponse
+	(*WatchServiceRequest)(nil),    // 57: isgw.admin.v1.WatchServiceRequest
+	(*WatchServiceResponse)(nil),   // 58: isgw.admin.v1.WatchServiceResponse
+	(*Object)(nil),                 // 59: isgw.admin.v1.Object
+	(*ListObjectsRequest)(nil),     // 60: isgw.admin.v1.ListObjectsRequest
+	(*ListObjectsResponse)(nil),    // 61: isgw.admin.v1.ListObjectsResponse
+	(*ObjectItem)(nil),             // 62: isgw.admin.v1.ObjectItem
+	(*ShowObjectRequest)(nil),      // 63: isgw.admin.v1.ShowObjectRequest
+	(*ShowObjectResponse)(nil),     // 64: isgw.admin.v1.ShowObjectResponse
+	(*PutObjectRequest)(nil),       // 65: isgw.admin.v1.PutObjectRequest
+	(*PutObjectHeader)(nil),        // 66: isgw.admin.v1.PutObjectHeader
+	(*PutObjectResponse)(nil),      // 67: isgw.admin.v1.PutObjectResponse
+	(*GetObjectRequest)(nil),       // 68: isgw.admin.v1.GetObjectRequest
+	(*GetObjectResponse)(nil),      // 69: isgw.admin.v1.GetObjectResponse
+	(*DeleteObjectRequest)(nil),    // 70: isgw.admin.v1.DeleteObjectRequest
+	(*DeleteObjectResponse)(nil),   // 71: isgw.admin.v1.DeleteObjectResponse
+	nil,                            // 72: isgw.admin.v1.Object.HeadersEntry
+	nil,                            // 73: isgw.admin.v1.Object.MetadataEntry
+	nil,                            // 74: isgw.admin.v1.PutObjectHeader.HeadersEntry
+	nil,                            // 75: isgw.admin.v1.PutObjectHeader.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 76: google.protobuf.Timestamp
 }
 var file_cluster_admin_adminpb_admin_proto_depIdxs = []int32{
-	7,  // 0: isgw.admin.v1.InitResponse.status:type_name -> isgw.admin.v1.StatusResponse
-	75, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
+	8,  // 0: isgw.admin.v1.InitResponse.status:type_name -> isgw.admin.v1.StatusResponse
+	76, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
 	0,  // 2: isgw.admin.v1.StatusResponse.state:type_name -> isgw.admin.v1.NodeState
-	75, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	9,  // 4: isgw.admin.v1.StatusResponse.raft:type_name -> isgw.admin.v1.RaftStatus
-	10, // 5: isgw.admin.v1.StatusResponse.endpoints:type_name -> isgw.admin.v1.Endpoint
-	11, // 6: isgw.admin.v1.StatusResponse.storage:type_name -> isgw.admin.v1.StorageStatus
-	8,  // 7: isgw.admin.v1.StatusResponse.problems:type_name -> isgw.admin.v1.Problem
+	76, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	10, // 4: isgw.admin.v1.StatusResponse.raft:type_name -> isgw.admin.v1.RaftStatus
+	11, // 5: isgw.admin.v1.StatusResponse.endpoints:type_name -> isgw.admin.v1.Endpoint
+	12, // 6: isgw.admin.v1.StatusResponse.storage:type_name -> isgw.admin.v1.StorageStatus
+	9,  // 7: isgw.admin.v1.StatusResponse.problems:type_name -> isgw.admin.v1.Problem
 	1,  // 8: isgw.admin.v1.Path.kind:type_name -> isgw.admin.v1.PathKind
-	75, // 9: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
+	76, // 9: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
 	1,  // 10: isgw.admin.v1.CreatePathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	12, // 11: isgw.admin.v1.CreatePathResponse.path:type_name -> isgw.admin.v1.Path
+	13, // 11: isgw.admin.v1.CreatePathResponse.path:type_name -> isgw.admin.v1.Path
 	1,  // 12: isgw.admin.v1.ListPathsRequest.kind:type_name -> isgw.admin.v1.PathKind
-	12, // 13: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
-	1,  // 14: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	12, // 15: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 16: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	75, // 17: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	21, // 18: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
-	21, // 19: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
-	75, // 20: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
-	32, // 21: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
-	75, // 22: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
-	32, // 23: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
-	75, // 24: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
-	36, // 25: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
-	75, // 26: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
-	2,  // 27: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
-	75, // 28: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
-	75, // 29: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
-	37, // 30: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
-	37, // 31: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
-	39, // 32: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
-	38, // 33: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
-	38, // 34: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
-	38, // 35: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
-	75, // 36: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
-	35, // 37: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 38: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
-	35, // 39: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 40: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 41: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 42: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 43: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	35, // 44: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
-	75, // 45: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
-	71, // 46: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
-	72, // 47: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
-	61, // 48: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
-	58, // 49: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
-	58, // 50: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
-	58, // 51: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
-	65, // 52: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
-	73, // 53: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
-	74, // 54: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
-	58, // 55: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
-	58, // 56: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
-	4,  // 57: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
-	6,  // 58: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
-	13, // 59: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
-	15, // 60: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
-	17, // 61: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
-	19, // 62: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
-	22, // 63: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
-	24, // 64: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
-	26, // 65: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
-	28, // 66: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
-	30, // 67: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
-	33, // 68: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
-	40, // 69: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
-	42, // 70: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
-	44, // 71: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
-	46, // 72: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
-	48, // 73: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
-	50, // 74: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
-	52, // 75: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
-	54, // 76: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
-	56, // 77: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
-	59, // 78: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
-	62, // 79: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
-	64, // 80: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
-	67, // 81: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
-	69, // 82: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
-	5,  // 83: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
-	7,  // 84: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
-	14, // 85: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
-	16, // 86: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
-	18, // 87: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
-	20, // 88: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
-	23, // 89: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
-	25, // 90: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
-	27, // 91: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
-	29, // 92: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
-	31, // 93: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
-	34, // 94: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
-	41, // 95: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
-	43, // 96: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
-	45, // 97: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
-	47, // 98: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
-	49, // 99: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
-	51, // 100: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
-	53, // 101: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
-	55, // 102: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
-	57, // 103: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
-	60, // 104: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
-	63, // 105: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
-	66, // 106: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
-	68, // 107: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
-	70, // 108: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
-	83, // [83:109] is the sub-list for method output_type
-	57, // [57:83] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	2,  // 13: isgw.admin.v1.ListPathsRequest.sort:type_name -> isgw.admin.v1.PathSort
+	13, // 14: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
+	1,  // 15: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 16: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 17: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	76, // 18: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	22, // 19: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
+	22, // 20: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
+	76, // 21: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
+	33, // 22: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
+	76, // 23: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
+	33, // 24: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
+	76, // 25: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
+	37, // 26: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
+	76, // 27: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
+	3,  // 28: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
+	76, // 29: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
+	76, // 30: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
+	38, // 31: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
+	38, // 32: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
+	40, // 33: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
+	39, // 34: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
+	39, // 35: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
+	39, // 36: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
+	76, // 37: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
+	36, // 38: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 39: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
+	36, // 40: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 41: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 42: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 43: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 44: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	36, // 45: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
+	76, // 46: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
+	72, // 47: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
+	73, // 48: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
+	62, // 49: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
+	59, // 50: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
+	59, // 51: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
+	59, // 52: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
+	66, // 53: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
+	74, // 54: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
+	75, // 55: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
+	59, // 56: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
+	59, // 57: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
+	5,  // 58: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
+	7,  // 59: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
+	14, // 60: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
+	16, // 61: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
+	18, // 62: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
+	20, // 63: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
+	23, // 64: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
+	25, // 65: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
+	27, // 66: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
+	29, // 67: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
+	31, // 68: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
+	34, // 69: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
+	41, // 70: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
+	43, // 71: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
+	45, // 72: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
+	47, // 73: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
+	49, // 74: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
+	51, // 75: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
+	53, // 76: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
+	55, // 77: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
+	57, // 78: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
+	60, // 79: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
+	63, // 80: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
+	65, // 81: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
+	68, // 82: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
+	70, // 83: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
+	6,  // 84: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
+	8,  // 85: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
+	15, // 86: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
+	17, // 87: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
+	19, // 88: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
+	21, // 89: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
+	24, // 90: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
+	26, // 91: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
+	28, // 92: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
+	30, // 93: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
+	32, // 94: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
+	35, // 95: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
+	42, // 96: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
+	44, // 97: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
+	46, // 98: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
+	48, // 99: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
+	50, // 100: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
+	52, // 101: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
+	54, // 102: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
+	56, // 103: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
+	58, // 104: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
+	61, // 105: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
+	64, // 106: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
+	67, // 107: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
+	69, // 108: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
+	71, // 109: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
+	84, // [84:110] is the sub-list for method output_type
+	58, // [58:84] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_admin_proto_init() }
@@ -5174,7 +5358,7 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_admin_proto_rawDesc), len(file_cluster_admin_adminpb_admin_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   6,

@@ -91,8 +91,11 @@ type WatchConsoleRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	IntervalMillis uint32                 `protobuf:"varint,1,opt,name=interval_millis,json=intervalMillis,proto3" json:"interval_millis,omitempty"` // 100 to 60000; 0 is 1000
 	KnownRevision  uint64                 `protobuf:"varint,2,opt,name=known_revision,json=knownRevision,proto3" json:"known_revision,omitempty"`    // of the snapshot that the caller has; 0: none
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// After the first snapshot send only what differs from the one before:
+	// snapshots are partial then. Without it every snapshot is whole.
+	Changes       bool `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchConsoleRequest) Reset() {
@@ -139,8 +142,18 @@ func (x *WatchConsoleRequest) GetKnownRevision() uint64 {
 	return 0
 }
 
+func (x *WatchConsoleRequest) GetChanges() bool {
+	if x != nil {
+		return x.Changes
+	}
+	return false
+}
+
 // ConsoleSnapshot is a site at one moment as one of its nodes sees it. With
-// heartbeat set only time and revision are there: nothing else changed.
+// heartbeat set only time and revision are there: nothing else changed. A
+// partial one continues the snapshot that was sent before it: of links it has
+// those that differ, and what kept names is as it was and left out. Everything
+// else is always there.
 type ConsoleSnapshot struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Time           *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`          // the node's clock
@@ -164,6 +177,9 @@ type ConsoleSnapshot struct {
 	LastChanges    []*Change              `protobuf:"bytes,19,rep,name=last_changes,json=lastChanges,proto3" json:"last_changes,omitempty"` // the newest first
 	Endpoints      []*Endpoint            `protobuf:"bytes,20,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	Storage        *StorageStatus         `protobuf:"bytes,21,opt,name=storage,proto3" json:"storage,omitempty"` // absent before init
+	Partial        bool                   `protobuf:"varint,22,opt,name=partial,proto3" json:"partial,omitempty"`
+	GoneLinks      []string               `protobuf:"bytes,23,rep,name=gone_links,json=goneLinks,proto3" json:"gone_links,omitempty"` // of a partial snapshot: names of links that are no more
+	Kept           []string               `protobuf:"bytes,24,rep,name=kept,proto3" json:"kept,omitempty"`                            // of a partial snapshot: alerts, sites, last_changes, endpoints
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -341,6 +357,27 @@ func (x *ConsoleSnapshot) GetEndpoints() []*Endpoint {
 func (x *ConsoleSnapshot) GetStorage() *StorageStatus {
 	if x != nil {
 		return x.Storage
+	}
+	return nil
+}
+
+func (x *ConsoleSnapshot) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ConsoleSnapshot) GetGoneLinks() []string {
+	if x != nil {
+		return x.GoneLinks
+	}
+	return nil
+}
+
+func (x *ConsoleSnapshot) GetKept() []string {
+	if x != nil {
+		return x.Kept
 	}
 	return nil
 }
@@ -599,6 +636,8 @@ type ConsoleLink struct {
 	LatencySeconds   *float64               `protobuf:"fixed64,33,opt,name=latency_seconds,json=latencySeconds,proto3,oneof" json:"latency_seconds,omitempty"` // of a request to the other end
 	Buckets          uint32                 `protobuf:"varint,34,opt,name=buckets,proto3" json:"buckets,omitempty"`                                            // rows of Services.Get with stats
 	Revision         uint64                 `protobuf:"varint,35,opt,name=revision,proto3" json:"revision,omitempty"`                                          // config revision of the service
+	Content          uint64                 `protobuf:"varint,36,opt,name=content,proto3" json:"content,omitempty"`                                            // names what is shown of the link, to compare for equality only; never 0
+	SparksKept       bool                   `protobuf:"varint,37,opt,name=sparks_kept,json=sparksKept,proto3" json:"sparks_kept,omitempty"`                    // of a partial snapshot: the four sparks are as they were and left out
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -876,6 +915,20 @@ func (x *ConsoleLink) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *ConsoleLink) GetContent() uint64 {
+	if x != nil {
+		return x.Content
+	}
+	return 0
+}
+
+func (x *ConsoleLink) GetSparksKept() bool {
+	if x != nil {
+		return x.SparksKept
+	}
+	return false
 }
 
 // SparkPoint is one point of a small chart; without a value it is a gap.
@@ -1350,10 +1403,11 @@ var File_cluster_admin_adminpb_console_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\n" +
-	"#cluster/admin/adminpb/console.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n" +
+	"#cluster/admin/adminpb/console.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n" +
 	"\x13WatchConsoleRequest\x12'\n" +
 	"\x0finterval_millis\x18\x01 \x01(\rR\x0eintervalMillis\x12%\n" +
-	"\x0eknown_revision\x18\x02 \x01(\x04R\rknownRevision\"\xb3\x06\n" +
+	"\x0eknown_revision\x18\x02 \x01(\x04R\rknownRevision\x12\x18\n" +
+	"\achanges\x18\x03 \x01(\bR\achanges\"\x80\a\n" +
 	"\x0fConsoleSnapshot\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1c\n" +
@@ -1377,7 +1431,11 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\x05sites\x18\x12 \x03(\v2\x1a.isgw.admin.v1.ConsoleSiteR\x05sites\x128\n" +
 	"\flast_changes\x18\x13 \x03(\v2\x15.isgw.admin.v1.ChangeR\vlastChanges\x125\n" +
 	"\tendpoints\x18\x14 \x03(\v2\x17.isgw.admin.v1.EndpointR\tendpoints\x126\n" +
-	"\astorage\x18\x15 \x01(\v2\x1c.isgw.admin.v1.StorageStatusR\astorage\"R\n" +
+	"\astorage\x18\x15 \x01(\v2\x1c.isgw.admin.v1.StorageStatusR\astorage\x12\x18\n" +
+	"\apartial\x18\x16 \x01(\bR\apartial\x12\x1d\n" +
+	"\n" +
+	"gone_links\x18\x17 \x03(\tR\tgoneLinks\x12\x12\n" +
+	"\x04kept\x18\x18 \x03(\tR\x04kept\"R\n" +
 	"\x06Caller\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
@@ -1393,8 +1451,7 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\aservice\x18\x04 \x01(\tR\aservice\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x1b\n" +
 	"\tnext_step\x18\x06 \x01(\tR\bnextStep\x12\x10\n" +
-	"\x03key\x18\a \x01(\tR\x03key\"\xe0\n" +
-	"\n" +
+	"\x03key\x18\a \x01(\tR\x03key\"\x9b\v\n" +
 	"\vConsoleLink\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpeer_name\x18\x02 \x01(\tR\bpeerName\x12\x17\n" +
@@ -1434,7 +1491,10 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\x06serves\x18  \x03(\tR\x06serves\x12,\n" +
 	"\x0flatency_seconds\x18! \x01(\x01H\aR\x0elatencySeconds\x88\x01\x01\x12\x18\n" +
 	"\abuckets\x18\" \x01(\rR\abuckets\x12\x1a\n" +
-	"\brevision\x18# \x01(\x04R\brevisionB\v\n" +
+	"\brevision\x18# \x01(\x04R\brevision\x12\x18\n" +
+	"\acontent\x18$ \x01(\x04R\acontent\x12\x1f\n" +
+	"\vsparks_kept\x18% \x01(\bR\n" +
+	"sparksKeptB\v\n" +
 	"\t_out_rateB\n" +
 	"\n" +
 	"\b_in_rateB\x0e\n" +
