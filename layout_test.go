@@ -22,6 +22,8 @@ var floors = map[string]int{
 	"raftfsm/state": 0,
 	"sync/tunnel":   0,
 
+	"cluster/buildinfo": 0,
+
 	"chunks/cdc":        1,
 	"chunks/manifest":   1,
 	"chunks/store":      1,
@@ -81,7 +83,7 @@ var onlyThrough = map[string][]string{
 	"tui/screen":  {},
 	"tui/chart":   {"tui/screen"},
 	"tui/table":   {"tui/screen"},
-	"cmd/isgwctl": {"cluster/admin", "cluster/admin/adminpb", "cluster/admin/manifest", "tui"},
+	"cmd/isgwctl": {"cluster/buildinfo", "cluster/admin", "cluster/admin/adminpb", "cluster/admin/manifest", "tui"},
 }
 
 // topLevel are the folders the repository may have.

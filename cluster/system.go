@@ -3,13 +3,13 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/buildinfo"
 	"edgefog.dev/isgw/cluster/plan"
 )
 
@@ -36,7 +36,7 @@ func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
 		NodeId:   a.identity.ID(),
 		NodeName: a.identity.Name(),
 		SiteName: a.identity.SiteName(),
-		Version:  version(),
+		Version:  buildinfo.Read().Version,
 		Started:  timestamppb.New(a.started),
 		DataDir:  a.opts.Dir,
 	}
@@ -135,12 +135,4 @@ func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
 		})
 	}
 	return problems
-}
-
-// version is the version of the program.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development"
 }

@@ -94,6 +94,7 @@ how it is opened; NO_COLOR is respected.`,
 		a.adminCommand(),
 		a.profileCommand(),
 		a.completionCommand(root),
+		a.versionCommand(),
 	)
 	return root
 }

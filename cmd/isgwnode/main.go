@@ -11,12 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"edgefog.dev/isgw/cluster/buildinfo"
 )
 
 // Exit codes, the same as isgwctl's.
@@ -76,21 +77,10 @@ func Main(args []string, stdout, stderr io.Writer, environ []string) int {
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version and the revision it was built from",
+		Short: "Print the version, and the commit and toolchain it was built from",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version, revision := "development", "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if v := info.Main.Version; v != "" && v != "(devel)" {
-					version = v
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "isgwnode %s, revision %s\n", version, revision)
+			_, err := io.WriteString(cmd.OutOrStdout(), buildinfo.Read().Text("isgwnode"))
 			return err
 		},
 	}
