@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
@@ -49,6 +50,9 @@ func newTenantBackend(o Options) *tenantBackend {
 
 // String names the backend.
 func (*tenantBackend) String() string { return "isgw" }
+
+// NormalizeObjectKey returns the key that policies are about.
+func (*tenantBackend) NormalizeObjectKey(_, name string) string { return realKey(name) }
 
 // tenant returns the tenant that signed the request, and the context that the
 // request goes on with.
@@ -123,6 +127,9 @@ func (b *tenantBackend) HeadBucket(request context.Context, in *s3.HeadBucketInp
 func (b *tenantBackend) GetBucketAcl(request context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
 	if _, _, err := b.existing(request, str(in.Bucket)); err != nil {
 		return nil, err
+	}
+	if fast, ok := request.(*fasthttp.RequestCtx); ok {
+		aliasSource(fast)
 	}
 	account, _ := request.Value("account").(auth.Account)
 	acl, err := json.Marshal(auth.ACL{Owner: account.Access, Grantees: []auth.Grantee{

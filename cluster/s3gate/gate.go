@@ -115,6 +115,7 @@ func New(o Options) (*Gate, error) {
 		s3api.WithDisableACL(),
 		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
 		s3api.WithMiddleware("/", refuseUnsupported),
+		s3api.WithMiddleware("/", aliasKeys),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make S3 gate: %w", err)

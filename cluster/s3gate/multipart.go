@@ -27,7 +27,7 @@ func (b *tenantBackend) CreateMultipartUpload(request context.Context, in s3resp
 	if err := refuseExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockLegalHoldStatus); err != nil {
 		return out, err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	up, err := b.objects.CreateUpload(ctx, path, key, contentHeaders(contentFields{
 		contentType: in.ContentType, encoding: in.ContentEncoding, disposition: in.ContentDisposition,
 		language: in.ContentLanguage, cacheControl: in.CacheControl, expires: in.Expires,
@@ -44,7 +44,7 @@ func (b *tenantBackend) UploadPart(request context.Context, in *s3.UploadPartInp
 	if err != nil {
 		return nil, err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	sum, err := newChecked(in.Body, map[types.ChecksumAlgorithm]*string{
 		types.ChecksumAlgorithmCrc32:     in.ChecksumCRC32,
 		types.ChecksumAlgorithmCrc32c:    in.ChecksumCRC32C,
@@ -92,7 +92,7 @@ func (b *tenantBackend) UploadPartCopy(request context.Context, in *s3.UploadPar
 	if err != nil {
 		return out, err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	obj, err := b.objects.Open(src.record)
 	if err != nil {
 		return out, b.apiError("copy part", path, key, err)
@@ -117,7 +117,7 @@ func (b *tenantBackend) CompleteMultipartUpload(request context.Context, in *s3.
 	if err != nil {
 		return out, "", err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	r := objects.CompleteRequest{
 		Bucket: path, Key: key, Upload: strings.Clone(str(in.UploadId)), Size: -1,
 		Conditions: writeConditions(in.IfMatch, in.IfNoneMatch),
@@ -207,7 +207,7 @@ func (b *tenantBackend) AbortMultipartUpload(request context.Context, in *s3.Abo
 	if in.IfMatchInitiatedTime != nil {
 		return s3err.GetAPIError(s3err.ErrNotImplemented)
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	if err := b.objects.AbortUpload(ctx, path, key, strings.Clone(str(in.UploadId))); err != nil {
 		return b.uploadError("abort upload", path, key, in.UploadId, err)
 	}
@@ -239,7 +239,7 @@ func (b *tenantBackend) ListParts(request context.Context, in *s3.ListPartsInput
 			return out, invalidArgument("part-number-marker", m, "The part number marker must be an integer between 0 and 10000")
 		}
 	}
-	key, upload := strings.Clone(str(in.Key)), strings.Clone(str(in.UploadId))
+	key, upload := keyOf(in.Key), strings.Clone(str(in.UploadId))
 	limit := min(int(*in.MaxParts), maxKeys)
 	out = s3response.ListPartsResult{
 		Bucket: strings.Clone(str(in.Bucket)), Key: key, UploadID: upload,

@@ -3,6 +3,7 @@ package s3gate_test
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -246,5 +247,32 @@ func TestCopyParts(t *testing.T) {
 	want := append(append(bytes.Clone(raw), raw[100:5242980]...), raw[7])
 	if err != nil || !bytes.Equal(readBody(t, out.Body), want) {
 		t.Errorf("other bytes come back, error %v", err)
+	}
+}
+
+// TestMultipartKeys completes uploads under keys that are no paths; the answer
+// tells where the object is.
+func TestMultipartKeys(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	ac := s.aws(t, colaKey, colaSecret)
+	bucket := aws.String("bk1")
+	for _, key := range []string{"../a&b", "//", ".."} {
+		create, err := ac.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: bucket, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := ac.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: bucket, Key: &key, UploadId: create.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := ac.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: &key, UploadId: create.UploadId,
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: part.ETag}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *create.Key != key || *out.Key != key || !strings.HasSuffix(*out.Location, "/bk1/"+url.PathEscape(key)) {
+			t.Errorf("%q: created %q, completed %q at %q", key, *create.Key, *out.Key, *out.Location)
+		}
 	}
 }

@@ -27,7 +27,7 @@ func (b *tenantBackend) PutObject(request context.Context, in s3response.PutObje
 	if err := refuseExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockLegalHoldStatus); err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	sum, err := newChecked(in.Body, map[types.ChecksumAlgorithm]*string{
 		types.ChecksumAlgorithmCrc32:     in.ChecksumCRC32,
 		types.ChecksumAlgorithmCrc32c:    in.ChecksumCRC32C,
@@ -108,7 +108,7 @@ func (b *tenantBackend) head(request context.Context, op string, bucket, key, ve
 	if err != nil {
 		return nil, nil, err
 	}
-	k := strings.Clone(str(key))
+	k := keyOf(key)
 	if v := str(version); v != "" && v != nullVersion {
 		return nil, nil, s3err.GetNoSuchVersionErr(k, strings.Clone(v))
 	}
@@ -228,7 +228,7 @@ func (b *tenantBackend) DeleteObject(request context.Context, in *s3.DeleteObjec
 	if in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
 		return nil, s3err.GetAPIError(s3err.ErrNotImplemented)
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	if v := str(in.VersionId); v != "" && v != nullVersion {
 		return nil, s3err.GetNoSuchVersionErr(key, strings.Clone(v))
 	}
@@ -291,7 +291,7 @@ func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyOb
 	if err != nil {
 		return s3response.CopyObjectOutput{}, err
 	}
-	key := strings.Clone(str(in.Key))
+	key := keyOf(in.Key)
 	r := objects.CopyRequest{Bucket: path, Key: key, Replace: in.MetadataDirective == types.MetadataDirectiveReplace}
 	if !r.Replace && src.path == path && src.key == key {
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
@@ -322,12 +322,12 @@ type copySource struct {
 // copySource finds the object that a copy is made of, in a bucket of the same
 // tenant, and checks the conditions, all of which answer PreconditionFailed.
 func (b *tenantBackend) copySource(request context.Context, source *string, c conditions) (copySource, error) {
-	bucket, key, version, err := backend.ParseCopySource(str(source))
+	bucket, name, version, err := backend.ParseCopySource(str(source))
 	if err != nil {
 		return copySource{}, err
 	}
-	bucket, key = strings.Clone(bucket), strings.Clone(key)
-	_, rec, err := b.head(request, "copy object", &bucket, &key, &version)
+	bucket, key := strings.Clone(bucket), keyOf(&name)
+	_, rec, err := b.head(request, "copy object", &bucket, &name, &version)
 	if err != nil {
 		return copySource{}, err
 	}
