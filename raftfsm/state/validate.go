@@ -16,6 +16,8 @@ const (
 	MaxConnections  = 64    // of Service.connections
 	MaxServed       = 4096  // paths that one service serves
 
+	MaxPolicySize = 20 << 10 // bytes of Bucket.policy, as in S3
+
 	maxText   = 1024 // bytes of a free text such as an address
 	maxSealed = 4096 // bytes of a sealed secret
 )
@@ -112,6 +114,8 @@ func validate(object *statepb.Object) error {
 		return validateToken(o.Token)
 	case *statepb.Object_Authority:
 		return validateAuthority(o.Authority)
+	case *statepb.Object_Applied:
+		return nil // no transaction may put it: see plan.add
 	}
 	return invalid("config object has no content that this version knows")
 }
@@ -200,6 +204,14 @@ func validateBucket(b *statepb.Bucket) error {
 	if len(b.GetCreatedBy()) > maxText {
 		return invalid("bucket %s: its creator's name is longer than %d bytes", b.GetPath(), maxText)
 	}
+	if n := len(b.GetPolicy()); n > MaxPolicySize {
+		return invalid("bucket %s: its policy has %d bytes, more than %d", b.GetPath(), n, MaxPolicySize)
+	}
+	switch b.GetOwnership() {
+	case "", OwnershipEnforced, OwnershipPreferred, OwnershipWriter:
+	default:
+		return invalid("bucket %s: unknown object ownership %q", b.GetPath(), b.GetOwnership())
+	}
 	return nil
 }
 
@@ -221,7 +233,7 @@ func validateKey(k *statepb.Key) error {
 	} else if p.Depth() != 2 {
 		return invalid("access key %s: %q is not the path of a tenant", name, k.GetTenant())
 	}
-	return nil
+	return validateKeyRights(k)
 }
 
 func validateService(s *statepb.Service) error {

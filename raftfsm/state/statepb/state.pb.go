@@ -40,6 +40,7 @@ const (
 	Kind_KIND_SERVICE     Kind = 9
 	Kind_KIND_TOKEN       Kind = 10
 	Kind_KIND_AUTHORITY   Kind = 11
+	Kind_KIND_APPLIED     Kind = 12
 )
 
 // Enum value maps for Kind.
@@ -57,6 +58,7 @@ var (
 		9:  "KIND_SERVICE",
 		10: "KIND_TOKEN",
 		11: "KIND_AUTHORITY",
+		12: "KIND_APPLIED",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -71,6 +73,7 @@ var (
 		"KIND_SERVICE":     9,
 		"KIND_TOKEN":       10,
 		"KIND_AUTHORITY":   11,
+		"KIND_APPLIED":     12,
 	}
 )
 
@@ -118,6 +121,7 @@ type Object struct {
 	//	*Object_Service
 	//	*Object_Token
 	//	*Object_Authority
+	//	*Object_Applied
 	Object        isObject_Object `protobuf_oneof:"object"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -259,6 +263,15 @@ func (x *Object) GetAuthority() *Authority {
 	return nil
 }
 
+func (x *Object) GetApplied() *Applied {
+	if x != nil {
+		if x, ok := x.Object.(*Object_Applied); ok {
+			return x.Applied
+		}
+	}
+	return nil
+}
+
 type isObject_Object interface {
 	isObject_Object()
 }
@@ -307,6 +320,10 @@ type Object_Authority struct {
 	Authority *Authority `protobuf:"bytes,11,opt,name=authority,proto3,oneof"`
 }
 
+type Object_Applied struct {
+	Applied *Applied `protobuf:"bytes,12,opt,name=applied,proto3,oneof"`
+}
+
 func (*Object_Site) isObject_Object() {}
 
 func (*Object_Node) isObject_Object() {}
@@ -328,6 +345,8 @@ func (*Object_Service) isObject_Object() {}
 func (*Object_Token) isObject_Object() {}
 
 func (*Object_Authority) isObject_Object() {}
+
+func (*Object_Applied) isObject_Object() {}
 
 // Site is the site itself; there is exactly one after init.
 type Site struct {
@@ -711,6 +730,7 @@ type Tenant struct {
 	Replicas      uint32                 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"` // 1 to 4; 0 is the site's default
 	Versions      uint32                 `protobuf:"varint,3,opt,name=versions,proto3" json:"versions,omitempty"` // history kept of each key; 0 is the default, 1
 	Created       int64                  `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
+	Quota         uint64                 `protobuf:"varint,5,opt,name=quota,proto3" json:"quota,omitempty"` // bytes that all its buckets may hold together; 0: no bound
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -773,6 +793,13 @@ func (x *Tenant) GetCreated() int64 {
 	return 0
 }
 
+func (x *Tenant) GetQuota() uint64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
 type Bucket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`          // namespace/tenant/bucket
@@ -781,6 +808,9 @@ type Bucket struct {
 	Created       int64                  `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
 	Incarnation   []byte                 `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`              // 16 random bytes of this life of the path at this site
 	CreatedBy     string                 `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"` // "link NAME" when a link created it
+	Quota         uint64                 `protobuf:"varint,7,opt,name=quota,proto3" json:"quota,omitempty"`                         // bytes that it may hold; 0: no bound but the tenant's
+	Policy        []byte                 `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`                        // S3 bucket policy as it was put, JSON; empty: none
+	Ownership     string                 `protobuf:"bytes,9,opt,name=ownership,proto3" json:"ownership,omitempty"`                  // S3 object ownership; empty: BucketOwnerEnforced
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -857,6 +887,27 @@ func (x *Bucket) GetCreatedBy() string {
 	return ""
 }
 
+func (x *Bucket) GetQuota() uint64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
+func (x *Bucket) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Bucket) GetOwnership() string {
+	if x != nil {
+		return x.Ownership
+	}
+	return ""
+}
+
 // Key is an S3 access key of a tenant, named by the access key.
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -864,6 +915,8 @@ type Key struct {
 	SecretSealed  []byte                 `protobuf:"bytes,2,opt,name=secret_sealed,json=secretSealed,proto3" json:"secret_sealed,omitempty"`
 	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"` // namespace/tenant
 	Created       int64                  `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
+	Role          string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`     // read-only, read-write, admin; empty: read-write
+	Prefix        string                 `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"` // bucket or bucket/prefix that it is restricted to; empty: the whole tenant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -924,6 +977,20 @@ func (x *Key) GetCreated() int64 {
 		return x.Created
 	}
 	return 0
+}
+
+func (x *Key) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Key) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
 }
 
 // Service is something served. Type "isgw" is a link.
@@ -1259,20 +1326,121 @@ func (x *Authority) GetCreated() int64 {
 	return 0
 }
 
+// Applied remembers the last plans that were carried out; there is at most one.
+// The state itself keeps it: no transaction puts or deletes it.
+type Applied struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plans         []*AppliedPlan         `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"` // the oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Applied) Reset() {
+	*x = Applied{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Applied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Applied) ProtoMessage() {}
+
+func (x *Applied) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Applied.ProtoReflect.Descriptor instead.
+func (*Applied) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Applied) GetPlans() []*AppliedPlan {
+	if x != nil {
+		return x.Plans
+	}
+	return nil
+}
+
+type AppliedPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          []byte                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`          // Txn.plan
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"` // of the config, that its transaction made
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppliedPlan) Reset() {
+	*x = AppliedPlan{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppliedPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppliedPlan) ProtoMessage() {}
+
+func (x *AppliedPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppliedPlan.ProtoReflect.Descriptor instead.
+func (*AppliedPlan) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AppliedPlan) GetPlan() []byte {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *AppliedPlan) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Txn changes config objects, all or none. It is refused in Apply with a
 // conflict when a check does not hold.
 type Txn struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Checks        []*Check               `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
-	Puts          []*Object              `protobuf:"bytes,2,rep,name=puts,proto3" json:"puts,omitempty"`
-	Deletes       []*ObjectKey           `protobuf:"bytes,3,rep,name=deletes,proto3" json:"deletes,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Checks  []*Check               `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	Puts    []*Object              `protobuf:"bytes,2,rep,name=puts,proto3" json:"puts,omitempty"`
+	Deletes []*ObjectKey           `protobuf:"bytes,3,rep,name=deletes,proto3" json:"deletes,omitempty"`
+	// Names the plan that the transaction carries out, by 16 bytes; empty: none.
+	// A plan that is remembered is refused as one that exists already.
+	Plan          []byte `protobuf:"bytes,4,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1452,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1465,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Txn) GetChecks() []*Check {
@@ -1321,6 +1489,13 @@ func (x *Txn) GetDeletes() []*ObjectKey {
 	return nil
 }
 
+func (x *Txn) GetPlan() []byte {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
 // Check demands that an object has a revision; 0 demands that it does not exist.
 type Check struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1332,7 +1507,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1519,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1532,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Check) GetKey() *ObjectKey {
@@ -1384,7 +1559,7 @@ type ObjectKey struct {
 
 func (x *ObjectKey) Reset() {
 	*x = ObjectKey{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1571,7 @@ func (x *ObjectKey) String() string {
 func (*ObjectKey) ProtoMessage() {}
 
 func (x *ObjectKey) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1584,7 @@ func (x *ObjectKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKey.ProtoReflect.Descriptor instead.
 func (*ObjectKey) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObjectKey) GetKind() Kind {
@@ -1437,7 +1612,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1624,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1637,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Stored) GetObject() *Object {
@@ -1483,7 +1658,7 @@ var File_raftfsm_state_statepb_state_proto protoreflect.FileDescriptor
 
 const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\n" +
-	"!raftfsm/state/statepb/state.proto\x12\risgw.state.v1\"\xb9\x04\n" +
+	"!raftfsm/state/statepb/state.proto\x12\risgw.state.v1\"\xed\x04\n" +
 	"\x06Object\x12)\n" +
 	"\x04site\x18\x01 \x01(\v2\x13.isgw.state.v1.SiteH\x00R\x04site\x12)\n" +
 	"\x04node\x18\x02 \x01(\v2\x13.isgw.state.v1.NodeH\x00R\x04node\x122\n" +
@@ -1498,7 +1673,8 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\aservice\x18\t \x01(\v2\x16.isgw.state.v1.ServiceH\x00R\aservice\x12,\n" +
 	"\x05token\x18\n" +
 	" \x01(\v2\x14.isgw.state.v1.TokenH\x00R\x05token\x128\n" +
-	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthorityB\b\n" +
+	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthority\x122\n" +
+	"\aapplied\x18\f \x01(\v2\x16.isgw.state.v1.AppliedH\x00R\aappliedB\b\n" +
 	"\x06object\"\xd1\x01\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -1531,12 +1707,13 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\"9\n" +
 	"\tNamespace\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\x03R\acreated\"n\n" +
+	"\acreated\x18\x02 \x01(\x03R\acreated\"\x84\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x1a\n" +
 	"\bversions\x18\x03 \x01(\rR\bversions\x12\x18\n" +
-	"\acreated\x18\x04 \x01(\x03R\acreated\"\xaf\x01\n" +
+	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x14\n" +
+	"\x05quota\x18\x05 \x01(\x04R\x05quota\"\xfb\x01\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x1a\n" +
@@ -1544,13 +1721,18 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12 \n" +
 	"\vincarnation\x18\x05 \x01(\fR\vincarnation\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\x06 \x01(\tR\tcreatedBy\"{\n" +
+	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x14\n" +
+	"\x05quota\x18\a \x01(\x04R\x05quota\x12\x16\n" +
+	"\x06policy\x18\b \x01(\fR\x06policy\x12\x1c\n" +
+	"\townership\x18\t \x01(\tR\townership\"\xa7\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12#\n" +
 	"\rsecret_sealed\x18\x02 \x01(\fR\fsecretSealed\x12\x16\n" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
-	"\acreated\x18\x04 \x01(\x03R\acreated\"\xc3\x02\n" +
+	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\xc3\x02\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -1582,11 +1764,17 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1d\n" +
 	"\n" +
 	"key_sealed\x18\x02 \x01(\fR\tkeySealed\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\x03R\acreated\"\x92\x01\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated\";\n" +
+	"\aApplied\x120\n" +
+	"\x05plans\x18\x01 \x03(\v2\x1a.isgw.state.v1.AppliedPlanR\x05plans\"=\n" +
+	"\vAppliedPlan\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\fR\x04plan\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa6\x01\n" +
 	"\x03Txn\x12,\n" +
 	"\x06checks\x18\x01 \x03(\v2\x14.isgw.state.v1.CheckR\x06checks\x12)\n" +
 	"\x04puts\x18\x02 \x03(\v2\x15.isgw.state.v1.ObjectR\x04puts\x122\n" +
-	"\adeletes\x18\x03 \x03(\v2\x18.isgw.state.v1.ObjectKeyR\adeletes\"O\n" +
+	"\adeletes\x18\x03 \x03(\v2\x18.isgw.state.v1.ObjectKeyR\adeletes\x12\x12\n" +
+	"\x04plan\x18\x04 \x01(\fR\x04plan\"O\n" +
 	"\x05Check\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.isgw.state.v1.ObjectKeyR\x03key\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"H\n" +
@@ -1595,7 +1783,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"S\n" +
 	"\x06Stored\x12-\n" +
 	"\x06object\x18\x01 \x01(\v2\x15.isgw.state.v1.ObjectR\x06object\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*\xdb\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision*\xed\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_SITE\x10\x01\x12\r\n" +
@@ -1610,7 +1798,8 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\n" +
 	"KIND_TOKEN\x10\n" +
 	"\x12\x12\n" +
-	"\x0eKIND_AUTHORITY\x10\vB(Z&edgefog.dev/isgw/raftfsm/state/statepbb\x06proto3"
+	"\x0eKIND_AUTHORITY\x10\v\x12\x10\n" +
+	"\fKIND_APPLIED\x10\fB(Z&edgefog.dev/isgw/raftfsm/state/statepbb\x06proto3"
 
 var (
 	file_raftfsm_state_statepb_state_proto_rawDescOnce sync.Once
@@ -1625,26 +1814,28 @@ func file_raftfsm_state_statepb_state_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_state_statepb_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_raftfsm_state_statepb_state_proto_goTypes = []any{
-	(Kind)(0),          // 0: isgw.state.v1.Kind
-	(*Object)(nil),     // 1: isgw.state.v1.Object
-	(*Site)(nil),       // 2: isgw.state.v1.Site
-	(*Node)(nil),       // 3: isgw.state.v1.Node
-	(*Pairing)(nil),    // 4: isgw.state.v1.Pairing
-	(*Invitation)(nil), // 5: isgw.state.v1.Invitation
-	(*Namespace)(nil),  // 6: isgw.state.v1.Namespace
-	(*Tenant)(nil),     // 7: isgw.state.v1.Tenant
-	(*Bucket)(nil),     // 8: isgw.state.v1.Bucket
-	(*Key)(nil),        // 9: isgw.state.v1.Key
-	(*Service)(nil),    // 10: isgw.state.v1.Service
-	(*Served)(nil),     // 11: isgw.state.v1.Served
-	(*Token)(nil),      // 12: isgw.state.v1.Token
-	(*Authority)(nil),  // 13: isgw.state.v1.Authority
-	(*Txn)(nil),        // 14: isgw.state.v1.Txn
-	(*Check)(nil),      // 15: isgw.state.v1.Check
-	(*ObjectKey)(nil),  // 16: isgw.state.v1.ObjectKey
-	(*Stored)(nil),     // 17: isgw.state.v1.Stored
+	(Kind)(0),           // 0: isgw.state.v1.Kind
+	(*Object)(nil),      // 1: isgw.state.v1.Object
+	(*Site)(nil),        // 2: isgw.state.v1.Site
+	(*Node)(nil),        // 3: isgw.state.v1.Node
+	(*Pairing)(nil),     // 4: isgw.state.v1.Pairing
+	(*Invitation)(nil),  // 5: isgw.state.v1.Invitation
+	(*Namespace)(nil),   // 6: isgw.state.v1.Namespace
+	(*Tenant)(nil),      // 7: isgw.state.v1.Tenant
+	(*Bucket)(nil),      // 8: isgw.state.v1.Bucket
+	(*Key)(nil),         // 9: isgw.state.v1.Key
+	(*Service)(nil),     // 10: isgw.state.v1.Service
+	(*Served)(nil),      // 11: isgw.state.v1.Served
+	(*Token)(nil),       // 12: isgw.state.v1.Token
+	(*Authority)(nil),   // 13: isgw.state.v1.Authority
+	(*Applied)(nil),     // 14: isgw.state.v1.Applied
+	(*AppliedPlan)(nil), // 15: isgw.state.v1.AppliedPlan
+	(*Txn)(nil),         // 16: isgw.state.v1.Txn
+	(*Check)(nil),       // 17: isgw.state.v1.Check
+	(*ObjectKey)(nil),   // 18: isgw.state.v1.ObjectKey
+	(*Stored)(nil),      // 19: isgw.state.v1.Stored
 }
 var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	2,  // 0: isgw.state.v1.Object.site:type_name -> isgw.state.v1.Site
@@ -1658,18 +1849,20 @@ var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	10, // 8: isgw.state.v1.Object.service:type_name -> isgw.state.v1.Service
 	12, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
 	13, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
-	11, // 11: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
-	15, // 12: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
-	1,  // 13: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
-	16, // 14: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
-	16, // 15: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
-	0,  // 16: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
-	1,  // 17: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	14, // 11: isgw.state.v1.Object.applied:type_name -> isgw.state.v1.Applied
+	11, // 12: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
+	15, // 13: isgw.state.v1.Applied.plans:type_name -> isgw.state.v1.AppliedPlan
+	17, // 14: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
+	1,  // 15: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
+	18, // 16: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
+	18, // 17: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
+	0,  // 18: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
+	1,  // 19: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_state_statepb_state_proto_init() }
@@ -1689,6 +1882,7 @@ func file_raftfsm_state_statepb_state_proto_init() {
 		(*Object_Service)(nil),
 		(*Object_Token)(nil),
 		(*Object_Authority)(nil),
+		(*Object_Applied)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1696,7 +1890,7 @@ func file_raftfsm_state_statepb_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_state_statepb_state_proto_rawDesc), len(file_raftfsm_state_statepb_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
