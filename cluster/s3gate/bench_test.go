@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,4 +89,76 @@ func BenchmarkHTTP(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkListObjectsV2 walks a bucket in pages of 1,000 keys, as a client that
+// does not look at the answers. The processor time is that of the whole process,
+// the client's part included.
+func BenchmarkListObjectsV2(b *testing.B) {
+	const keys, page = 20_000, 1000
+	s := openSite(b, nil)
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprintf("photos/2026/%02d/%02d/IMG_%08d.jpg", i%12+1, i%28+1, i)
+	}
+	s.fill(b, names)
+	client := &http.Client{Transport: transport(b)}
+	buf := make([]byte, 64<<10)
+	listed := 0
+	token := ""
+	list := func() {
+		u, err := s.minio(b, colaKey, colaSecret).Presign(b.Context(), "GET", "bk1", "", time.Hour, url.Values{
+			"list-type": {"2"}, "max-keys": {fmt.Sprint(page)}, "encoding-type": {"url"}, "continuation-token": {token}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		res, err := client.Get(u.String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer res.Body.Close()
+		tail, n := make([]byte, 0, 4<<10), 0
+		for {
+			m, err := res.Body.Read(buf)
+			if n == 0 {
+				tail = append(tail, buf[:min(m, 2<<10)]...)
+			}
+			n += m
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		listed += page
+		token = ""
+		if _, rest, ok := strings.Cut(string(tail), "<NextContinuationToken>"); ok {
+			token, _, _ = strings.Cut(rest, "<")
+		}
+		if res.StatusCode != http.StatusOK || n < page*200 {
+			b.Fatalf("%s with %d bytes", res.Status, n)
+		}
+	}
+	list()
+	listed = 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime(b)
+	for b.Loop() {
+		list()
+	}
+	spent := processorTime(b) - before
+	b.ReportMetric(spent.Seconds()*100_000/float64(listed), "cpu-s/100k-keys")
+	b.ReportMetric(float64(listed)/spent.Seconds(), "keys/cpu-s")
+}
+
+// processorTime is what the process has used of all processors.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
