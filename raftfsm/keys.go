@@ -51,7 +51,7 @@ func configKey(key state.Key) []byte {
 }
 
 // A kind is one byte of a key.
-var _ [255 - statepb.Kind_KIND_AUTHORITY]struct{}
+var _ [255 - statepb.Kind_KIND_APPLIED]struct{}
 
 // after is the smallest key above all keys that begin with a prefix; the last
 // byte of the prefix must not be 0xff.

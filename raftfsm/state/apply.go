@@ -48,6 +48,9 @@ func (c *Config) Apply(txn *statepb.Txn, revision uint64) ([]Change, error) {
 		}
 		changes = append(changes, change)
 	}
+	if name := txn.GetPlan(); len(name) > 0 {
+		changes = append(changes, Change{AppliedKey, c.remember(name, revision)})
+	}
 	slices.SortFunc(changes, func(a, b Change) int { return compareKeys(a.Key, b.Key) })
 	for _, change := range changes {
 		c.set(change)
@@ -86,6 +89,9 @@ func (c *Config) plan(txn *statepb.Txn) (*plan, error) {
 		return nil, invalid("transaction changes nothing")
 	} else if n > maxChanges {
 		return nil, invalid("transaction changes %d objects, more than %d", n, maxChanges)
+	}
+	if err := c.checkPlan(txn.GetPlan()); err != nil {
+		return nil, err
 	}
 	for _, check := range txn.GetChecks() {
 		if err := c.check(check); err != nil {
@@ -144,6 +150,9 @@ func (c *Config) check(check *statepb.Check) error {
 }
 
 func (p *plan) add(key Key, object *statepb.Object) error {
+	if key.Kind == statepb.Kind_KIND_APPLIED {
+		return invalid("the %s is kept by the state and is not changed", kindWord(key.Kind))
+	}
 	if _, twice := p.changed[key]; twice {
 		return invalid("transaction changes %s twice", key)
 	}

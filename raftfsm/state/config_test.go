@@ -294,6 +294,9 @@ func TestReplayEqual(t *testing.T) {
 		revision := uint64(0)
 		for range rapid.IntRange(1, 40).Draw(t, "txns") {
 			txn := &pb.Txn{Puts: rapid.SliceOfN(object, 0, 3).Draw(t, "puts")}
+			if n := rapid.IntRange(0, 3).Draw(t, "plan"); n > 0 {
+				txn.Plan = planName(n)
+			}
 			for _, o := range rapid.SliceOfN(object, 0, 3).Draw(t, "deletes") {
 				k, _ := KeyOf(o)
 				txn.Deletes = append(txn.Deletes, k.Proto())

@@ -20,6 +20,9 @@ var SiteKey = Key{statepb.Kind_KIND_SITE, "site"}
 // AuthorityKey is the key of the one certificate authority.
 var AuthorityKey = Key{statepb.Kind_KIND_AUTHORITY, "authority"}
 
+// AppliedKey is the key of the one list of plans that were carried out.
+var AppliedKey = Key{statepb.Kind_KIND_APPLIED, "applied"}
+
 // Proto is the key's form in a transaction.
 func (k Key) Proto() *statepb.ObjectKey {
 	return &statepb.ObjectKey{Kind: k.Kind, Name: k.Name}
@@ -63,6 +66,8 @@ func kindWord(k statepb.Kind) string {
 		return "token"
 	case statepb.Kind_KIND_AUTHORITY:
 		return "authority"
+	case statepb.Kind_KIND_APPLIED:
+		return "list of applied plans"
 	}
 	return "object of an unknown kind"
 }
@@ -71,7 +76,7 @@ func kindWord(k statepb.Kind) string {
 type Message interface {
 	*statepb.Site | *statepb.Node | *statepb.Pairing | *statepb.Invitation |
 		*statepb.Namespace | *statepb.Tenant | *statepb.Bucket | *statepb.Key | *statepb.Service |
-		*statepb.Token | *statepb.Authority
+		*statepb.Token | *statepb.Authority | *statepb.Applied
 }
 
 // Wrap puts a message into an Object, the form that a transaction takes.
@@ -97,6 +102,8 @@ func Wrap[M Message](m M) *statepb.Object {
 		return &statepb.Object{Object: &statepb.Object_Token{Token: m}}
 	case *statepb.Authority:
 		return &statepb.Object{Object: &statepb.Object_Authority{Authority: m}}
+	case *statepb.Applied:
+		return &statepb.Object{Object: &statepb.Object_Applied{Applied: m}}
 	default:
 		return &statepb.Object{Object: &statepb.Object_Service{Service: any(m).(*statepb.Service)}}
 	}
@@ -128,6 +135,8 @@ func KeyOf(o *statepb.Object) (Key, error) {
 		return Key{statepb.Kind_KIND_TOKEN, o.Token.GetName()}, nil
 	case *statepb.Object_Authority:
 		return AuthorityKey, nil
+	case *statepb.Object_Applied:
+		return AppliedKey, nil
 	}
 	return Key{}, invalid("config object has no content that this version knows")
 }
