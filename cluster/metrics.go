@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,10 +16,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/buildinfo"
 	"edgefog.dev/isgw/cluster/plan"
 )
 
-// serveMetrics serves Prometheus metrics at /metrics until the node drains.
+// scrapeTime is how long a draining node waits for a scrape under way.
+const scrapeTime = 2 * time.Second
+
+// serveMetrics serves Prometheus metrics at /metrics, and at /healthz and
+// /readyz whether the node lives and whether it serves, until it drains.
 func (n *Node) serveMetrics() error {
 	if n.opts.Metrics == None {
 		return nil
@@ -32,6 +38,8 @@ func (n *Node) serveMetrics() error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{n})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second}))
+	mux.Handle("GET /healthz", probe(n.alive))
+	mux.Handle("GET /readyz", probe(n.serving))
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -42,7 +50,13 @@ func (n *Node) serveMetrics() error {
 	}
 	n.group.Go(func() error {
 		<-n.ctx.Done()
-		return server.Close()
+		// A scrape under way reads what is closed next.
+		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			return server.Close()
+		}
+		return nil
 	})
 	n.group.Go(func() error {
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -62,10 +76,18 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
+	buildInfo   = desc("build_info", "1; the labels name what the program was built from.", "version", "revision", "goversion")
+	initialised = desc("initialised", "1 when the node's site is initialised and open.")
+	healthy     = desc("healthy", "1 when replication is healthy: the verdict of isgwctl status.")
+
 	siteInfo    = desc("site_info", "1; the labels name the site and the node.", "site", "site_id", "node")
 	raftApplied = desc("raft_applied_index", "Raft index whose effects the state shows.")
 	raftTerm    = desc("raft_term", "Raft term.")
 	raftLeader  = desc("raft_leader", "1 when this node leads its site.")
+	raftQuorum  = desc("raft_quorum", "1 while the site has a leader, so that changes can be committed.")
+
+	diskFree     = desc("disk_free_bytes", "Bytes that the node may still write to the file system of its data directory.")
+	diskCapacity = desc("disk_capacity_bytes", "Size of the file system of the data directory.")
 
 	storedObjects = desc("objects", "Objects of a bucket.", "bucket")
 	storedBytes   = desc("object_bytes", "Logical bytes of a bucket's objects.", "bucket")
@@ -87,6 +109,9 @@ var (
 	linkConnections = desc("link_connections", "Connections of the link that are open.", "service", "peer")
 	linkErrors      = desc("link_errors_total", "Errors of the link.", "service", "peer", "kind")
 	linkLag         = desc("link_lag_seconds", "Age of the oldest version that has not arrived; absent when unknown.", "service", "peer", "direction")
+	linkTarget      = desc("link_lag_target_seconds", "Lag above which the link counts as lagging.", "service", "peer")
+	linkInFlight    = desc("link_in_flight_bytes", "Bytes of chunks that were asked for and are not durable yet.", "service", "peer")
+	linkLatency     = desc("link_latency_seconds", "Time that a request to the other end takes; absent when unknown.", "service", "peer")
 	linkBacklog     = desc("link_backlog_versions", "Versions that have not arrived.", "service", "peer", "direction")
 	linkBacklogSize = desc("link_backlog_bytes", "Logical bytes of the versions that have not arrived.", "service", "peer", "direction")
 	linkPending     = desc("link_pending_versions", "Versions below the cursor that are not applied yet.", "service", "peer", "direction")
@@ -104,21 +129,32 @@ func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	s := c.current()
-	if s == nil {
-		return
-	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
+	build := buildinfo.Read()
+	gauge(buildInfo, 1, build.Version, build.Revision, build.Go)
+	s := c.current()
+	gauge(initialised, boolean(s != nil))
+	if s == nil {
+		return
+	}
+	if snapshot, err := (consoleAdmin{c.Node}).Snapshot(c.ctx); err == nil {
+		gauge(healthy, boolean(snapshot.GetVerdict().GetHealthy()))
+	}
 	gauge(siteInfo, 1, c.opts.Site, s.id.String(), c.identity.Name())
 	raft := s.replica.Status()
 	gauge(raftApplied, float64(raft.AppliedIndex))
 	gauge(raftTerm, float64(raft.Term))
 	gauge(raftLeader, boolean(raft.Leader == raft.NodeID))
+	gauge(raftQuorum, boolean(raft.Leader != ""))
+	if disk := s.storage(); disk.GetDiskCapacity() > 0 {
+		gauge(diskFree, float64(disk.GetDiskFree()))
+		gauge(diskCapacity, float64(disk.GetDiskCapacity()))
+	}
 	for _, b := range s.replica.Catalog().Buckets() {
 		gauge(storedObjects, float64(b.GetObjects()), b.GetPath())
 		gauge(storedBytes, float64(b.GetBytes()), b.GetPath())
@@ -147,6 +183,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(linkConnected, boolean(st.GetConnected()), name, peer)
 		gauge(linkSynced, boolean(st.GetSynced()), name, peer)
 		gauge(linkConnections, float64(st.GetConnections()), name, peer)
+		gauge(linkTarget, st.GetLagTargetSeconds(), name, peer)
+		gauge(linkInFlight, float64(st.GetInFlightBytes()), name, peer)
+		if latency := st.GetReceive().LatencySeconds; latency != nil {
+			gauge(linkLatency, *latency, name, peer)
+		}
 		counter(linkErrors, st.GetNetworkErrors(), name, peer, "network")
 		counter(linkErrors, st.GetLocalIoErrors(), name, peer, "local")
 		counter(linkErrors, st.GetRemoteIoErrors(), name, peer, "remote")

@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// ask returns the status and text of a path of the metrics endpoint.
+func ask(t *testing.T, n *Node, path string) (int, string) {
+	t.Helper()
+	res, err := http.Get("http://" + n.metricsAddress + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(raw)
+}
+
+// TestProbes follows a node from its first start over init to a restart.
+func TestProbes(t *testing.T) {
+	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: "127.0.0.1:0"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	want := func(n *Node, when, path string, status int, words string) {
+		t.Helper()
+		if got, text := ask(t, n, path); got != status || !strings.Contains(text, words) {
+			t.Errorf("%s: %s answers %d %q, want %d with %q", when, path, got, text, status, words)
+		}
+	}
+	n, err := Start(ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(n, "fresh", "/healthz", 200, "ok\n")
+	want(n, "fresh", "/readyz", 503, "run isgwctl system init")
+	want(n, "fresh", "/metrics", 200, "isgw_initialised 0\n")
+	want(n, "fresh", "/metrics", 200, `isgw_build_info{goversion="go1.`)
+
+	c, err := admin.Dial("unix:" + n.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.System.Init(ctx, &adminpb.InitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	want(n, "initialised", "/healthz", 200, "ok\n")
+	want(n, "initialised", "/readyz", 200, "ok\n")
+	for _, line := range []string{"isgw_initialised 1\n", "isgw_healthy 1\n", "isgw_raft_quorum 1\n", "isgw_disk_free_bytes ", "isgw_disk_capacity_bytes "} {
+		want(n, "initialised", "/metrics", 200, line)
+	}
+	if _, err := c.Services.Create(ctx, &adminpb.CreateServiceRequest{Type: "isgw", Name: "hawaii"}); err != nil {
+		t.Fatal(err)
+	}
+	want(n, "with a link that is not paired", "/metrics", 200, "isgw_healthy 0\n")
+	want(n, "with a link that is not paired", "/readyz", 200, "ok\n")
+	want(n, "with a link that is not paired", "/metrics", 200, `isgw_link_lag_target_seconds{peer="",service="hawaii"} 30`)
+	c.Close()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.alive(); err == nil || !strings.Contains(err.Error(), "draining") {
+		t.Errorf("a closed node says %v", err)
+	}
+
+	if n, err = Start(ctx, opts); err != nil {
+		t.Fatal(err)
+	}
+	want(n, "again", "/readyz", 200, "ok\n")
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestProbesAreBounded has probes that hang, as those of a stuck node do.
+func TestProbesAreBounded(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{})
+	handler := probe(func() error {
+		entered <- struct{}{}
+		<-release
+		return errors.New("stuck")
+	})
+	answers := make(chan *httptest.ResponseRecorder)
+	serve := func() {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
+		answers <- w
+	}
+	for range maxProbes {
+		go serve()
+		<-entered
+	}
+	go serve()
+	if w := <-answers; w.Code != 503 || !strings.Contains(w.Body.String(), "have not been answered") {
+		t.Errorf("one too many: %d %q", w.Code, w.Body)
+	}
+	close(release)
+	for range maxProbes {
+		if w := <-answers; w.Code != 503 || w.Body.String() != "stuck\n" {
+			t.Errorf("a probe that hung: %d %q", w.Code, w.Body)
+		}
+	}
+}
