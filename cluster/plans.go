@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/plan"
@@ -38,8 +36,10 @@ func (a plansAdmin) Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminp
 	return preview.Plan, nil
 }
 
-// Apply implements admin.Plans. Plans are applied one after the other, so that
-// one that is sent twice finds that it was done.
+// Apply implements admin.Plans. A plan is carried out once: its transaction
+// names it, and the replicated state refuses the name a second time, also after
+// a restart or at another node. At one node plans are applied one after the
+// other, so that of one that is sent twice the second finds the first done.
 func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error) {
 	s, err := a.running()
 	if err != nil {
@@ -49,18 +49,24 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 	if asked.GetId() == "" || asked.GetChange().GetChange() == nil {
 		return nil, admin.Errorf(admin.CodeInvalid, "the request has no plan").WithHint("plan the change first")
 	}
+	name, err := plan.Name(asked)
+	if err != nil {
+		return nil, err
+	}
 	select {
-	case s.applied.turn <- struct{}{}:
-		defer func() { <-s.applied.turn }()
+	case s.applying <- struct{}{}:
+		defer func() { <-s.applying }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if done := s.applied.find(asked); done != nil {
-		done.Again = true
-		done.Service = s.describe(asked.GetChange())
-		return done, nil
+	if err := s.replica.Barrier(ctx); err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
 	}
-	preview, err := s.show(ctx, asked.GetChange(), false)
+	if s.appliedBefore(name) {
+		return s.again(asked), nil
+	}
+	// What answers at the remote is asked again only where it can forbid the plan.
+	preview, err := s.show(ctx, asked.GetChange(), plan.NeedsReach(asked.GetChange()))
 	if err != nil {
 		if moved := s.overtaken(err, asked); moved != nil {
 			return moved, nil
@@ -70,25 +76,37 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 	if !sameBound(preview.Plan, asked) {
 		return s.conflict(ctx, asked, moved(asked, preview.Plan))
 	}
-	if name := preview.Plan.GetNeedsTypedName(); name != "" && req.GetTypedName() != name {
-		return nil, admin.Errorf(admin.CodeInvalid, "the plan removes %s and wants its name typed", name).
-			WithHint("type %s", name)
+	if err := plan.MayApply(preview.Plan, req.GetTypedName()); err != nil {
+		return nil, err
 	}
 	if err := s.pairFirst(ctx, preview); err != nil {
 		return nil, err
 	}
 	if preview.Txn != nil {
+		preview.Txn.Plan = name
 		err := s.propose(ctx, preview.Txn)
 		switch {
+		case err != nil && s.appliedBefore(name): // by another node
+			return s.again(asked), nil
 		case errors.Is(err, state.ErrConflict), errors.Is(err, state.ErrExists), errors.Is(err, state.ErrNotFound):
 			return s.conflict(ctx, asked, err.Error())
 		case err != nil:
 			return nil, err
 		}
 	}
-	result := &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Service: s.describe(asked.GetChange())}
-	s.applied.add(asked, result)
-	return result, nil
+	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Service: s.describe(asked.GetChange())}, nil
+}
+
+// appliedBefore says whether a plan of this name was carried out.
+func (s *site) appliedBefore(name []byte) bool {
+	_, ok := s.replica.Config().Applied(name)
+	return ok
+}
+
+// again answers for a plan that was carried out before: nothing is done, and
+// the service is told as it is now.
+func (s *site) again(asked *adminpb.Plan) *adminpb.ApplyResponse {
+	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Again: true, Service: s.describe(asked.GetChange())}
 }
 
 // show plans a change from the config as it is now.
@@ -210,47 +228,4 @@ func moved(asked, now *adminpb.Plan) string {
 		return "what the plan read has changed"
 	}
 	return strings.Join(names, ", ") + " changed after the plan was made"
-}
-
-// appliedPlans remembers the last plans that were carried out.
-type appliedPlans struct {
-	turn  chan struct{} // holds one: whoever applies
-	order []string
-	done  map[string]*adminpb.ApplyResponse
-}
-
-// maxApplied bounds the plans that are remembered. One that was forgotten finds
-// that what it is bound to has moved.
-const maxApplied = 256
-
-func newAppliedPlans() *appliedPlans {
-	return &appliedPlans{turn: make(chan struct{}, 1), done: map[string]*adminpb.ApplyResponse{}}
-}
-
-// planKey is a plan's id with its change: an id alone is the caller's word.
-func planKey(p *adminpb.Plan) string {
-	change, err := proto.MarshalOptions{Deterministic: true}.Marshal(p.GetChange())
-	if err != nil {
-		return ""
-	}
-	return p.GetId() + string(change)
-}
-
-// find returns a copy of what a plan did before, or nil. The caller has the turn.
-func (a *appliedPlans) find(p *adminpb.Plan) *adminpb.ApplyResponse {
-	if done := a.done[planKey(p)]; done != nil {
-		return proto.CloneOf(done)
-	}
-	return nil
-}
-
-// add remembers what a plan did. The caller has the turn.
-func (a *appliedPlans) add(p *adminpb.Plan, result *adminpb.ApplyResponse) {
-	key := planKey(p)
-	a.done[key] = proto.CloneOf(result)
-	a.order = append(a.order, key)
-	if len(a.order) > maxApplied {
-		delete(a.done, a.order[0])
-		a.order = a.order[1:]
-	}
 }

@@ -138,3 +138,54 @@ func TestPlans(t *testing.T) {
 		t.Errorf("no plan: %v", err)
 	}
 }
+
+// TestPlansAppliedOnceOverRestarts: a plan that was carried out is known to the
+// node that was started again. It makes nothing a second time, also when what
+// it made is gone.
+func TestPlansAppliedOnceOverRestarts(t *testing.T) {
+	ctx := t.Context()
+	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: None}
+	var create *adminpb.Plan
+	for round := range 3 {
+		n, err := Start(ctx, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := admin.Dial("unix:" + n.Socket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			if _, err := c.System.Init(ctx, &adminpb.InitRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			if create, err = c.Plans.Plan(ctx, createLink("hawaii")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, err := c.Plans.Apply(ctx, &adminpb.ApplyRequest{Plan: create})
+		if err != nil {
+			t.Fatal(err)
+		}
+		services, err := c.Services.List(ctx, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if round == 2 { // it was deleted meanwhile
+			want = 0
+		}
+		if res.GetOutcome() != adminpb.ApplyResponse_OUTCOME_APPLIED || res.GetAgain() != (round > 0) || len(services) != want || (res.GetService() != nil) != (want == 1) {
+			t.Errorf("round %d: %v, and there are %d services", round, res, len(services))
+		}
+		if round == 1 {
+			if err := c.Services.Delete(ctx, "hawaii"); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Close()
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -36,8 +36,9 @@ type site struct {
 	objects *objects.Store
 	links   *links
 	front   *front
-	applied *appliedPlans
 	history *history
+
+	applying chan struct{} // holds one: whoever applies a plan
 
 	authority *identity.Authority // of the admin API
 
@@ -205,7 +206,7 @@ func ready(ctx context.Context, replica *raftfsm.Replica) error {
 // serveSite opens what a site has beside its replica, and serves it. It owns
 // the replica and the listeners from the call on.
 func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listeners) (err error) {
-	s := &site{node: n, log: n.log, replica: replica, applied: newAppliedPlans(), history: newHistory(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link), adminAddress: addressOf(l.admin)}
+	s := &site{node: n, log: n.log, replica: replica, applying: make(chan struct{}, 1), history: newHistory(), s3Address: addressOf(l.s3), linkAddress: addressOf(l.link), adminAddress: addressOf(l.admin)}
 	defer func() {
 		if err != nil {
 			l.close()

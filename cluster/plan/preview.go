@@ -61,6 +61,45 @@ func Remote(req *adminpb.PlanRequest) string {
 	return strings.TrimPrefix(plain, "ccow://")
 }
 
+// NeedsReach says whether a plan can be forbidden by who answers at the remote:
+// then it is asked again before the plan is carried out.
+func NeedsReach(req *adminpb.PlanRequest) bool {
+	return req.GetCreateService().GetToken() != "" && Remote(req) != ""
+}
+
+// Name is what a plan is remembered by once it was carried out, the form that
+// Txn.plan wants: a hash of its id with its change, because the id alone is the
+// word of whoever sends it.
+func Name(p *adminpb.Plan) ([]byte, error) {
+	change, err := proto.MarshalOptions{Deterministic: true}.Marshal(p.GetChange())
+	if err != nil {
+		return nil, fmt.Errorf("name a plan: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "isgw applied plan 1\n%s\n", p.GetId())
+	h.Write(change)
+	return h.Sum(nil)[:state.PlanNameSize], nil
+}
+
+// MayApply refuses to carry a plan out as it stands now: one of its checks
+// failed, or it destroys something and typed is not its name.
+func MayApply(p *adminpb.Plan, typed string) error {
+	if p.GetBlocked() {
+		var reasons []string
+		for _, c := range p.GetChecks() {
+			if c.GetSeverity() == failed {
+				reasons = append(reasons, c.GetName()+": "+c.GetText())
+			}
+		}
+		return refuse(state.ErrConflict, "the plan is blocked by a check that failed: %s", strings.Join(reasons, "; ")).
+			next("nothing was changed; put that right and plan again")
+	}
+	if name := p.GetNeedsTypedName(); name != "" && typed != name {
+		return invalid("the plan removes %s and wants its name typed", name).next("type %s", name)
+	}
+	return nil
+}
+
 // Subject is the name of the service that a change is about.
 func Subject(req *adminpb.PlanRequest) string {
 	switch change := req.GetChange().(type) {

@@ -218,3 +218,59 @@ func TestRemote(t *testing.T) {
 		}
 	}
 }
+
+// TestMayApply: a plan is carried out only when no check failed, and when what
+// it destroys was typed.
+func TestMayApply(t *testing.T) {
+	check := func(severity adminpb.Severity, name, text string) *adminpb.PlanCheck {
+		return &adminpb.PlanCheck{Severity: severity, Name: name, Text: text}
+	}
+	blocked := &adminpb.Plan{Blocked: true, Checks: []*adminpb.PlanCheck{
+		check(passes, "loop", "no loop"), check(failed, "identity", "west answers"), check(warning, "reach", "slow"), check(failed, "space", "none left"),
+	}}
+	for _, c := range []struct {
+		name  string
+		plan  *adminpb.Plan
+		typed string
+		kind  error
+		want  string
+	}{
+		{"fine", &adminpb.Plan{Checks: []*adminpb.PlanCheck{check(warning, "reach", "slow")}}, "", nil, ""},
+		{"blocked", blocked, "", state.ErrConflict, "blocked by a check that failed: identity: west answers; space: none left"},
+		{"not typed", &adminpb.Plan{NeedsTypedName: "hawaii"}, "", state.ErrInvalid, "wants its name typed"},
+		{"mistyped", &adminpb.Plan{NeedsTypedName: "hawaii"}, "Hawaii", state.ErrInvalid, "wants its name typed"},
+		{"typed", &adminpb.Plan{NeedsTypedName: "hawaii"}, "hawaii", nil, ""},
+	} {
+		err := MayApply(c.plan, c.typed)
+		if !errors.Is(err, c.kind) || c.kind != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %v with %q", c.name, err, c.kind, c.want)
+		}
+	}
+}
+
+// TestNameOfPlans: the name is of the length that the state wants, and another
+// change or another id has another.
+func TestNameOfPlans(t *testing.T) {
+	name := func(p *adminpb.Plan) string {
+		raw, err := Name(p)
+		if err != nil || len(raw) != state.PlanNameSize {
+			t.Fatalf("%x, %v", raw, err)
+		}
+		return string(raw)
+	}
+	one := name(&adminpb.Plan{Id: "1", Change: serveRequest})
+	if one != name(&adminpb.Plan{Id: "1", Change: proto.CloneOf(serveRequest), Text: "whatever"}) {
+		t.Error("the same plan has two names")
+	}
+	if one == name(&adminpb.Plan{Id: "2", Change: serveRequest}) || one == name(&adminpb.Plan{Id: "1", Change: unserveRequest}) {
+		t.Error("two plans have one name")
+	}
+	for _, c := range []struct {
+		req  *adminpb.PlanRequest
+		want bool
+	}{{createRequest("token"), true}, {createRequest(""), false}, {serveRequest, false}} {
+		if NeedsReach(c.req) != c.want {
+			t.Errorf("%v needs reach: %v", c.req, !c.want)
+		}
+	}
+}
