@@ -95,7 +95,7 @@ func (a consoleAdmin) shows(snapshot *adminpb.ConsoleSnapshot) bool {
 // consoleLinks describes every link as it is now.
 func (s *site) consoleLinks(now time.Time) []*adminpb.ConsoleLink {
 	var out []*adminpb.ConsoleLink
-	for _, service := range plan.ListServices(s.replica.Config()) {
+	for _, service := range plan.AllServices(s.replica.Config()) {
 		service.Status = s.linkStatus(service)
 		out = append(out, consoleLink(service, s.node.opts.Site, s.history.recent(service.GetName(), now, slopeSeconds), s.history.spark(service.GetName(), now)))
 	}

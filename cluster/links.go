@@ -229,7 +229,7 @@ func (l *links) remember() {
 	now := l.site.node.opts.Clock()
 	passed := now.Sub(l.remembered).Seconds()
 	points, errors := map[string]point{}, map[string]uint64{}
-	for _, service := range plan.ListServices(l.site.replica.Config()) {
+	for _, service := range plan.AllServices(l.site.replica.Config()) {
 		name := service.GetName()
 		st := l.site.linkStatus(service)
 		errors[name] = errorsOf(st)

@@ -38,7 +38,7 @@ func (n *Node) serveMetrics() error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{n})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second}))
-	mux.Handle("GET /healthz", probe(n.alive))
+	mux.Handle("GET /healthz", probe(n.Alive))
 	mux.Handle("GET /readyz", probe(n.serving))
 	server := &http.Server{
 		Handler:           mux,
@@ -155,9 +155,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(diskFree, float64(disk.GetDiskFree()))
 		gauge(diskCapacity, float64(disk.GetDiskCapacity()))
 	}
-	for _, b := range s.replica.Catalog().Buckets() {
-		gauge(storedObjects, float64(b.GetObjects()), b.GetPath())
-		gauge(storedBytes, float64(b.GetBytes()), b.GetPath())
+	for _, b := range s.replica.Config().Buckets("") {
+		if objects, bytes, ok := s.replica.Catalog().Size(b.GetPath()); ok {
+			gauge(storedObjects, float64(objects), b.GetPath())
+			gauge(storedBytes, float64(bytes), b.GetPath())
+		}
 	}
 	chunks := s.chunks.Stats()
 	gauge(storedChunks, float64(chunks.Chunks))
@@ -175,7 +177,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(s3Out, front.BytesOut)
 	gauge(s3Connections, float64(front.Connections))
 
-	for _, service := range plan.ListServices(s.replica.Config()) {
+	for _, service := range plan.AllServices(s.replica.Config()) {
 		st := s.linkStatus(service)
 		name, peer := service.GetName(), service.GetPeerName()
 		state := strings.ToLower(strings.TrimPrefix(st.GetState().String(), "SERVICE_STATE_"))

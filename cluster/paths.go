@@ -35,7 +35,7 @@ func (a pathsAdmin) List(ctx context.Context, req *adminpb.ListPathsRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	res, err := plan.ListPaths(s.replica.Config(), req)
+	res, err := plan.ListPaths(s.replica.Config(), req, s.replica.Catalog().Size)
 	if err != nil {
 		return nil, err
 	}

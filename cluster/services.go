@@ -59,16 +59,16 @@ func (a servicesAdmin) Get(ctx context.Context, name string, stats bool) (*admin
 	return service, nil
 }
 
-func (a servicesAdmin) List(ctx context.Context, stats bool) ([]*adminpb.Service, error) {
+func (a servicesAdmin) Page(_ context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error) {
 	s, err := a.running()
 	if err != nil {
 		return nil, err
 	}
-	services := plan.ListServices(s.replica.Config())
-	for _, service := range services {
-		s.addStatus(service, stats)
+	page := plan.ListServices(s.replica.Config(), req)
+	for _, service := range page.GetServices() {
+		s.addStatus(service, req.GetStats())
 	}
-	return services, nil
+	return page, nil
 }
 
 // changed carries out a plan and returns the service as it is then.

@@ -80,10 +80,7 @@ func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
 func (s *site) storage() *adminpb.StorageStatus {
 	chunks := s.chunks.Stats()
 	out := &adminpb.StorageStatus{Chunks: chunks.Chunks, ChunkBytes: chunks.Bytes}
-	for _, b := range s.replica.Catalog().Buckets() {
-		out.Objects += b.GetObjects()
-		out.LogicalBytes += b.GetBytes()
-	}
+	out.Objects, out.LogicalBytes = s.replica.Catalog().TotalSize()
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.node.opts.Dir, &fs); err == nil {
 		out.DiskCapacity = fs.Blocks * uint64(fs.Bsize)
@@ -106,7 +103,7 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 		state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
 		problems = append(problems, own...)
 	}
-	for _, service := range plan.ListServices(s.replica.Config()) {
+	for _, service := range plan.AllServices(s.replica.Config()) {
 		st := s.linkStatus(service)
 		switch st.GetState() {
 		case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED:

@@ -57,7 +57,10 @@ func TestCalls(t *testing.T) {
 		{func() (any, error) {
 			return c.Services.Create(ctx, &adminpb.CreateServiceRequest{Type: "isgw", Name: "hawaii", Remote: "ccow://h:1"})
 		}, "create service isgw hawaii ccow://h:1", "hawaii"},
-		{func() (any, error) { return c.Services.List(ctx, true) }, "list services true", "hawaii"},
+		{func() (any, error) { return c.Services.List(ctx, true) }, "list services after hawaii", "maui"},
+		{func() (any, error) {
+			return c.Services.Page(ctx, &adminpb.ListServicesRequest{Stats: true, Filter: "haw"})
+		}, "list services true haw", "hawaii"},
 		{func() (any, error) { return c.Services.Get(ctx, "hawaii", true) }, "get service hawaii true", "hawaii"},
 		{func() (any, error) { return c.Services.Serve(ctx, "hawaii", "a/b") }, "serve hawaii a/b", "hawaii"},
 		{func() (any, error) { return c.Services.Unserve(ctx, "hawaii", "a/b") }, "unserve hawaii a/b", "hawaii"},

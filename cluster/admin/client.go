@@ -33,9 +33,11 @@ type Client struct {
 	transport *http.Transport
 }
 
-// Watching is Services with a stream of one service's status.
+// Watching is Services with what a client makes of it.
 type Watching interface {
 	Services
+	// List returns all services, ordered by name; stats as in Page.
+	List(ctx context.Context, stats bool) ([]*adminpb.Service, error)
 	// Watch calls fn with the service at once and then about every interval
 	// (100 ms to a minute; 0 is one second), until fn returns an error, which
 	// Watch returns, or the call ends: CodeNotFound when the service is gone,

@@ -106,9 +106,25 @@ func (c *servicesClient) Create(ctx context.Context, req *adminpb.CreateServiceR
 	return res.GetService(), err
 }
 
+func (c *servicesClient) Page(ctx context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error) {
+	return call(ctx, c.caller, c.rpc.List, req)
+}
+
+// List asks page by page, so that no answer is too large however many there are.
 func (c *servicesClient) List(ctx context.Context, stats bool) ([]*adminpb.Service, error) {
-	res, err := call(ctx, c.caller, c.rpc.List, &adminpb.ListServicesRequest{Stats: stats})
-	return res.GetServices(), err
+	var all []*adminpb.Service
+	req := &adminpb.ListServicesRequest{Stats: stats, Limit: listPage}
+	for {
+		page, err := c.Page(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.GetServices()...)
+		if !page.GetMore() || len(page.GetServices()) == 0 {
+			return all, nil
+		}
+		req.After = all[len(all)-1].GetName()
+	}
 }
 
 func (c *servicesClient) Get(ctx context.Context, name string, stats bool) (*adminpb.Service, error) {

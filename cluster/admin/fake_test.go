@@ -136,8 +136,12 @@ func (n nodeServices) Create(ctx context.Context, req *adminpb.CreateServiceRequ
 	return n.one(req.GetName(), true), n.saw(ctx, "create service %s %s %s", req.GetType(), req.GetName(), req.GetRemote())
 }
 
-func (n nodeServices) List(ctx context.Context, stats bool) ([]*adminpb.Service, error) {
-	return []*adminpb.Service{n.one("hawaii", true)}, n.saw(ctx, "list services %v", stats)
+func (n nodeServices) Page(ctx context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error) {
+	if req.GetAfter() != "" {
+		return &adminpb.ListServicesResponse{Services: []*adminpb.Service{n.one("maui", true)}}, n.saw(ctx, "list services after %s", req.GetAfter())
+	}
+	return &adminpb.ListServicesResponse{Services: []*adminpb.Service{n.one("hawaii", true)}, More: req.GetFilter() == ""},
+		n.saw(ctx, "list services %v %s", req.GetStats(), req.GetFilter())
 }
 
 func (n nodeServices) Get(ctx context.Context, name string, stats bool) (*adminpb.Service, error) {

@@ -17,8 +17,8 @@ func (h *servicesHandler) Create(ctx context.Context, req *connect.Request[admin
 }
 
 func (h *servicesHandler) List(ctx context.Context, req *connect.Request[adminpb.ListServicesRequest]) (*connect.Response[adminpb.ListServicesResponse], error) {
-	services, err := h.options.Services.List(ctx, req.Msg.GetStats())
-	return answer(&adminpb.ListServicesResponse{Services: services}, err)
+	page, err := h.options.Services.Page(ctx, req.Msg)
+	return answer(page, err)
 }
 
 func (h *servicesHandler) Get(ctx context.Context, req *connect.Request[adminpb.GetServiceRequest]) (*connect.Response[adminpb.GetServiceResponse], error) {

@@ -26,7 +26,7 @@ type System interface {
 type Paths interface {
 	// Create makes a namespace, tenant or bucket and returns it.
 	Create(ctx context.Context, req *adminpb.CreatePathRequest) (*adminpb.Path, error)
-	// List returns a page, ordered by path.
+	// List returns a page of those below a parent that have a filter.
 	List(ctx context.Context, req *adminpb.ListPathsRequest) (*adminpb.ListPathsResponse, error)
 	// Get returns one of them.
 	Get(ctx context.Context, req *adminpb.GetPathRequest) (*adminpb.Path, error)
@@ -59,10 +59,11 @@ type Sites interface {
 type Services interface {
 	// Create makes a service and returns it.
 	Create(ctx context.Context, req *adminpb.CreateServiceRequest) (*adminpb.Service, error)
-	// List returns all services, ordered by name. Their status always has
-	// the state with its cause and next step; the rest only with stats.
-	List(ctx context.Context, stats bool) ([]*adminpb.Service, error)
-	// Get returns one service; stats as in List. Watch calls it repeatedly.
+	// Page returns a page of the services that have a filter, ordered by name.
+	// Their status always has the state with its cause and next step; the rest
+	// only with stats.
+	Page(ctx context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error)
+	// Get returns one service; stats as in Page. Watch calls it repeatedly.
 	Get(ctx context.Context, name string, stats bool) (*adminpb.Service, error)
 	// Serve adds a tenant or bucket to what a service serves.
 	Serve(ctx context.Context, name, path string) (*adminpb.Service, error)

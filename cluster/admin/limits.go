@@ -18,6 +18,8 @@ const (
 
 	defaultCallTime = 45 * time.Second // of a call whose caller set no deadline
 
+	listPage = 200 // services that a client asks for at a time
+
 	minWatch     = 100 * time.Millisecond
 	defaultWatch = time.Second
 	maxWatch     = time.Minute

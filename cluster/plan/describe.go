@@ -24,42 +24,6 @@ const MaxPage = 1000
 // defaultReplicas is what holds when neither bucket nor tenant says.
 const defaultReplicas = 3
 
-// ListPaths is a page of the namespaces, tenants or buckets.
-func ListPaths(cfg *state.Config, req *adminpb.ListPathsRequest) (*adminpb.ListPathsResponse, error) {
-	word, _, depth := kindWord(req.GetKind())
-	if depth == 0 {
-		return nil, invalid("the request does not say whether to list clusters, tenants or buckets")
-	}
-	if parent := req.GetParent(); parent != "" {
-		p, err := state.ParsePath(parent)
-		if err != nil {
-			return nil, adopt(err)
-		}
-		if p.Depth() >= depth {
-			return nil, invalid("there is no %s below %s", word, parent)
-		}
-		if err := PathExists(cfg, p); err != nil {
-			return nil, err
-		}
-	}
-	names := pathNames(cfg, depth, req.GetParent())
-	if after := req.GetAfter(); after != "" {
-		i, found := slices.BinarySearch(names, after)
-		if found {
-			i++
-		}
-		names = names[i:]
-	}
-	limit := PageLimit(req.GetLimit())
-	res := &adminpb.ListPathsResponse{More: len(names) > limit}
-	for _, name := range names[:min(len(names), limit)] {
-		if path, ok := describe(cfg, depth, name); ok {
-			res.Paths = append(res.Paths, path)
-		}
-	}
-	return res, nil
-}
-
 // PageLimit is the number of items of a page for which limit were asked.
 func PageLimit(limit uint32) int {
 	if limit == 0 || limit > MaxPage {
@@ -82,26 +46,6 @@ func GetPath(cfg *state.Config, kind adminpb.PathKind, path string) (*adminpb.Pa
 		return nil, pathMissing(p)
 	}
 	return described, nil
-}
-
-// pathNames are the paths of a depth below a parent, ordered.
-func pathNames(cfg *state.Config, depth int, parent string) []string {
-	var names []string
-	switch depth {
-	case 1:
-		for _, n := range cfg.Namespaces() {
-			names = append(names, n.GetName())
-		}
-	case 2:
-		for _, t := range cfg.Tenants(parent) {
-			names = append(names, t.GetPath())
-		}
-	case 3:
-		for _, b := range cfg.Buckets(parent) {
-			names = append(names, b.GetPath())
-		}
-	}
-	return names
 }
 
 func describe(cfg *state.Config, depth int, name string) (*adminpb.Path, bool) {
@@ -173,15 +117,6 @@ func ListKeys(cfg *state.Config, tenant string) ([]*adminpb.Key, error) {
 	}
 	slices.SortStableFunc(keys, func(a, b *adminpb.Key) int { return strings.Compare(a.GetTenant(), b.GetTenant()) })
 	return keys, nil
-}
-
-// ListServices describes every service, ordered by name, without its status.
-func ListServices(cfg *state.Config) []*adminpb.Service {
-	var out []*adminpb.Service
-	for _, s := range cfg.Services() {
-		out = append(out, describeService(cfg, s))
-	}
-	return out
 }
 
 // GetService describes one service, without its status.

@@ -31,7 +31,7 @@ func TestListPaths(t *testing.T) {
 		{&adminpb.ListPathsRequest{Kind: bucket, After: "Hawaii/Pepsi/bk3x"}, "Hawaii/Pepsi/bk4", false},
 		{&adminpb.ListPathsRequest{Kind: bucket, After: "zzz"}, "", false},
 	} {
-		res, err := ListPaths(s.Config, c.req)
+		res, err := ListPaths(s.Config, c.req, nil)
 		if err != nil {
 			t.Errorf("%v: %v", c.req, err)
 			continue
@@ -55,7 +55,7 @@ func TestListPaths(t *testing.T) {
 		{&adminpb.ListPathsRequest{Kind: namespace, Parent: "Hawaii"}, refusal{state.ErrInvalid, "no cluster below", ""}},
 		{&adminpb.ListPathsRequest{Kind: bucket, Parent: "a//b"}, refusal{state.ErrInvalid, "tenant name is empty", ""}},
 	} {
-		_, err := ListPaths(s.Config, c.req)
+		_, err := ListPaths(s.Config, c.req, nil)
 		c.want.check(t, nil, err)
 	}
 }
@@ -95,7 +95,7 @@ func TestDescribePeers(t *testing.T) {
 	s.must(s.pair(far, "east"))
 	s.must(BindPeer(s.Config, "hawaii", peer))
 
-	services := ListServices(s.Config)
+	services := AllServices(s.Config)
 	if len(services) != 1 || services[0].GetPeerName() != "south" || services[0].GetPeerId() != peer.String() ||
 		services[0].GetDirection() != "send+receive" || services[0].GetReplication() != "initial+continuous" || !services[0].GetEnabled() {
 		t.Errorf("services: %v", services)

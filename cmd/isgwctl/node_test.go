@@ -188,7 +188,7 @@ func (n nodePaths) List(_ context.Context, req *adminpb.ListPathsRequest) (res *
 	err = n.read(func() error {
 		// Small pages, so that the command has to turn them.
 		req.Limit = 2
-		res, err = plan.ListPaths(n.cfg, req)
+		res, err = plan.ListPaths(n.cfg, req, func(string) (objects, bytes uint64, ok bool) { return 0, 0, true })
 		return err
 	})
 	return res, err
@@ -313,18 +313,19 @@ func (n nodeServices) Create(_ context.Context, req *adminpb.CreateServiceReques
 	return n.changed(req.GetName(), func() (*statepb.Txn, error) { return plan.CreateService(n.cfg, req, testNow) })
 }
 
-func (n nodeServices) List(_ context.Context, stats bool) (all []*adminpb.Service, err error) {
+func (n nodeServices) Page(_ context.Context, req *adminpb.ListServicesRequest) (page *adminpb.ListServicesResponse, err error) {
 	err = n.read(func() error {
-		for _, s := range plan.ListServices(n.cfg) {
-			service, err := n.describe(s.GetName(), stats)
+		page = plan.ListServices(n.cfg, req)
+		for i, s := range page.GetServices() {
+			service, err := n.describe(s.GetName(), req.GetStats())
 			if err != nil {
 				return err
 			}
-			all = append(all, service)
+			page.Services[i] = service
 		}
 		return nil
 	})
-	return all, err
+	return page, err
 }
 
 func (n nodeServices) Get(_ context.Context, name string, stats bool) (service *adminpb.Service, err error) {

@@ -106,6 +106,8 @@ func (a *app) pathCreate(k pathKind) *cobra.Command {
 }
 
 func (a *app) pathList(k pathKind) *cobra.Command {
+	req := &adminpb.ListPathsRequest{Kind: k.kind}
+	by := ""
 	cmd := &cobra.Command{
 		Use:     strings.TrimSpace("list " + k.parent),
 		Short:   "List the " + k.word + "s, one name a line",
@@ -117,9 +119,12 @@ func (a *app) pathList(k pathKind) *cobra.Command {
 		cmd.Args = takes(k.parent)
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		req := &adminpb.ListPathsRequest{Kind: k.kind}
 		if len(args) > 0 {
 			req.Parent = args[0]
+		}
+		var ok bool
+		if req.Sort, ok = pathSorts[by]; !ok {
+			return usage("--sort is path, created, objects or bytes, not %q", by)
 		}
 		out := &list[*adminpb.Path]{app: a, text: (*adminpb.Path).GetPath}
 		if err := eachPath(cmd.Context(), c, req, out.add); err != nil {
@@ -127,11 +132,25 @@ func (a *app) pathList(k pathKind) *cobra.Command {
 		}
 		return out.end()
 	})
+	cmd.Flags().StringVar(&req.Filter, "filter", "", "only those with `TEXT` in their path, in letters of either case")
+	orders := "path or created"
+	if k.kind == adminpb.PathKind_PATH_KIND_BUCKET {
+		orders = "path, created, objects or bytes"
+	}
+	cmd.Flags().StringVar(&by, "sort", "path", "`ORDER` of the list: "+orders)
+	cmd.Flags().BoolVar(&req.Descending, "descending", false, "the greatest first")
 	return cmd
+}
+
+// pathSorts are the orders of lists of paths.
+var pathSorts = map[string]adminpb.PathSort{
+	"path": adminpb.PathSort_PATH_SORT_PATH, "created": adminpb.PathSort_PATH_SORT_CREATED,
+	"objects": adminpb.PathSort_PATH_SORT_OBJECTS, "bytes": adminpb.PathSort_PATH_SORT_BYTES,
 }
 
 // eachPath calls fn for everything that a list has, page by page.
 func eachPath(ctx context.Context, c *admin.Client, req *adminpb.ListPathsRequest, fn func(*adminpb.Path) error) error {
+	byPath := req.GetSort() <= adminpb.PathSort_PATH_SORT_PATH && !req.GetDescending()
 	for {
 		page, err := c.Paths.List(ctx, req)
 		if err != nil {
@@ -141,7 +160,11 @@ func eachPath(ctx context.Context, c *admin.Client, req *adminpb.ListPathsReques
 			if err := fn(p); err != nil {
 				return err
 			}
-			req.After = p.GetPath()
+			if byPath {
+				req.After = p.GetPath()
+			} else {
+				req.Offset++
+			}
 		}
 		if !page.GetMore() || len(page.GetPaths()) == 0 {
 			return nil

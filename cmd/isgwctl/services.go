@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -63,13 +64,14 @@ isgwctl service create isgw hawaii --serve Hawaii/Cola/bk1 --dry-run`,
 }
 
 func (a *app) serviceList() *cobra.Command {
-	return &cobra.Command{
+	filter := ""
+	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the services with their state",
-		Example: "isgwctl service list",
+		Example: "isgwctl service list\nisgwctl service list --filter Hawaii/Cola",
 		Args:    takes(),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
-			services, err := c.Services.List(cmd.Context(), false)
+			services, err := filteredServices(cmd.Context(), c, filter)
 			if err != nil {
 				return err
 			}
@@ -97,6 +99,25 @@ func (a *app) serviceList() *cobra.Command {
 			}
 			return t.end()
 		}),
+	}
+	cmd.Flags().StringVar(&filter, "filter", "", "only those with `TEXT` in their name, peer, remote or served paths, in letters of either case")
+	return cmd
+}
+
+// filteredServices asks for all services that have a filter, page by page.
+func filteredServices(ctx context.Context, c *admin.Client, filter string) ([]*adminpb.Service, error) {
+	var all []*adminpb.Service
+	req := &adminpb.ListServicesRequest{Filter: filter, Limit: 200}
+	for {
+		page, err := c.Services.Page(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.GetServices()...)
+		if !page.GetMore() || len(page.GetServices()) == 0 {
+			return all, nil
+		}
+		req.After = all[len(all)-1].GetName()
 	}
 }
 
