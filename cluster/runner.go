@@ -74,6 +74,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Direction: state.DirectionBoth,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
+		Workers: 2 * w.connections, // a connection carries two fetches; 0 is the default of both
 	}); err != nil {
 		return nil, errors.Join(err, r.client.Close())
 	}

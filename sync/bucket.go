@@ -60,9 +60,12 @@ func (s *session) reviewServed() {
 	}
 	s.served.wanted, s.served.busy = false, true
 	s.do(func(ctx context.Context) func() {
+		asked := s.o.Clock()
 		list, err := s.o.Source.Served(ctx)
+		took := s.o.Clock().Sub(asked)
 		return func() {
 			s.served.busy = false
+			s.line.tripped(took)
 			if err != nil {
 				s.end(fmt.Errorf("ask %s for its buckets: %w", s.o.PeerName, err))
 				return

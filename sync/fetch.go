@@ -20,6 +20,7 @@ func (s *session) pump(now time.Time) {
 	for batch := s.tr.nextLoad(); len(batch) > 0; batch = s.tr.nextLoad() {
 		s.load(batch)
 	}
+	s.tr.budget = s.line.budget(s.o.Window)
 	for task := s.tr.nextFetch(now); task != nil; task = s.tr.nextFetch(now) {
 		s.fetch(task)
 	}
@@ -228,6 +229,11 @@ func (r *receiver) flush() {
 	r.s.events <- func() {
 		now := r.s.o.Clock()
 		r.s.moved, r.s.heard, r.s.useful = now, now, true
+		var raw int64
+		for _, a := range batch {
+			raw += a.need.charge
+		}
+		r.s.line.arrived(raw, now)
 		r.s.tr.onArrived(batch)
 	}
 }

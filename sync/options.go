@@ -137,10 +137,12 @@ type EngineOptions struct {
 	// Rand is the source of randomness; crypto/rand by default.
 	Rand io.Reader
 
-	// Workers is the number of fetches under way at once; 8.
+	// Workers is the number of fetches under way at once; 16, two for each of
+	// the connections of a link.
 	Workers int
 	// Window bounds the bytes that are asked for, or received and not yet
-	// durable; 15 MiB. It is what a crash can cost in repeated bytes.
+	// durable; 15 MiB. It is what a crash can cost in repeated bytes. What is
+	// on its way on a long line comes on top, 48 MiB at most.
 	Window int64
 	// PendingLimit bounds a bucket's pending table; 10,000.
 	PendingLimit int
@@ -190,7 +192,7 @@ func (o *EngineOptions) validate() error {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	setDefault(&o.Workers, 8)
+	setDefault(&o.Workers, 16)
 	setDefault(&o.Window, 15<<20)
 	setDefault(&o.PendingLimit, 10_000)
 	setDefault(&o.HoldAfter, 5*time.Second)

@@ -84,9 +84,12 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 				bp.Seen = seen
 			}
 		}
+		asked := s.o.Clock()
 		reply, err := s.o.Source.Progress(ctx, msg)
+		took := s.o.Clock().Sub(asked)
 		return func() {
 			s.report.busy = false
+			s.line.tripped(took)
 			if err != nil {
 				s.end(fmt.Errorf("report progress to %s: %w", s.o.PeerName, err))
 				return

@@ -35,6 +35,7 @@ type session struct {
 	useful bool // something was received or confirmed: the next pause is short
 
 	tr      *transfers
+	line    lineMeter
 	buckets map[string]*bucket
 	dirty   map[*bucket]struct{} // to be looked at by step
 	// reopened says when a bucket was opened again, delayed until when the next
@@ -70,7 +71,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		reopened: make(map[string]time.Time),
 		delayed:  make(map[string]time.Time),
 	}
-	s.tr = newTransfers(limits{workers: e.o.Workers, window: e.o.Window}, &e.count)
+	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, 0, 0), &e.count)
 	id := make([]byte, 8)
 	if _, err := io.ReadFull(e.o.Rand, id); err == nil {
 		s.name = sessionName(id)

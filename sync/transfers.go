@@ -17,8 +17,9 @@ import (
 // many versions want it. A need is over when its chunk is durable. A version is
 // ready when its walk is over and nothing of it is outstanding.
 type transfers struct {
-	lim   limits
-	count *Counters
+	workers int
+	budget  budget // changes with what is learned of the line
+	count   *Counters
 
 	needs map[chunks.ID]*need
 	lookq []*want // to be looked for in the store
@@ -37,18 +38,12 @@ type transfers struct {
 	finished []*version // ready, gone or failed since the last take
 }
 
-// limits bound what is under way.
-type limits struct {
-	workers int
-	window  int64
-}
-
 const (
 	lookBatch   = 4096 // IDs of one look-up
 	maxLooks    = 2
 	loadBatch   = 16 // nodes of one load
 	maxLoads    = 2
-	fetchBytes  = 2 << 20 // raw bytes of one fetch
+	fetchBytes  = 2 << 20 // raw bytes of one fetch at most
 	fetchChunks = 512     // chunks of one fetch
 	putBytes    = 8 << 20 // encoded bytes of one Put
 	maxPuts     = 2
@@ -92,12 +87,13 @@ type lookTask struct {
 	landed  map[chunks.ID]struct{}
 }
 
-func newTransfers(lim limits, count *Counters) *transfers {
+func newTransfers(workers int, b budget, count *Counters) *transfers {
 	return &transfers{
-		lim:   lim,
-		count: count,
-		needs: make(map[chunks.ID]*need),
-		looks: make(map[*lookTask]struct{}),
+		workers: workers,
+		budget:  b,
+		count:   count,
+		needs:   make(map[chunks.ID]*need),
+		looks:   make(map[*lookTask]struct{}),
 	}
 }
 

@@ -21,7 +21,7 @@ type fetchTask struct {
 // nextFetch returns chunks to ask for, or nil. Small versions go first, and
 // large ones never take all workers nor the whole window.
 func (t *transfers) nextFetch(now time.Time) *fetchTask {
-	if t.fetches >= t.lim.workers {
+	if t.fetches >= t.workers {
 		return nil
 	}
 	if task := t.fetchSmall(now); task != nil {
@@ -31,20 +31,22 @@ func (t *transfers) nextFetch(now time.Time) *fetchTask {
 }
 
 func (t *transfers) fetchSmall(now time.Time) *fetchTask {
-	b := fetchBuilder{t: t, now: now, room: t.lim.window - t.inflight}
+	b := fetchBuilder{t: t, now: now, room: t.budget.total - t.inflight, most: fetchBytes}
 	b.drain(&t.smallq)
 	return b.task()
 }
 
 func (t *transfers) fetchLarge(now time.Time) *fetchTask {
-	if t.bigs >= t.lim.workers-max(1, t.lim.workers/4) {
+	room := t.budget.large - t.inflight
+	if t.bigs >= t.workers-max(1, t.workers/4) || t.inflight > 0 && room < t.budget.fetch {
+		// Little by little as room comes would be a request for each chunk.
 		return nil
 	}
 	for i, v := range t.larges {
 		if len(v.nodeq) == 0 && len(v.leafq) == 0 {
 			continue
 		}
-		b := fetchBuilder{t: t, now: now, room: t.lim.window*3/4 - t.inflight}
+		b := fetchBuilder{t: t, now: now, room: room, most: t.budget.fetch}
 		b.drain(&v.nodeq)
 		b.drain(&v.leafq)
 		// The next turn is another version's.
@@ -63,7 +65,8 @@ func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 type fetchBuilder struct {
 	t     *transfers
 	now   time.Time
-	room  int64 // of the window
+	room  int64 // of the budget
+	most  int64 // of one request
 	bytes int64
 	out   *fetchTask
 }
@@ -89,7 +92,7 @@ func (b *fetchBuilder) drain(q *[]*need) {
 }
 
 func (b *fetchBuilder) full(charge int64) bool {
-	if b.out != nil && (b.bytes+charge > fetchBytes || len(b.out.needs) >= fetchChunks) {
+	if b.out != nil && (b.bytes+charge > b.most || len(b.out.needs) >= fetchChunks) {
 		return true
 	}
 	// One chunk always goes, however small the window.

@@ -40,7 +40,7 @@ func newForest(t *testing.T, seed uint64, window int64) *forest {
 		b: &bucket{path: bk1}, now: time.Unix(1000, 0), fetched: make(map[chunks.ID]int),
 		trees: make(map[*version][]chunks.ID), gone: make(map[*version]bool), refused: make(map[*version]bool),
 	}
-	f.tr = newTransfers(limits{workers: 4, window: window}, &f.count)
+	f.tr = newTransfers(4, budget{total: window, large: window * 3 / 4, fetch: fetchBytes}, &f.count)
 	return f
 }
 
@@ -96,8 +96,8 @@ func (f *forest) pump() {
 	for t := f.tr.nextPut(); t != nil; t = f.tr.nextPut() {
 		f.puts = append(f.puts, t)
 	}
-	if f.tr.inflight > f.tr.lim.window {
-		f.t.Fatalf("%d bytes are under way in a window of %d", f.tr.inflight, f.tr.lim.window)
+	if f.tr.inflight > f.tr.budget.total {
+		f.t.Fatalf("%d bytes are under way in a window of %d", f.tr.inflight, f.tr.budget.total)
 	}
 }
 

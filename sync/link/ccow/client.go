@@ -55,9 +55,9 @@ func (e *Endpoint) Dial(o DialOptions) (*Client, error) {
 		c.pool = p
 	}
 	c.ctx, c.close = context.WithCancel(context.Background())
-	c.control = newLane(controlConnections)
-	c.changes = newLane(changeConnections)
-	c.chunks = newLane(o.Connections)
+	c.control = newLane(controlConnections, 1)
+	c.changes = newLane(changeConnections, 1)
+	c.chunks = newLane(o.Connections, pipeDepth)
 	c.keep.c = c
 	return c, nil
 }
@@ -272,28 +272,35 @@ func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req prot
 	}
 	defer l.leave()
 	for {
-		cn := l.pop()
-		if cn == nil {
-			if cn, err = c.connect(ctx); err != nil {
-				return err
+		p, mine, stale := l.choose()
+		if mine {
+			cn, err := c.connect(ctx)
+			l.opened(p, cn, err)
+		}
+		select {
+		case <-p.ready:
+		case <-ctx.Done():
+			l.release(p, false)
+			return ctx.Err()
+		}
+		if err := p.err; err != nil {
+			l.release(p, false)
+			if !mine && isCancelled(err) && ctx.Err() == nil {
+				continue // whoever opened it has given up
 			}
-		}
-		stale := cn.reused
-		answered, err := c.once(ctx, cn, *b, read)
-		if err == nil {
-			l.push(cn)
-			return nil
-		}
-		var r *link.Refused
-		if errors.As(err, &r) && answered {
-			l.push(cn)
 			return err
 		}
-		cn.Close()
-		if !stale || answered || ctx.Err() != nil || errors.Is(err, errStalled) {
+		answered, err := c.once(ctx, p, *b, read)
+		l.release(p, answered)
+		again := stale || errors.Is(err, errLost)
+		if err == nil || !again || answered || ctx.Err() != nil || errors.Is(err, errStalled) {
 			return err
 		}
 	}
+}
+
+func isCancelled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // connect opens a connection, or takes one that the peer dialled.
@@ -321,18 +328,34 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 }
 
 // once makes a request on one connection. answered is true when the answer has
-// begun; without an error, or with a refusal as the error and answered, the
-// connection may carry the next request.
-func (c *Client) once(ctx context.Context, cn *conn, request []byte, read func(*answer) error) (answered bool, err error) {
+// begun. The connection may carry the next request afterwards, or is closed.
+func (c *Client) once(ctx context.Context, p *pipe, request []byte, read func(*answer) error) (answered bool, err error) {
+	t, err := p.post(ctx, request)
+	if err != nil {
+		p.c.Close()
+		close(t.end)
+		return false, err
+	}
+	if err := t.wait(ctx, p, c.calls.Go); err != nil {
+		return false, err
+	}
+	defer close(t.end)
+	answered, err = c.take(ctx, p.c, read)
+	var refused *link.Refused
+	if err != nil && !(answered && errors.As(err, &refused)) {
+		p.c.Close()
+	}
+	return answered, err
+}
+
+// take reads an answer whose turn it is.
+func (c *Client) take(ctx context.Context, cn *conn, read func(*answer) error) (answered bool, err error) {
 	stop := context.AfterFunc(ctx, func() { cn.Close() })
 	defer func() {
 		if !stop() && err == nil {
 			err = ctx.Err() // the connection was closed under a complete answer
 		}
 	}()
-	if _, err := cn.Write(request); err != nil {
-		return false, err
-	}
 	cn.sock.expect(c.e.o.MinProgress)
 	if err := cn.answers.begin(); err != nil {
 		return false, err

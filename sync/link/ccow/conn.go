@@ -33,7 +33,6 @@ type conn struct {
 	// accepted says that the other side dialled.
 	accepted bool
 	// On connections on which this side asks; only their lane touches them.
-	reused  bool // an answer has come on it
 	answers *headReader
 
 	once  sync.Once

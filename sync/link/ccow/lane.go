@@ -2,18 +2,44 @@ package ccow
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 )
 
-// lane is a bounded number of connections for one kind of request.
+// pipeDepth is the number of requests that may be under way on one connection
+// for chunks. With one, a connection carries nothing for a round trip between
+// two answers, which on a long line is most of the time.
+const pipeDepth = 2
+
+// lane is a bounded number of connections for one kind of request, each with a
+// bounded number of requests under way.
 type lane struct {
-	places chan struct{}
+	most, depth int
+	places      chan struct{} // one for each request under way
 
 	mu   sync.Mutex
-	idle []*conn
+	open []*pipe
 }
 
-func newLane(n int) lane { return lane{places: make(chan struct{}, n)} }
+// pipe is one connection of a lane with the requests on it. They are answered
+// in the order in which they were sent.
+type pipe struct {
+	ready chan struct{} // closed when c or err is set
+	c     *conn
+	err   error // there is no connection
+
+	// Of the lane, under its mutex.
+	load     int  // requests that chose this connection and have not ended
+	answered bool // an answer has come on it: it may have died while it was idle
+
+	send sync.Mutex    // a request is written and queued in one go
+	last chan struct{} // closed when the request sent last has ended; of send
+}
+
+func newLane(most, depth int) lane {
+	return lane{most: most, depth: depth, places: make(chan struct{}, most*depth)}
+}
 
 // enter waits for a place.
 func (l *lane) enter(ctx context.Context) error {
@@ -27,35 +53,123 @@ func (l *lane) enter(ctx context.Context) error {
 
 func (l *lane) leave() { <-l.places }
 
-// pop takes the idle connection that was used last, or nil.
-func (l *lane) pop() *conn {
+// choose takes the connection for a request: an idle one, the one that was used
+// last first; otherwise a new one while there may be more; otherwise the one
+// with the fewest requests. mine says that the connection is new, and that the
+// caller has to open it. stale says that it may have died since its last answer.
+func (l *lane) choose() (p *pipe, mine, stale bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for n := len(l.idle); n > 0; n = len(l.idle) {
-		c := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		select {
-		case <-c.done:
-		default:
-			return c
+	l.open = slices.DeleteFunc(l.open, (*pipe).over)
+	var best *pipe
+	for _, o := range slices.Backward(l.open) {
+		if best == nil || o.load < best.load {
+			best = o
 		}
 	}
-	return nil
+	if best == nil || best.load > 0 && len(l.open) < l.most {
+		best = &pipe{ready: make(chan struct{})}
+		l.open = append(l.open, best)
+		mine = true
+	}
+	best.load++
+	return best, mine, best.answered
 }
 
-// push keeps a connection for the next request.
-func (l *lane) push(c *conn) {
-	c.reused = true
+// over reports whether a connection was opened and is closed.
+func (p *pipe) over() bool {
+	select {
+	case <-p.ready:
+	default:
+		return false
+	}
+	if p.err != nil {
+		return true
+	}
+	select {
+	case <-p.c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// opened gives a new connection, or why there is none, to all who wait for it.
+func (l *lane) opened(p *pipe, c *conn, err error) {
+	p.c, p.err = c, err
+	close(p.ready)
+}
+
+// release ends a request's use of a connection.
+func (l *lane) release(p *pipe, answered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.idle = append(l.idle, c)
+	p.load--
+	p.answered = p.answered || answered
+	if i := slices.Index(l.open, p); i >= 0 && p.load == 0 {
+		// The next request takes the one that was used last.
+		l.open = append(slices.Delete(l.open, i, i+1), p)
+	}
 }
 
+// errLost says that a connection ended before the answer to a request that
+// waited behind another one had begun.
+var errLost = errors.New("the connection ended before the answer")
+
+// turn is a request's place in the order of a connection's answers.
+type turn struct {
+	before chan struct{} // closed when the request before has ended; nil for the first
+	end    chan struct{} // closed when this one has
+}
+
+// post sends a request and queues it. The turn is to be ended in any case.
+func (p *pipe) post(ctx context.Context, request []byte) (turn, error) {
+	p.send.Lock()
+	defer p.send.Unlock()
+	t := turn{before: p.last, end: make(chan struct{})}
+	p.last = t.end
+	stop := context.AfterFunc(ctx, func() { p.c.Close() })
+	_, err := p.c.Write(request)
+	if !stop() && err == nil {
+		err = ctx.Err() // the connection was closed behind the request
+	}
+	return t, err
+}
+
+// wait waits until the answers before are complete. When it fails the turn is
+// ended, or will be. When ctx ends first, the answer that nobody wants any more
+// closes the connection once it is due; those before it still come. spawn runs
+// what waits for that.
+func (t turn) wait(ctx context.Context, p *pipe, spawn func(func())) error {
+	if t.before != nil {
+		select {
+		case <-t.before:
+		case <-ctx.Done():
+			spawn(func() {
+				<-t.before
+				p.c.Close()
+				close(t.end)
+			})
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-p.c.done:
+		close(t.end)
+		return errLost
+	default:
+		return nil
+	}
+}
+
+// close closes all connections. Nothing may be under way.
 func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, c := range l.idle {
-		c.Close()
+	for _, p := range l.open {
+		if p.err == nil {
+			p.c.Close()
+		}
 	}
-	l.idle = nil
+	l.open = nil
 }

@@ -71,7 +71,7 @@ func TestReversedReconnect(t *testing.T) {
 		return n
 	}
 	for range 3 {
-		linktest.WaitFor(t, "all reversed connections", func() bool { return dialled() == 7 })
+		linktest.WaitFor(t, "all reversed connections", func() bool { return dialled() == controlConnections+changeConnections+8 })
 		if err := served(background(t), asking); err != nil {
 			t.Fatal(err)
 		}

@@ -135,7 +135,8 @@ type DialOptions struct {
 	// Address is the peer's HOST:PORT. When it is empty the client waits for
 	// connections that the peer dials.
 	Address string
-	// Connections is the number of connections for chunks, 1 to 32; 4.
+	// Connections is the number of connections for chunks, 1 to 32; 8. They are
+	// opened when they are needed, and carry two requests each.
 	Connections int
 }
 
@@ -152,7 +153,7 @@ func (o *DialOptions) validate() error {
 			errs = append(errs, fmt.Errorf("address %q is not HOST:PORT", o.Address))
 		}
 	}
-	setDefault(&o.Connections, 4)
+	setDefault(&o.Connections, 8)
 	if o.Connections < 1 || o.Connections > maxConnections {
 		errs = append(errs, fmt.Errorf("%d connections are not within 1 to %d", o.Connections, maxConnections))
 	}

@@ -1,0 +1,176 @@
+package ccow
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+	"edgefog.dev/isgw/sync/link/linktest"
+)
+
+// gated is a source whose answers to fetch wait, by the request's first path,
+// until they are let go.
+type gated struct {
+	linktest.Source
+	mu    sync.Mutex
+	gates map[string]chan struct{}
+	begun atomic.Int64
+}
+
+func newGated() *gated {
+	g := &gated{gates: make(map[string]chan struct{})}
+	g.OnFetch = func(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+		g.begun.Add(1)
+		name := req.GetWants()[0].GetPath()
+		select {
+		case <-g.gate(name):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return fn(&linkpb.ChunkHeader{Refused: name}, nil)
+	}
+	return g
+}
+
+func (g *gated) gate(name string) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gates[name] == nil {
+		g.gates[name] = make(chan struct{})
+	}
+	return g.gates[name]
+}
+
+// ask makes a request in the background; its result is the name that the answer
+// has.
+func ask(ctx context.Context, c *Client, name string) func() (string, error) {
+	var got string
+	done := make(chan error, 1)
+	go func() {
+		done <- c.Fetch(ctx, &linkpb.FetchRequest{Wants: []*linkpb.Want{{Path: name}}}, func(h *linkpb.ChunkHeader, _ []byte) error {
+			got = h.GetRefused()
+			return nil
+		})
+	}()
+	return func() (string, error) { err := <-done; return got, err }
+}
+
+// queued waits until n requests are on the client's connections for chunks.
+func queued(t *testing.T, c *Client, n int) {
+	t.Helper()
+	linktest.WaitFor(t, "requests to be queued", func() bool {
+		c.chunks.mu.Lock()
+		defer c.chunks.mu.Unlock()
+		load, sent := 0, 0
+		for _, p := range c.chunks.open {
+			load += p.load
+			p.send.Lock()
+			if p.last != nil {
+				sent++
+			}
+			p.send.Unlock()
+		}
+		return load == n && sent == len(c.chunks.open)
+	})
+}
+
+// TestPipelined sends a second request while the first one is not answered, on
+// one connection, and gets both answers.
+func TestPipelined(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	g := newGated()
+	far.serve("hawaii", g)
+	c := client(t, near, far, func(o *DialOptions) { o.Connections = 1 })
+	a := ask(background(t), c, "a")
+	queued(t, c, 1)
+	b := ask(background(t), c, "b")
+	queued(t, c, 2)
+	close(g.gate("b")) // its turn is after a's all the same
+	close(g.gate("a"))
+	for name, result := range map[string]func() (string, error){"a": a, "b": b} {
+		if got, err := result(); err != nil || got != name {
+			t.Errorf("request %s was answered with %q, %v", name, got, err)
+		}
+	}
+	if n := far.ep.Connections(near.id.Site(), "hawaii"); n != 1 {
+		t.Errorf("%d connections were opened", n)
+	}
+}
+
+// TestPipelineGivenUp gives up on a request that waits behind another one: that
+// one is answered, and later ones are too.
+func TestPipelineGivenUp(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	g := newGated()
+	far.serve("hawaii", g)
+	c := client(t, near, far, func(o *DialOptions) { o.Connections = 1 })
+	a := ask(background(t), c, "a")
+	queued(t, c, 1)
+	ctx, cancel := context.WithCancel(background(t))
+	b := ask(ctx, c, "b")
+	queued(t, c, 2)
+	cancel()
+	if _, err := b(); !errors.Is(err, context.Canceled) {
+		t.Errorf("the request that was given up: %v", err)
+	}
+	d := ask(background(t), c, "d") // behind both
+	queued(t, c, 2)
+	for _, name := range []string{"a", "b", "d"} {
+		close(g.gate(name))
+	}
+	if got, err := a(); err != nil || got != "a" {
+		t.Errorf("the request before was answered with %q, %v", got, err)
+	}
+	if got, err := d(); err != nil || got != "d" {
+		t.Errorf("the request behind was answered with %q, %v", got, err)
+	}
+}
+
+// TestPipelineLost loses the connection in the first of two requests: the first
+// one fails, the one behind it is made again.
+func TestPipelineLost(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	g := newGated()
+	far.serve("hawaii", g)
+	c := client(t, near, far, func(o *DialOptions) { o.Connections = 1 })
+	a := ask(background(t), c, "a")
+	queued(t, c, 1)
+	linktest.WaitFor(t, "the request to be served", func() bool { return g.begun.Load() == 1 })
+	b := ask(background(t), c, "b")
+	queued(t, c, 2)
+	close(g.gate("b"))
+	far.ep.closeConns(func(*conn) bool { return true })
+	_, err := a()
+	wantFault(t, err, link.FaultBroken, "was lost")
+	if got, err := b(); err != nil || got != "b" {
+		t.Errorf("the request behind was answered with %q, %v", got, err)
+	}
+}
+
+// TestPipelineSpreads sends as many requests as there are connections: each has
+// one of its own.
+func TestPipelineSpreads(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	g := newGated()
+	far.serve("hawaii", g)
+	c := client(t, near, far, func(o *DialOptions) { o.Connections = 3 })
+	var all []func() (string, error)
+	for range 3 {
+		all = append(all, ask(background(t), c, "a"))
+	}
+	linktest.WaitFor(t, "all to be served at once", func() bool { return g.begun.Load() == 3 })
+	close(g.gate("a"))
+	for _, result := range all {
+		if _, err := result(); err != nil {
+			t.Error(err)
+		}
+	}
+}
