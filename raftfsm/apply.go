@@ -148,6 +148,12 @@ func (tx *applyTx) command(cmd *raftfsmpb.Command, now int64) (*raftfsmpb.Result
 		return tx.catalog.Progress(c.Progress), nil
 	case *raftfsmpb.Command_Trim:
 		return tx.catalog.Trim(c.Trim, now), nil
+	case *raftfsmpb.Command_Purge:
+		return tx.catalog.Purge(c.Purge, now), nil
+	case *raftfsmpb.Command_SetAttribute:
+		return tx.catalog.SetAttribute(c.SetAttribute, now), nil
+	case *raftfsmpb.Command_SetBucketAttribute:
+		return tx.catalog.SetBucketAttribute(c.SetBucketAttribute, now), nil
 	}
 	return nil, errUnknownCommand // decodeEntry has admitted only the above
 }

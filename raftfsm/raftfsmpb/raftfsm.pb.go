@@ -35,6 +35,8 @@ const (
 	Code_INVALID         Code = 4
 	Code_NOT_EMPTY       Code = 5
 	Code_SESSION_EXPIRED Code = 6
+	Code_QUOTA           Code = 7 // the write would go beyond the quota of the bucket or of the tenant
+	Code_LOCKED          Code = 8 // a legal hold or a retention forbids it
 )
 
 // Enum value maps for Code.
@@ -47,6 +49,8 @@ var (
 		4: "INVALID",
 		5: "NOT_EMPTY",
 		6: "SESSION_EXPIRED",
+		7: "QUOTA",
+		8: "LOCKED",
 	}
 	Code_value = map[string]int32{
 		"OK":              0,
@@ -56,6 +60,8 @@ var (
 		"INVALID":         4,
 		"NOT_EMPTY":       5,
 		"SESSION_EXPIRED": 6,
+		"QUOTA":           7,
+		"LOCKED":          8,
 	}
 )
 
@@ -176,6 +182,9 @@ type Command struct {
 	//	*Command_AbortUpload
 	//	*Command_Progress
 	//	*Command_Trim
+	//	*Command_Purge
+	//	*Command_SetAttribute
+	//	*Command_SetBucketAttribute
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,6 +299,33 @@ func (x *Command) GetTrim() *catalogpb.Trim {
 	return nil
 }
 
+func (x *Command) GetPurge() *catalogpb.Purge {
+	if x != nil {
+		if x, ok := x.Command.(*Command_Purge); ok {
+			return x.Purge
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetAttribute() *catalogpb.SetAttribute {
+	if x != nil {
+		if x, ok := x.Command.(*Command_SetAttribute); ok {
+			return x.SetAttribute
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetBucketAttribute() *catalogpb.SetBucketAttribute {
+	if x != nil {
+		if x, ok := x.Command.(*Command_SetBucketAttribute); ok {
+			return x.SetBucketAttribute
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -326,6 +362,18 @@ type Command_Trim struct {
 	Trim *catalogpb.Trim `protobuf:"bytes,8,opt,name=trim,proto3,oneof"`
 }
 
+type Command_Purge struct {
+	Purge *catalogpb.Purge `protobuf:"bytes,9,opt,name=purge,proto3,oneof"`
+}
+
+type Command_SetAttribute struct {
+	SetAttribute *catalogpb.SetAttribute `protobuf:"bytes,10,opt,name=set_attribute,json=setAttribute,proto3,oneof"`
+}
+
+type Command_SetBucketAttribute struct {
+	SetBucketAttribute *catalogpb.SetBucketAttribute `protobuf:"bytes,11,opt,name=set_bucket_attribute,json=setBucketAttribute,proto3,oneof"`
+}
+
 func (*Command_Config) isCommand_Command() {}
 
 func (*Command_Write) isCommand_Command() {}
@@ -342,15 +390,23 @@ func (*Command_Progress) isCommand_Command() {}
 
 func (*Command_Trim) isCommand_Command() {}
 
+func (*Command_Purge) isCommand_Command() {}
+
+func (*Command_SetAttribute) isCommand_Command() {}
+
+func (*Command_SetBucketAttribute) isCommand_Command() {}
+
 // Result is the outcome of one command.
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=isgw.raftfsm.v1.Code" json:"code,omitempty"`
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`    // says what did not hold
-	Record        *catalogpb.Record      `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`      // of a Write: the record made, or the head that a condition met
+	Record        *catalogpb.Record      `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`      // of a Write, Purge or SetAttribute: the record made, or the version that a condition met
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`       // raft index of the entry
 	Applied       uint64                 `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`   // of an Ingest: records applied; of a Trim: entries dropped
 	Revision      uint64                 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"` // of a config txn: the revision it made
+	Removed       bool                   `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`   // of a Purge: something was removed
+	Marker        bool                   `protobuf:"varint,8,opt,name=marker,proto3" json:"marker,omitempty"`     // of a Purge: what was removed was a delete marker
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -425,6 +481,20 @@ func (x *Result) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Result) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+func (x *Result) GetMarker() bool {
+	if x != nil {
+		return x.Marker
+	}
+	return false
 }
 
 // Results is the outcome of an entry, one result for each command.
@@ -552,7 +622,7 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04time\x18\x03 \x01(\x03R\x04time\x124\n" +
 	"\bcommands\x18\x04 \x03(\v2\x18.isgw.raftfsm.v1.CommandR\bcommands\x12!\n" +
-	"\fopen_session\x18\x05 \x01(\bR\vopenSession\"\xcf\x03\n" +
+	"\fopen_session\x18\x05 \x01(\bR\vopenSession\"\x9e\x05\n" +
 	"\aCommand\x12,\n" +
 	"\x06config\x18\x01 \x01(\v2\x12.isgw.state.v1.TxnH\x00R\x06config\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.isgw.catalog.v1.WriteH\x00R\x05write\x121\n" +
@@ -561,15 +631,21 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"\bput_part\x18\x05 \x01(\v2\x18.isgw.catalog.v1.PutPartH\x00R\aputPart\x12A\n" +
 	"\fabort_upload\x18\x06 \x01(\v2\x1c.isgw.catalog.v1.AbortUploadH\x00R\vabortUpload\x12;\n" +
 	"\bprogress\x18\a \x01(\v2\x1d.isgw.catalog.v1.PeerProgressH\x00R\bprogress\x12+\n" +
-	"\x04trim\x18\b \x01(\v2\x15.isgw.catalog.v1.TrimH\x00R\x04trimB\t\n" +
-	"\acommand\"\xca\x01\n" +
+	"\x04trim\x18\b \x01(\v2\x15.isgw.catalog.v1.TrimH\x00R\x04trim\x12.\n" +
+	"\x05purge\x18\t \x01(\v2\x16.isgw.catalog.v1.PurgeH\x00R\x05purge\x12D\n" +
+	"\rset_attribute\x18\n" +
+	" \x01(\v2\x1d.isgw.catalog.v1.SetAttributeH\x00R\fsetAttribute\x12W\n" +
+	"\x14set_bucket_attribute\x18\v \x01(\v2#.isgw.catalog.v1.SetBucketAttributeH\x00R\x12setBucketAttributeB\t\n" +
+	"\acommand\"\xfc\x01\n" +
 	"\x06Result\x12)\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x15.isgw.raftfsm.v1.CodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12/\n" +
 	"\x06record\x18\x03 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x18\n" +
 	"\aapplied\x18\x05 \x01(\x04R\aapplied\x12\x1a\n" +
-	"\brevision\x18\x06 \x01(\x04R\brevision\"<\n" +
+	"\brevision\x18\x06 \x01(\x04R\brevision\x12\x18\n" +
+	"\aremoved\x18\a \x01(\bR\aremoved\x12\x16\n" +
+	"\x06marker\x18\b \x01(\bR\x06marker\"<\n" +
 	"\aResults\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.isgw.raftfsm.v1.ResultR\aresults\"t\n" +
 	"\aSession\x12\x16\n" +
@@ -579,7 +655,7 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"last_index\x18\x03 \x01(\x04R\tlastIndex\x12\x1e\n" +
 	"\n" +
 	"remembered\x18\x04 \x03(\x04R\n" +
-	"remembered*h\n" +
+	"remembered*\x7f\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\f\n" +
 	"\bCONFLICT\x10\x01\x12\r\n" +
@@ -588,7 +664,10 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"\x06EXISTS\x10\x03\x12\v\n" +
 	"\aINVALID\x10\x04\x12\r\n" +
 	"\tNOT_EMPTY\x10\x05\x12\x13\n" +
-	"\x0fSESSION_EXPIRED\x10\x06B$Z\"edgefog.dev/isgw/raftfsm/raftfsmpbb\x06proto3"
+	"\x0fSESSION_EXPIRED\x10\x06\x12\t\n" +
+	"\x05QUOTA\x10\a\x12\n" +
+	"\n" +
+	"\x06LOCKED\x10\bB$Z\"edgefog.dev/isgw/raftfsm/raftfsmpbb\x06proto3"
 
 var (
 	file_raftfsm_raftfsmpb_raftfsm_proto_rawDescOnce sync.Once
@@ -605,21 +684,24 @@ func file_raftfsm_raftfsmpb_raftfsm_proto_rawDescGZIP() []byte {
 var file_raftfsm_raftfsmpb_raftfsm_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_raftfsm_raftfsmpb_raftfsm_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_raftfsm_raftfsmpb_raftfsm_proto_goTypes = []any{
-	(Code)(0),                      // 0: isgw.raftfsm.v1.Code
-	(*Entry)(nil),                  // 1: isgw.raftfsm.v1.Entry
-	(*Command)(nil),                // 2: isgw.raftfsm.v1.Command
-	(*Result)(nil),                 // 3: isgw.raftfsm.v1.Result
-	(*Results)(nil),                // 4: isgw.raftfsm.v1.Results
-	(*Session)(nil),                // 5: isgw.raftfsm.v1.Session
-	(*statepb.Txn)(nil),            // 6: isgw.state.v1.Txn
-	(*catalogpb.Write)(nil),        // 7: isgw.catalog.v1.Write
-	(*catalogpb.Ingest)(nil),       // 8: isgw.catalog.v1.Ingest
-	(*catalogpb.CreateUpload)(nil), // 9: isgw.catalog.v1.CreateUpload
-	(*catalogpb.PutPart)(nil),      // 10: isgw.catalog.v1.PutPart
-	(*catalogpb.AbortUpload)(nil),  // 11: isgw.catalog.v1.AbortUpload
-	(*catalogpb.PeerProgress)(nil), // 12: isgw.catalog.v1.PeerProgress
-	(*catalogpb.Trim)(nil),         // 13: isgw.catalog.v1.Trim
-	(*catalogpb.Record)(nil),       // 14: isgw.catalog.v1.Record
+	(Code)(0),                            // 0: isgw.raftfsm.v1.Code
+	(*Entry)(nil),                        // 1: isgw.raftfsm.v1.Entry
+	(*Command)(nil),                      // 2: isgw.raftfsm.v1.Command
+	(*Result)(nil),                       // 3: isgw.raftfsm.v1.Result
+	(*Results)(nil),                      // 4: isgw.raftfsm.v1.Results
+	(*Session)(nil),                      // 5: isgw.raftfsm.v1.Session
+	(*statepb.Txn)(nil),                  // 6: isgw.state.v1.Txn
+	(*catalogpb.Write)(nil),              // 7: isgw.catalog.v1.Write
+	(*catalogpb.Ingest)(nil),             // 8: isgw.catalog.v1.Ingest
+	(*catalogpb.CreateUpload)(nil),       // 9: isgw.catalog.v1.CreateUpload
+	(*catalogpb.PutPart)(nil),            // 10: isgw.catalog.v1.PutPart
+	(*catalogpb.AbortUpload)(nil),        // 11: isgw.catalog.v1.AbortUpload
+	(*catalogpb.PeerProgress)(nil),       // 12: isgw.catalog.v1.PeerProgress
+	(*catalogpb.Trim)(nil),               // 13: isgw.catalog.v1.Trim
+	(*catalogpb.Purge)(nil),              // 14: isgw.catalog.v1.Purge
+	(*catalogpb.SetAttribute)(nil),       // 15: isgw.catalog.v1.SetAttribute
+	(*catalogpb.SetBucketAttribute)(nil), // 16: isgw.catalog.v1.SetBucketAttribute
+	(*catalogpb.Record)(nil),             // 17: isgw.catalog.v1.Record
 }
 var file_raftfsm_raftfsmpb_raftfsm_proto_depIdxs = []int32{
 	2,  // 0: isgw.raftfsm.v1.Entry.commands:type_name -> isgw.raftfsm.v1.Command
@@ -631,14 +713,17 @@ var file_raftfsm_raftfsmpb_raftfsm_proto_depIdxs = []int32{
 	11, // 6: isgw.raftfsm.v1.Command.abort_upload:type_name -> isgw.catalog.v1.AbortUpload
 	12, // 7: isgw.raftfsm.v1.Command.progress:type_name -> isgw.catalog.v1.PeerProgress
 	13, // 8: isgw.raftfsm.v1.Command.trim:type_name -> isgw.catalog.v1.Trim
-	0,  // 9: isgw.raftfsm.v1.Result.code:type_name -> isgw.raftfsm.v1.Code
-	14, // 10: isgw.raftfsm.v1.Result.record:type_name -> isgw.catalog.v1.Record
-	3,  // 11: isgw.raftfsm.v1.Results.results:type_name -> isgw.raftfsm.v1.Result
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	14, // 9: isgw.raftfsm.v1.Command.purge:type_name -> isgw.catalog.v1.Purge
+	15, // 10: isgw.raftfsm.v1.Command.set_attribute:type_name -> isgw.catalog.v1.SetAttribute
+	16, // 11: isgw.raftfsm.v1.Command.set_bucket_attribute:type_name -> isgw.catalog.v1.SetBucketAttribute
+	0,  // 12: isgw.raftfsm.v1.Result.code:type_name -> isgw.raftfsm.v1.Code
+	17, // 13: isgw.raftfsm.v1.Result.record:type_name -> isgw.catalog.v1.Record
+	3,  // 14: isgw.raftfsm.v1.Results.results:type_name -> isgw.raftfsm.v1.Result
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_raftfsmpb_raftfsm_proto_init() }
@@ -655,6 +740,9 @@ func file_raftfsm_raftfsmpb_raftfsm_proto_init() {
 		(*Command_AbortUpload)(nil),
 		(*Command_Progress)(nil),
 		(*Command_Trim)(nil),
+		(*Command_Purge)(nil),
+		(*Command_SetAttribute)(nil),
+		(*Command_SetBucketAttribute)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

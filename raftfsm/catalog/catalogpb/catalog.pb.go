@@ -29,7 +29,12 @@ type RecordKind int32
 const (
 	RecordKind_RECORD_UNSPECIFIED RecordKind = 0
 	RecordKind_RECORD_VERSION     RecordKind = 1 // content
-	RecordKind_RECORD_TOMBSTONE   RecordKind = 2 // the deletion of the key
+	// The deletion of the key. Written where versions are or were kept it is a
+	// delete marker, which is listed and stays until it is purged itself.
+	RecordKind_RECORD_TOMBSTONE RecordKind = 2
+	RecordKind_RECORD_PURGE     RecordKind = 3 // the removal of one version of the key for good, or its revocation
+	RecordKind_RECORD_ATTRIBUTE RecordKind = 4 // a change of what a version carries beside its content
+	RecordKind_RECORD_BUCKET    RecordKind = 5 // a setting of the bucket that all sites share; its key is empty
 )
 
 // Enum value maps for RecordKind.
@@ -38,11 +43,17 @@ var (
 		0: "RECORD_UNSPECIFIED",
 		1: "RECORD_VERSION",
 		2: "RECORD_TOMBSTONE",
+		3: "RECORD_PURGE",
+		4: "RECORD_ATTRIBUTE",
+		5: "RECORD_BUCKET",
 	}
 	RecordKind_value = map[string]int32{
 		"RECORD_UNSPECIFIED": 0,
 		"RECORD_VERSION":     1,
 		"RECORD_TOMBSTONE":   2,
+		"RECORD_PURGE":       3,
+		"RECORD_ATTRIBUTE":   4,
+		"RECORD_BUCKET":      5,
 	}
 )
 
@@ -71,6 +82,107 @@ func (x RecordKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use RecordKind.Descriptor instead.
 func (RecordKind) EnumDescriptor() ([]byte, []int) {
 	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{0}
+}
+
+// Versioning is the state of a bucket, and with a record the state in which it
+// was written. A version that was not written while it was enabled is the null
+// version of its key.
+type Versioning int32
+
+const (
+	Versioning_VERSIONING_NEVER     Versioning = 0
+	Versioning_VERSIONING_ENABLED   Versioning = 1
+	Versioning_VERSIONING_SUSPENDED Versioning = 2
+)
+
+// Enum value maps for Versioning.
+var (
+	Versioning_name = map[int32]string{
+		0: "VERSIONING_NEVER",
+		1: "VERSIONING_ENABLED",
+		2: "VERSIONING_SUSPENDED",
+	}
+	Versioning_value = map[string]int32{
+		"VERSIONING_NEVER":     0,
+		"VERSIONING_ENABLED":   1,
+		"VERSIONING_SUSPENDED": 2,
+	}
+)
+
+func (x Versioning) Enum() *Versioning {
+	p := new(Versioning)
+	*p = x
+	return p
+}
+
+func (x Versioning) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Versioning) Descriptor() protoreflect.EnumDescriptor {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[1].Descriptor()
+}
+
+func (Versioning) Type() protoreflect.EnumType {
+	return &file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[1]
+}
+
+func (x Versioning) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Versioning.Descriptor instead.
+func (Versioning) EnumDescriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+}
+
+type RetentionMode int32
+
+const (
+	RetentionMode_RETENTION_NONE       RetentionMode = 0
+	RetentionMode_RETENTION_GOVERNANCE RetentionMode = 1 // who may bypass it may lift it
+	RetentionMode_RETENTION_COMPLIANCE RetentionMode = 2 // nobody may
+)
+
+// Enum value maps for RetentionMode.
+var (
+	RetentionMode_name = map[int32]string{
+		0: "RETENTION_NONE",
+		1: "RETENTION_GOVERNANCE",
+		2: "RETENTION_COMPLIANCE",
+	}
+	RetentionMode_value = map[string]int32{
+		"RETENTION_NONE":       0,
+		"RETENTION_GOVERNANCE": 1,
+		"RETENTION_COMPLIANCE": 2,
+	}
+)
+
+func (x RetentionMode) Enum() *RetentionMode {
+	p := new(RetentionMode)
+	*p = x
+	return p
+}
+
+func (x RetentionMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RetentionMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[2].Descriptor()
+}
+
+func (RetentionMode) Type() protoreflect.EnumType {
+	return &file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[2]
+}
+
+func (x RetentionMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RetentionMode.Descriptor instead.
+func (RetentionMode) EnumDescriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
 }
 
 type PendingReason int32
@@ -109,11 +221,11 @@ func (x PendingReason) String() string {
 }
 
 func (PendingReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[1].Descriptor()
+	return file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[3].Descriptor()
 }
 
 func (PendingReason) Type() protoreflect.EnumType {
-	return &file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[1]
+	return &file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes[3]
 }
 
 func (x PendingReason) Number() protoreflect.EnumNumber {
@@ -122,7 +234,7 @@ func (x PendingReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PendingReason.Descriptor instead.
 func (PendingReason) EnumDescriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
 }
 
 // Dot names a record everywhere.
@@ -247,27 +359,310 @@ func (x *Root) GetSize() uint64 {
 	return 0
 }
 
+// Lock keeps a version from being removed.
+type Lock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          RetentionMode          `protobuf:"varint,1,opt,name=mode,proto3,enum=isgw.catalog.v1.RetentionMode" json:"mode,omitempty"`
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"` // with a mode: the retention ends then
+	Hold          bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`   // a legal hold, without an end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Lock) GetMode() RetentionMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RetentionMode_RETENTION_NONE
+}
+
+func (x *Lock) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Lock) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+// DefaultLock is the object lock of a bucket. Once enabled it stays so.
+type DefaultLock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Enabled       bool                   `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	Mode          RetentionMode          `protobuf:"varint,2,opt,name=mode,proto3,enum=isgw.catalog.v1.RetentionMode" json:"mode,omitempty"` // of new versions; RETENTION_NONE: they are not retained
+	Days          uint32                 `protobuf:"varint,3,opt,name=days,proto3" json:"days,omitempty"`                                    // either days or years, with a mode
+	Years         uint32                 `protobuf:"varint,4,opt,name=years,proto3" json:"years,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DefaultLock) Reset() {
+	*x = DefaultLock{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DefaultLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DefaultLock) ProtoMessage() {}
+
+func (x *DefaultLock) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DefaultLock.ProtoReflect.Descriptor instead.
+func (*DefaultLock) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DefaultLock) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *DefaultLock) GetMode() RetentionMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RetentionMode_RETENTION_NONE
+}
+
+func (x *DefaultLock) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *DefaultLock) GetYears() uint32 {
+	if x != nil {
+		return x.Years
+	}
+	return 0
+}
+
+// Value is what an ATTRIBUTE or a BUCKET sets its field to; which of it counts
+// follows from the field. Everything that is unset clears the field.
+type Value struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tags          map[string]string      `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // tags, of a version or a bucket
+	Mode          RetentionMode          `protobuf:"varint,2,opt,name=mode,proto3,enum=isgw.catalog.v1.RetentionMode" json:"mode,omitempty"`                                       // retention
+	Until         int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`                                                                        // retention
+	Hold          bool                   `protobuf:"varint,4,opt,name=hold,proto3" json:"hold,omitempty"`                                                                          // hold
+	Versioning    Versioning             `protobuf:"varint,5,opt,name=versioning,proto3,enum=isgw.catalog.v1.Versioning" json:"versioning,omitempty"`                              // versioning
+	Lock          *DefaultLock           `protobuf:"bytes,6,opt,name=lock,proto3" json:"lock,omitempty"`                                                                           // lock
+	Cors          []byte                 `protobuf:"bytes,7,opt,name=cors,proto3" json:"cors,omitempty"`                                                                           // cors: the rules as the S3 server keeps them, at most 64 KiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Value) Reset() {
+	*x = Value{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Value) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Value) ProtoMessage() {}
+
+func (x *Value) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Value.ProtoReflect.Descriptor instead.
+func (*Value) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Value) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Value) GetMode() RetentionMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RetentionMode_RETENTION_NONE
+}
+
+func (x *Value) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Value) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+func (x *Value) GetVersioning() Versioning {
+	if x != nil {
+		return x.Versioning
+	}
+	return Versioning_VERSIONING_NEVER
+}
+
+func (x *Value) GetLock() *DefaultLock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Value) GetCors() []byte {
+	if x != nil {
+		return x.Cors
+	}
+	return nil
+}
+
+// Attributes are the attributes of one version, as a row of the catalog.
+type Attributes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"` // the greatest of each field, ordered by field
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attributes) Reset() {
+	*x = Attributes{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attributes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attributes) ProtoMessage() {}
+
+func (x *Attributes) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attributes.ProtoReflect.Descriptor instead.
+func (*Attributes) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Attributes) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 // Record is one entry of a bucket's log.
 type Record struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // UTF-8, 1 to 1024 bytes
-	Kind          RecordKind             `protobuf:"varint,2,opt,name=kind,proto3,enum=isgw.catalog.v1.RecordKind" json:"kind,omitempty"`
-	Dot           *Dot                   `protobuf:"bytes,3,opt,name=dot,proto3" json:"dot,omitempty"`
-	Generation    uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
-	Time          int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`      // together with generation and dot.origin the order
-	Context       []*Dot                 `protobuf:"bytes,6,rep,name=context,proto3" json:"context,omitempty"` // for each origin the last dot of this key its writer had seen; ordered by origin
-	Root          *Root                  `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
-	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`                                                                                    // without quotes
-	Headers       map[string]string      `protobuf:"bytes,9,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // lower-case system headers: content-type, cache-control, ...
-	Metadata      map[string]string      `protobuf:"bytes,10,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // user metadata, names without x-amz-meta-
-	PartSizes     []uint64               `protobuf:"varint,11,rep,packed,name=part_sizes,json=partSizes,proto3" json:"part_sizes,omitempty"`                                                // of a multipart object, in order
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Key        []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // UTF-8, 1 to 1024 bytes
+	Kind       RecordKind             `protobuf:"varint,2,opt,name=kind,proto3,enum=isgw.catalog.v1.RecordKind" json:"kind,omitempty"`
+	Dot        *Dot                   `protobuf:"bytes,3,opt,name=dot,proto3" json:"dot,omitempty"`
+	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	Time       int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`      // together with generation and dot.origin the order
+	Context    []*Dot                 `protobuf:"bytes,6,rep,name=context,proto3" json:"context,omitempty"` // for each origin the last dot of this key its writer had seen; ordered by origin
+	Root       *Root                  `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
+	Etag       string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`                                                                                    // without quotes
+	Headers    map[string]string      `protobuf:"bytes,9,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // lower-case system headers: content-type, cache-control, ...
+	Metadata   map[string]string      `protobuf:"bytes,10,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // user metadata, names without x-amz-meta-
+	PartSizes  []uint64               `protobuf:"varint,11,rep,packed,name=part_sizes,json=partSizes,proto3" json:"part_sizes,omitempty"`                                                // of a multipart object, in order
+	// The bucket's state when this was written; with PURGE, of what it removes.
+	Versioning Versioning        `protobuf:"varint,12,opt,name=versioning,proto3,enum=isgw.catalog.v1.Versioning" json:"versioning,omitempty"`
+	Target     *Dot              `protobuf:"bytes,13,opt,name=target,proto3" json:"target,omitempty"`                                                                       // with PURGE and ATTRIBUTE: the version
+	Field      string            `protobuf:"bytes,14,opt,name=field,proto3" json:"field,omitempty"`                                                                         // with ATTRIBUTE: tags, retention, hold; with BUCKET: versioning, tags, cors, lock
+	Value      *Value            `protobuf:"bytes,15,opt,name=value,proto3" json:"value,omitempty"`                                                                         // with a field
+	Tags       map[string]string `protobuf:"bytes,16,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // given with the write
+	Lock       *Lock             `protobuf:"bytes,17,opt,name=lock,proto3" json:"lock,omitempty"`                                                                           // given with the write, or from the bucket's default
+	// Checksums of the parts, in order, each of the algorithm that the headers name;
+	// absent when the client gave none.
+	PartChecksums [][]byte `protobuf:"bytes,18,rep,name=part_checksums,json=partChecksums,proto3" json:"part_checksums,omitempty"`
+	// With PURGE: a site that held a lock of which the purge's writer did not know
+	// has revoked it; the version stays.
+	Revoked       bool `protobuf:"varint,19,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Bypass        bool `protobuf:"varint,20,opt,name=bypass,proto3" json:"bypass,omitempty"` // with PURGE: governance retention was bypassed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +674,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +687,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Record) GetKey() []byte {
@@ -372,17 +767,83 @@ func (x *Record) GetPartSizes() []uint64 {
 	return nil
 }
 
+func (x *Record) GetVersioning() Versioning {
+	if x != nil {
+		return x.Versioning
+	}
+	return Versioning_VERSIONING_NEVER
+}
+
+func (x *Record) GetTarget() *Dot {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *Record) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Record) GetValue() *Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Record) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Record) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Record) GetPartChecksums() [][]byte {
+	if x != nil {
+		return x.PartChecksums
+	}
+	return nil
+}
+
+func (x *Record) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+func (x *Record) GetBypass() bool {
+	if x != nil {
+		return x.Bypass
+	}
+	return false
+}
+
 // Vector says, for each origin, up to which sequence every record was seen.
 type Vector struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Upto          []*Dot                 `protobuf:"bytes,1,rep,name=upto,proto3" json:"upto,omitempty"` // ordered by origin, then epoch
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Upto  []*Dot                 `protobuf:"bytes,1,rep,name=upto,proto3" json:"upto,omitempty"` // ordered by origin, then epoch
+	// Versions with an id of their own may be missing because the site, or one that
+	// it learned from, keeps a bounded number of them: their absence is no purge.
+	Sparse        bool `protobuf:"varint,2,opt,name=sparse,proto3" json:"sparse,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Vector) Reset() {
 	*x = Vector{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +855,7 @@ func (x *Vector) String() string {
 func (*Vector) ProtoMessage() {}
 
 func (x *Vector) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +868,7 @@ func (x *Vector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vector.ProtoReflect.Descriptor instead.
 func (*Vector) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Vector) GetUpto() []*Dot {
@@ -415,6 +876,13 @@ func (x *Vector) GetUpto() []*Dot {
 		return x.Upto
 	}
 	return nil
+}
+
+func (x *Vector) GetSparse() bool {
+	if x != nil {
+		return x.Sparse
+	}
+	return false
 }
 
 // BucketState is a bucket's part of the catalog. It outlives the bucket.
@@ -438,14 +906,23 @@ type BucketState struct {
 	Digest          []byte                 `protobuf:"bytes,16,opt,name=digest,proto3" json:"digest,omitempty"`                                     // set hash of all that lies under the bucket, 32 bytes
 	// Peers, ordered, whose initial copy was under way when the bucket was deleted:
 	// the seen vector does not cover yet what came from them.
-	Incomplete    [][]byte `protobuf:"bytes,17,rep,name=incomplete,proto3" json:"incomplete,omitempty"`
+	Incomplete [][]byte     `protobuf:"bytes,17,rep,name=incomplete,proto3" json:"incomplete,omitempty"`
+	Versioning Versioning   `protobuf:"varint,18,opt,name=versioning,proto3,enum=isgw.catalog.v1.Versioning" json:"versioning,omitempty"` // as the bucket's attributes have it
+	Lock       *DefaultLock `protobuf:"bytes,19,opt,name=lock,proto3" json:"lock,omitempty"`                                              // as the bucket's attributes have it
+	Stored     uint64       `protobuf:"varint,20,opt,name=stored,proto3" json:"stored,omitempty"`                                         // logical bytes of every version that is kept
+	// Kept records that the bucket must lose before it is empty, besides objects:
+	// versions with an id of their own, and delete markers.
+	Versioned     uint64 `protobuf:"varint,21,opt,name=versioned,proto3" json:"versioned,omitempty"`
+	Bounded       bool   `protobuf:"varint,22,opt,name=bounded,proto3" json:"bounded,omitempty"`                            // versions was set by somebody: it bounds versions with an id of their own too
+	Quota         uint64 `protobuf:"varint,23,opt,name=quota,proto3" json:"quota,omitempty"`                                // bytes that may be stored in the bucket; 0: no bound
+	TenantQuota   uint64 `protobuf:"varint,24,opt,name=tenant_quota,json=tenantQuota,proto3" json:"tenant_quota,omitempty"` // bytes that may be stored in all buckets of the tenant; 0: no bound
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketState) Reset() {
 	*x = BucketState{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +934,7 @@ func (x *BucketState) String() string {
 func (*BucketState) ProtoMessage() {}
 
 func (x *BucketState) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +947,7 @@ func (x *BucketState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketState.ProtoReflect.Descriptor instead.
 func (*BucketState) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BucketState) GetPath() string {
@@ -592,6 +1069,55 @@ func (x *BucketState) GetIncomplete() [][]byte {
 	return nil
 }
 
+func (x *BucketState) GetVersioning() Versioning {
+	if x != nil {
+		return x.Versioning
+	}
+	return Versioning_VERSIONING_NEVER
+}
+
+func (x *BucketState) GetLock() *DefaultLock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *BucketState) GetStored() uint64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *BucketState) GetVersioned() uint64 {
+	if x != nil {
+		return x.Versioned
+	}
+	return 0
+}
+
+func (x *BucketState) GetBounded() bool {
+	if x != nil {
+		return x.Bounded
+	}
+	return false
+}
+
+func (x *BucketState) GetQuota() uint64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
+func (x *BucketState) GetTenantQuota() uint64 {
+	if x != nil {
+		return x.TenantQuota
+	}
+	return 0
+}
+
 // LogEntry is the value of a sequence in a bucket's log.
 type LogEntry struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -607,13 +1133,14 @@ type LogEntry struct {
 	// the tombstone already may hold that version.
 	Again         bool       `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`
 	Kind          RecordKind `protobuf:"varint,9,opt,name=kind,proto3,enum=isgw.catalog.v1.RecordKind" json:"kind,omitempty"`
+	Target        *Dot       `protobuf:"bytes,10,opt,name=target,proto3" json:"target,omitempty"` // of a PURGE or an ATTRIBUTE
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +1152,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +1165,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LogEntry) GetKey() []byte {
@@ -704,6 +1231,13 @@ func (x *LogEntry) GetKind() RecordKind {
 	return RecordKind_RECORD_UNSPECIFIED
 }
 
+func (x *LogEntry) GetTarget() *Dot {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
 // Cursor says how far this site has durably taken a peer's log of one bucket.
 // One that is neither initial_done nor has a scan demands a scan.
 type Cursor struct {
@@ -720,7 +1254,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +1266,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +1279,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Cursor) GetSite() []byte {
@@ -803,7 +1337,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1349,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1362,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Scan) GetFirstSeq() uint64 {
@@ -875,7 +1409,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1421,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1434,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Pending) GetRecord() *Record {
@@ -960,14 +1494,16 @@ type Conditions struct {
 	// The head must be this record. A deletion on this condition is of that record
 	// and no more: it is ordered right above it, so that a version written elsewhere
 	// in knowledge of the record wins.
-	Head          *Dot `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	Head          *Dot    `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	IfModified    *int64  `protobuf:"varint,4,opt,name=if_modified,json=ifModified,proto3,oneof" json:"if_modified,omitempty"` // the version's time, compared in whole seconds; Unix nanoseconds
+	IfSize        *uint64 `protobuf:"varint,5,opt,name=if_size,json=ifSize,proto3,oneof" json:"if_size,omitempty"`             // the version's size in bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Conditions) Reset() {
 	*x = Conditions{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1515,7 @@ func (x *Conditions) String() string {
 func (*Conditions) ProtoMessage() {}
 
 func (x *Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1528,7 @@ func (x *Conditions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conditions.ProtoReflect.Descriptor instead.
 func (*Conditions) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Conditions) GetIfMatch() string {
@@ -1016,11 +1552,25 @@ func (x *Conditions) GetHead() *Dot {
 	return nil
 }
 
+func (x *Conditions) GetIfModified() int64 {
+	if x != nil && x.IfModified != nil {
+		return *x.IfModified
+	}
+	return 0
+}
+
+func (x *Conditions) GetIfSize() uint64 {
+	if x != nil && x.IfSize != nil {
+		return *x.IfSize
+	}
+	return 0
+}
+
 // Write makes a new record of a key: the local writes.
 type Write struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Bucket         string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Record         *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"` // key, kind, time, root, etag, headers, metadata; Apply sets the rest
+	Record         *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"` // key, kind, time, root, etag, headers, metadata, part sizes and checksums, tags, lock; Apply sets the rest
 	Conditions     *Conditions            `protobuf:"bytes,3,opt,name=conditions,proto3" json:"conditions,omitempty"`
 	Upload         string                 `protobuf:"bytes,4,opt,name=upload,proto3" json:"upload,omitempty"`                                         // the upload that this write completes, if any
 	PartListDigest []byte                 `protobuf:"bytes,5,opt,name=part_list_digest,json=partListDigest,proto3" json:"part_list_digest,omitempty"` // with upload: catalog.PartListDigest of the parts that it was built from
@@ -1031,7 +1581,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1593,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1606,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Write) GetBucket() string {
@@ -1101,6 +1651,237 @@ func (x *Write) GetParts() []uint32 {
 	return nil
 }
 
+// Purge removes one version of a key for good.
+type Purge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Target        *Dot                   `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`         // the version's name; unset: the null version
+	Bypass        bool                   `protobuf:"varint,4,opt,name=bypass,proto3" json:"bypass,omitempty"`        // who asks may bypass governance retention
+	Conditions    *Conditions            `protobuf:"bytes,5,opt,name=conditions,proto3" json:"conditions,omitempty"` // of the version to be removed, if it exists; head is not used
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Purge) Reset() {
+	*x = Purge{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Purge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Purge) ProtoMessage() {}
+
+func (x *Purge) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Purge.ProtoReflect.Descriptor instead.
+func (*Purge) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Purge) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *Purge) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Purge) GetTarget() *Dot {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *Purge) GetBypass() bool {
+	if x != nil {
+		return x.Bypass
+	}
+	return false
+}
+
+func (x *Purge) GetConditions() *Conditions {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+// SetAttribute changes what a version carries beside its content.
+type SetAttribute struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Target        *Dot                   `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"` // the version's name; unset: the null version, or with latest the head
+	Latest        bool                   `protobuf:"varint,4,opt,name=latest,proto3" json:"latest,omitempty"`
+	Field         string                 `protobuf:"bytes,5,opt,name=field,proto3" json:"field,omitempty"` // tags, retention, hold
+	Value         *Value                 `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
+	Bypass        bool                   `protobuf:"varint,7,opt,name=bypass,proto3" json:"bypass,omitempty"` // who asks may bypass governance retention
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAttribute) Reset() {
+	*x = SetAttribute{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAttribute) ProtoMessage() {}
+
+func (x *SetAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAttribute.ProtoReflect.Descriptor instead.
+func (*SetAttribute) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetAttribute) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *SetAttribute) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SetAttribute) GetTarget() *Dot {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *SetAttribute) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
+func (x *SetAttribute) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *SetAttribute) GetValue() *Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *SetAttribute) GetBypass() bool {
+	if x != nil {
+		return x.Bypass
+	}
+	return false
+}
+
+// SetBucketAttribute changes a setting of a bucket that all sites share.
+type SetBucketAttribute struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Field         string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"` // versioning, tags, cors, lock
+	Value         *Value                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBucketAttribute) Reset() {
+	*x = SetBucketAttribute{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBucketAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBucketAttribute) ProtoMessage() {}
+
+func (x *SetBucketAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBucketAttribute.ProtoReflect.Descriptor instead.
+func (*SetBucketAttribute) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetBucketAttribute) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *SetBucketAttribute) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *SetBucketAttribute) GetValue() *Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Ingest takes records of a peer's log, and the cursor with them. It is all or
 // nothing. The order within it: records, hold, settle, cursor, seen.
 type Ingest struct {
@@ -1127,7 +1908,7 @@ type Ingest struct {
 
 func (x *Ingest) Reset() {
 	*x = Ingest{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1920,7 @@ func (x *Ingest) String() string {
 func (*Ingest) ProtoMessage() {}
 
 func (x *Ingest) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1933,7 @@ func (x *Ingest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ingest.ProtoReflect.Descriptor instead.
 func (*Ingest) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ingest) GetBucket() string {
@@ -1234,7 +2015,7 @@ type PeerProgress struct {
 
 func (x *PeerProgress) Reset() {
 	*x = PeerProgress{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +2027,7 @@ func (x *PeerProgress) String() string {
 func (*PeerProgress) ProtoMessage() {}
 
 func (x *PeerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +2040,7 @@ func (x *PeerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerProgress.ProtoReflect.Descriptor instead.
 func (*PeerProgress) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PeerProgress) GetBucket() string {
@@ -1313,13 +2094,15 @@ type Upload struct {
 	Created       int64                  `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
 	Headers       map[string]string      `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Metadata      map[string]string      `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Tags          map[string]string      `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the version to be
+	Lock          *Lock                  `protobuf:"bytes,8,opt,name=lock,proto3" json:"lock,omitempty"`                                                                           // of the version to be
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +2114,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +2127,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Upload) GetId() string {
@@ -1389,19 +2172,34 @@ func (x *Upload) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *Upload) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Upload) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
 type Part struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // 1 to 10000
 	Root          *Root                  `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
 	Etag          string                 `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	Time          int64                  `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
+	Checksums     map[string]string      `protobuf:"bytes,5,rep,name=checksums,proto3" json:"checksums,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // as the headers of a record: x-amz-checksum-...
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +2211,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +2224,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -1457,6 +2255,13 @@ func (x *Part) GetTime() int64 {
 	return 0
 }
 
+func (x *Part) GetChecksums() map[string]string {
+	if x != nil {
+		return x.Checksums
+	}
+	return nil
+}
+
 type CreateUpload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Upload        *Upload                `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
@@ -1466,7 +2271,7 @@ type CreateUpload struct {
 
 func (x *CreateUpload) Reset() {
 	*x = CreateUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2283,7 @@ func (x *CreateUpload) String() string {
 func (*CreateUpload) ProtoMessage() {}
 
 func (x *CreateUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2296,7 @@ func (x *CreateUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUpload.ProtoReflect.Descriptor instead.
 func (*CreateUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateUpload) GetUpload() *Upload {
@@ -1512,7 +2317,7 @@ type PutPart struct {
 
 func (x *PutPart) Reset() {
 	*x = PutPart{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +2329,7 @@ func (x *PutPart) String() string {
 func (*PutPart) ProtoMessage() {}
 
 func (x *PutPart) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +2342,7 @@ func (x *PutPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPart.ProtoReflect.Descriptor instead.
 func (*PutPart) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutPart) GetBucket() string {
@@ -1571,7 +2376,7 @@ type AbortUpload struct {
 
 func (x *AbortUpload) Reset() {
 	*x = AbortUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +2388,7 @@ func (x *AbortUpload) String() string {
 func (*AbortUpload) ProtoMessage() {}
 
 func (x *AbortUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +2401,7 @@ func (x *AbortUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUpload.ProtoReflect.Descriptor instead.
 func (*AbortUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AbortUpload) GetBucket() string {
@@ -1627,7 +2432,7 @@ type Trim struct {
 
 func (x *Trim) Reset() {
 	*x = Trim{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2444,7 @@ func (x *Trim) String() string {
 func (*Trim) ProtoMessage() {}
 
 func (x *Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2457,7 @@ func (x *Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trim.ProtoReflect.Descriptor instead.
 func (*Trim) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Trim) GetBucket() string {
@@ -1695,7 +2500,32 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04Root\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\"\xb1\x04\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\"d\n" +
+	"\x04Lock\x122\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x1e.isgw.catalog.v1.RetentionModeR\x04mode\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x12\n" +
+	"\x04hold\x18\x03 \x01(\bR\x04hold\"\x85\x01\n" +
+	"\vDefaultLock\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x122\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1e.isgw.catalog.v1.RetentionModeR\x04mode\x12\x12\n" +
+	"\x04days\x18\x03 \x01(\rR\x04days\x12\x14\n" +
+	"\x05years\x18\x04 \x01(\rR\x05years\"\xd7\x02\n" +
+	"\x05Value\x124\n" +
+	"\x04tags\x18\x01 \x03(\v2 .isgw.catalog.v1.Value.TagsEntryR\x04tags\x122\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1e.isgw.catalog.v1.RetentionModeR\x04mode\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\x12\x12\n" +
+	"\x04hold\x18\x04 \x01(\bR\x04hold\x12;\n" +
+	"\n" +
+	"versioning\x18\x05 \x01(\x0e2\x1b.isgw.catalog.v1.VersioningR\n" +
+	"versioning\x120\n" +
+	"\x04lock\x18\x06 \x01(\v2\x1c.isgw.catalog.v1.DefaultLockR\x04lock\x12\x12\n" +
+	"\x04cors\x18\a \x01(\fR\x04cors\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"?\n" +
+	"\n" +
+	"Attributes\x121\n" +
+	"\arecords\x18\x01 \x03(\v2\x17.isgw.catalog.v1.RecordR\arecords\"\xd4\a\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12&\n" +
@@ -1711,15 +2541,30 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\bmetadata\x18\n" +
 	" \x03(\v2%.isgw.catalog.v1.Record.MetadataEntryR\bmetadata\x12\x1d\n" +
 	"\n" +
-	"part_sizes\x18\v \x03(\x04R\tpartSizes\x1a:\n" +
+	"part_sizes\x18\v \x03(\x04R\tpartSizes\x12;\n" +
+	"\n" +
+	"versioning\x18\f \x01(\x0e2\x1b.isgw.catalog.v1.VersioningR\n" +
+	"versioning\x12,\n" +
+	"\x06target\x18\r \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\x12\x14\n" +
+	"\x05field\x18\x0e \x01(\tR\x05field\x12,\n" +
+	"\x05value\x18\x0f \x01(\v2\x16.isgw.catalog.v1.ValueR\x05value\x125\n" +
+	"\x04tags\x18\x10 \x03(\v2!.isgw.catalog.v1.Record.TagsEntryR\x04tags\x12)\n" +
+	"\x04lock\x18\x11 \x01(\v2\x15.isgw.catalog.v1.LockR\x04lock\x12%\n" +
+	"\x0epart_checksums\x18\x12 \x03(\fR\rpartChecksums\x12\x18\n" +
+	"\arevoked\x18\x13 \x01(\bR\arevoked\x12\x16\n" +
+	"\x06bypass\x18\x14 \x01(\bR\x06bypass\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
 	"\x06Vector\x12(\n" +
-	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\"\xec\x03\n" +
+	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\x12\x16\n" +
+	"\x06sparse\x18\x02 \x01(\bR\x06sparse\"\xe4\x05\n" +
 	"\vBucketState\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12 \n" +
@@ -1740,7 +2585,16 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06digest\x18\x10 \x01(\fR\x06digest\x12\x1e\n" +
 	"\n" +
 	"incomplete\x18\x11 \x03(\fR\n" +
-	"incomplete\"\x83\x02\n" +
+	"incomplete\x12;\n" +
+	"\n" +
+	"versioning\x18\x12 \x01(\x0e2\x1b.isgw.catalog.v1.VersioningR\n" +
+	"versioning\x120\n" +
+	"\x04lock\x18\x13 \x01(\v2\x1c.isgw.catalog.v1.DefaultLockR\x04lock\x12\x16\n" +
+	"\x06stored\x18\x14 \x01(\x04R\x06stored\x12\x1c\n" +
+	"\tversioned\x18\x15 \x01(\x04R\tversioned\x12\x18\n" +
+	"\abounded\x18\x16 \x01(\bR\abounded\x12\x14\n" +
+	"\x05quota\x18\x17 \x01(\x04R\x05quota\x12!\n" +
+	"\ftenant_quota\x18\x18 \x01(\x04R\vtenantQuota\"\xb1\x02\n" +
 	"\bLogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12&\n" +
 	"\x03dot\x18\x02 \x01(\v2\x14.isgw.catalog.v1.DotR\x03dot\x12\x1e\n" +
@@ -1752,7 +2606,9 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x03via\x18\x06 \x01(\fR\x03via\x12\x12\n" +
 	"\x04size\x18\a \x01(\x04R\x04size\x12\x14\n" +
 	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
-	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\"\xb4\x01\n" +
+	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12,\n" +
+	"\x06target\x18\n" +
+	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xb4\x01\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -1773,12 +2629,18 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\n" +
 	"next_retry\x18\x05 \x01(\x03R\tnextRetry\x12\x14\n" +
 	"\x05since\x18\x06 \x01(\x03R\x05since\x12\x10\n" +
-	"\x03seq\x18\a \x01(\x04R\x03seq\"u\n" +
+	"\x03seq\x18\a \x01(\x04R\x03seq\"\xd5\x01\n" +
 	"\n" +
 	"Conditions\x12\x19\n" +
 	"\bif_match\x18\x01 \x01(\tR\aifMatch\x12\"\n" +
 	"\rif_none_match\x18\x02 \x01(\tR\vifNoneMatch\x12(\n" +
-	"\x04head\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x04head\"\xe5\x01\n" +
+	"\x04head\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x04head\x12$\n" +
+	"\vif_modified\x18\x04 \x01(\x03H\x00R\n" +
+	"ifModified\x88\x01\x01\x12\x1c\n" +
+	"\aif_size\x18\x05 \x01(\x04H\x01R\x06ifSize\x88\x01\x01B\x0e\n" +
+	"\f_if_modifiedB\n" +
+	"\n" +
+	"\b_if_size\"\xe5\x01\n" +
 	"\x05Write\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12/\n" +
 	"\x06record\x18\x02 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x12;\n" +
@@ -1787,7 +2649,27 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"conditions\x12\x16\n" +
 	"\x06upload\x18\x04 \x01(\tR\x06upload\x12(\n" +
 	"\x10part_list_digest\x18\x05 \x01(\fR\x0epartListDigest\x12\x14\n" +
-	"\x05parts\x18\x06 \x03(\rR\x05parts\"\x81\x03\n" +
+	"\x05parts\x18\x06 \x03(\rR\x05parts\"\xb4\x01\n" +
+	"\x05Purge\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12,\n" +
+	"\x06target\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\x12\x16\n" +
+	"\x06bypass\x18\x04 \x01(\bR\x06bypass\x12;\n" +
+	"\n" +
+	"conditions\x18\x05 \x01(\v2\x1b.isgw.catalog.v1.ConditionsR\n" +
+	"conditions\"\xda\x01\n" +
+	"\fSetAttribute\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12,\n" +
+	"\x06target\x18\x03 \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\x12\x16\n" +
+	"\x06latest\x18\x04 \x01(\bR\x06latest\x12\x14\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\x12,\n" +
+	"\x05value\x18\x06 \x01(\v2\x16.isgw.catalog.v1.ValueR\x05value\x12\x16\n" +
+	"\x06bypass\x18\a \x01(\bR\x06bypass\"p\n" +
+	"\x12SetBucketAttribute\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12,\n" +
+	"\x05value\x18\x03 \x01(\v2\x16.isgw.catalog.v1.ValueR\x05value\"\x81\x03\n" +
 	"\x06Ingest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12/\n" +
@@ -1804,25 +2686,34 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
 	"\x04seen\x18\x04 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12*\n" +
 	"\x05holds\x18\x05 \x03(\v2\x14.isgw.catalog.v1.DotR\x05holds\x12\x12\n" +
-	"\x04time\x18\x06 \x01(\x03R\x04time\"\xd8\x02\n" +
+	"\x04time\x18\x06 \x01(\x03R\x04time\"\xf3\x03\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12>\n" +
 	"\aheaders\x18\x05 \x03(\v2$.isgw.catalog.v1.Upload.HeadersEntryR\aheaders\x12A\n" +
-	"\bmetadata\x18\x06 \x03(\v2%.isgw.catalog.v1.Upload.MetadataEntryR\bmetadata\x1a:\n" +
+	"\bmetadata\x18\x06 \x03(\v2%.isgw.catalog.v1.Upload.MetadataEntryR\bmetadata\x125\n" +
+	"\x04tags\x18\a \x03(\v2!.isgw.catalog.v1.Upload.TagsEntryR\x04tags\x12)\n" +
+	"\x04lock\x18\b \x01(\v2\x15.isgw.catalog.v1.LockR\x04lock\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x01\n" +
 	"\x04Part\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12)\n" +
 	"\x04root\x18\x02 \x01(\v2\x15.isgw.catalog.v1.RootR\x04root\x12\x12\n" +
 	"\x04etag\x18\x03 \x01(\tR\x04etag\x12\x12\n" +
-	"\x04time\x18\x04 \x01(\x03R\x04time\"?\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\x12B\n" +
+	"\tchecksums\x18\x05 \x03(\v2$.isgw.catalog.v1.Part.ChecksumsEntryR\tchecksums\x1a<\n" +
+	"\x0eChecksumsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"?\n" +
 	"\fCreateUpload\x12/\n" +
 	"\x06upload\x18\x01 \x01(\v2\x17.isgw.catalog.v1.UploadR\x06upload\"d\n" +
 	"\aPutPart\x12\x16\n" +
@@ -1836,12 +2727,24 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x18\n" +
 	"\ahorizon\x18\x03 \x01(\x03R\ahorizon\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit*N\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit*\x89\x01\n" +
 	"\n" +
 	"RecordKind\x12\x16\n" +
 	"\x12RECORD_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRECORD_VERSION\x10\x01\x12\x14\n" +
-	"\x10RECORD_TOMBSTONE\x10\x02*p\n" +
+	"\x10RECORD_TOMBSTONE\x10\x02\x12\x10\n" +
+	"\fRECORD_PURGE\x10\x03\x12\x14\n" +
+	"\x10RECORD_ATTRIBUTE\x10\x04\x12\x11\n" +
+	"\rRECORD_BUCKET\x10\x05*T\n" +
+	"\n" +
+	"Versioning\x12\x14\n" +
+	"\x10VERSIONING_NEVER\x10\x00\x12\x16\n" +
+	"\x12VERSIONING_ENABLED\x10\x01\x12\x18\n" +
+	"\x14VERSIONING_SUSPENDED\x10\x02*W\n" +
+	"\rRetentionMode\x12\x12\n" +
+	"\x0eRETENTION_NONE\x10\x00\x12\x18\n" +
+	"\x14RETENTION_GOVERNANCE\x10\x01\x12\x18\n" +
+	"\x14RETENTION_COMPLIANCE\x10\x02*p\n" +
 	"\rPendingReason\x12\x17\n" +
 	"\x13PENDING_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14PENDING_TRANSFERRING\x10\x01\x12\x17\n" +
@@ -1860,72 +2763,108 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescData
 }
 
-var file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_raftfsm_catalog_catalogpb_catalog_proto_goTypes = []any{
-	(RecordKind)(0),      // 0: isgw.catalog.v1.RecordKind
-	(PendingReason)(0),   // 1: isgw.catalog.v1.PendingReason
-	(*Dot)(nil),          // 2: isgw.catalog.v1.Dot
-	(*Root)(nil),         // 3: isgw.catalog.v1.Root
-	(*Record)(nil),       // 4: isgw.catalog.v1.Record
-	(*Vector)(nil),       // 5: isgw.catalog.v1.Vector
-	(*BucketState)(nil),  // 6: isgw.catalog.v1.BucketState
-	(*LogEntry)(nil),     // 7: isgw.catalog.v1.LogEntry
-	(*Cursor)(nil),       // 8: isgw.catalog.v1.Cursor
-	(*Scan)(nil),         // 9: isgw.catalog.v1.Scan
-	(*Pending)(nil),      // 10: isgw.catalog.v1.Pending
-	(*Conditions)(nil),   // 11: isgw.catalog.v1.Conditions
-	(*Write)(nil),        // 12: isgw.catalog.v1.Write
-	(*Ingest)(nil),       // 13: isgw.catalog.v1.Ingest
-	(*PeerProgress)(nil), // 14: isgw.catalog.v1.PeerProgress
-	(*Upload)(nil),       // 15: isgw.catalog.v1.Upload
-	(*Part)(nil),         // 16: isgw.catalog.v1.Part
-	(*CreateUpload)(nil), // 17: isgw.catalog.v1.CreateUpload
-	(*PutPart)(nil),      // 18: isgw.catalog.v1.PutPart
-	(*AbortUpload)(nil),  // 19: isgw.catalog.v1.AbortUpload
-	(*Trim)(nil),         // 20: isgw.catalog.v1.Trim
-	nil,                  // 21: isgw.catalog.v1.Record.HeadersEntry
-	nil,                  // 22: isgw.catalog.v1.Record.MetadataEntry
-	nil,                  // 23: isgw.catalog.v1.Upload.HeadersEntry
-	nil,                  // 24: isgw.catalog.v1.Upload.MetadataEntry
+	(RecordKind)(0),            // 0: isgw.catalog.v1.RecordKind
+	(Versioning)(0),            // 1: isgw.catalog.v1.Versioning
+	(RetentionMode)(0),         // 2: isgw.catalog.v1.RetentionMode
+	(PendingReason)(0),         // 3: isgw.catalog.v1.PendingReason
+	(*Dot)(nil),                // 4: isgw.catalog.v1.Dot
+	(*Root)(nil),               // 5: isgw.catalog.v1.Root
+	(*Lock)(nil),               // 6: isgw.catalog.v1.Lock
+	(*DefaultLock)(nil),        // 7: isgw.catalog.v1.DefaultLock
+	(*Value)(nil),              // 8: isgw.catalog.v1.Value
+	(*Attributes)(nil),         // 9: isgw.catalog.v1.Attributes
+	(*Record)(nil),             // 10: isgw.catalog.v1.Record
+	(*Vector)(nil),             // 11: isgw.catalog.v1.Vector
+	(*BucketState)(nil),        // 12: isgw.catalog.v1.BucketState
+	(*LogEntry)(nil),           // 13: isgw.catalog.v1.LogEntry
+	(*Cursor)(nil),             // 14: isgw.catalog.v1.Cursor
+	(*Scan)(nil),               // 15: isgw.catalog.v1.Scan
+	(*Pending)(nil),            // 16: isgw.catalog.v1.Pending
+	(*Conditions)(nil),         // 17: isgw.catalog.v1.Conditions
+	(*Write)(nil),              // 18: isgw.catalog.v1.Write
+	(*Purge)(nil),              // 19: isgw.catalog.v1.Purge
+	(*SetAttribute)(nil),       // 20: isgw.catalog.v1.SetAttribute
+	(*SetBucketAttribute)(nil), // 21: isgw.catalog.v1.SetBucketAttribute
+	(*Ingest)(nil),             // 22: isgw.catalog.v1.Ingest
+	(*PeerProgress)(nil),       // 23: isgw.catalog.v1.PeerProgress
+	(*Upload)(nil),             // 24: isgw.catalog.v1.Upload
+	(*Part)(nil),               // 25: isgw.catalog.v1.Part
+	(*CreateUpload)(nil),       // 26: isgw.catalog.v1.CreateUpload
+	(*PutPart)(nil),            // 27: isgw.catalog.v1.PutPart
+	(*AbortUpload)(nil),        // 28: isgw.catalog.v1.AbortUpload
+	(*Trim)(nil),               // 29: isgw.catalog.v1.Trim
+	nil,                        // 30: isgw.catalog.v1.Value.TagsEntry
+	nil,                        // 31: isgw.catalog.v1.Record.HeadersEntry
+	nil,                        // 32: isgw.catalog.v1.Record.MetadataEntry
+	nil,                        // 33: isgw.catalog.v1.Record.TagsEntry
+	nil,                        // 34: isgw.catalog.v1.Upload.HeadersEntry
+	nil,                        // 35: isgw.catalog.v1.Upload.MetadataEntry
+	nil,                        // 36: isgw.catalog.v1.Upload.TagsEntry
+	nil,                        // 37: isgw.catalog.v1.Part.ChecksumsEntry
 }
 var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	0,  // 0: isgw.catalog.v1.Record.kind:type_name -> isgw.catalog.v1.RecordKind
-	2,  // 1: isgw.catalog.v1.Record.dot:type_name -> isgw.catalog.v1.Dot
-	2,  // 2: isgw.catalog.v1.Record.context:type_name -> isgw.catalog.v1.Dot
-	3,  // 3: isgw.catalog.v1.Record.root:type_name -> isgw.catalog.v1.Root
-	21, // 4: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
-	22, // 5: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
-	2,  // 6: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
-	5,  // 7: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
-	2,  // 8: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
-	0,  // 9: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
-	9,  // 10: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	5,  // 11: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 12: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	1,  // 13: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	2,  // 14: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	4,  // 15: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	11, // 16: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	8,  // 17: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	8,  // 18: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	4,  // 19: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	10, // 20: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	2,  // 21: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	5,  // 22: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	8,  // 23: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	5,  // 24: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	2,  // 25: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	23, // 26: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	24, // 27: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	3,  // 28: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	15, // 29: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	16, // 30: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	2,  // 0: isgw.catalog.v1.Lock.mode:type_name -> isgw.catalog.v1.RetentionMode
+	2,  // 1: isgw.catalog.v1.DefaultLock.mode:type_name -> isgw.catalog.v1.RetentionMode
+	30, // 2: isgw.catalog.v1.Value.tags:type_name -> isgw.catalog.v1.Value.TagsEntry
+	2,  // 3: isgw.catalog.v1.Value.mode:type_name -> isgw.catalog.v1.RetentionMode
+	1,  // 4: isgw.catalog.v1.Value.versioning:type_name -> isgw.catalog.v1.Versioning
+	7,  // 5: isgw.catalog.v1.Value.lock:type_name -> isgw.catalog.v1.DefaultLock
+	10, // 6: isgw.catalog.v1.Attributes.records:type_name -> isgw.catalog.v1.Record
+	0,  // 7: isgw.catalog.v1.Record.kind:type_name -> isgw.catalog.v1.RecordKind
+	4,  // 8: isgw.catalog.v1.Record.dot:type_name -> isgw.catalog.v1.Dot
+	4,  // 9: isgw.catalog.v1.Record.context:type_name -> isgw.catalog.v1.Dot
+	5,  // 10: isgw.catalog.v1.Record.root:type_name -> isgw.catalog.v1.Root
+	31, // 11: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
+	32, // 12: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
+	1,  // 13: isgw.catalog.v1.Record.versioning:type_name -> isgw.catalog.v1.Versioning
+	4,  // 14: isgw.catalog.v1.Record.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 15: isgw.catalog.v1.Record.value:type_name -> isgw.catalog.v1.Value
+	33, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
+	6,  // 17: isgw.catalog.v1.Record.lock:type_name -> isgw.catalog.v1.Lock
+	4,  // 18: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
+	11, // 19: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
+	1,  // 20: isgw.catalog.v1.BucketState.versioning:type_name -> isgw.catalog.v1.Versioning
+	7,  // 21: isgw.catalog.v1.BucketState.lock:type_name -> isgw.catalog.v1.DefaultLock
+	4,  // 22: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
+	0,  // 23: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
+	4,  // 24: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
+	15, // 25: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
+	11, // 26: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 27: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	3,  // 28: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	4,  // 29: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	10, // 30: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	17, // 31: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 32: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
+	17, // 33: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 34: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 35: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
+	8,  // 36: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
+	14, // 37: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	14, // 38: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	10, // 39: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	16, // 40: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	4,  // 41: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	11, // 42: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	14, // 43: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 44: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 45: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	34, // 46: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	35, // 47: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	36, // 48: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 49: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 50: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	37, // 51: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	24, // 52: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	25, // 53: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
@@ -1933,13 +2872,14 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_init() {
 	if File_raftfsm_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
+	file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc), len(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   23,
+			NumEnums:      4,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
