@@ -2,14 +2,11 @@ package cluster
 
 import (
 	"context"
-	"fmt"
-	"hash/fnv"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"edgefog.dev/isgw/cluster/admin"
@@ -34,17 +31,14 @@ type snapshots struct {
 }
 
 // Snapshot implements admin.Console.
-func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, error) {
+func (a consoleAdmin) Snapshot(context.Context) (*adminpb.ConsoleSnapshot, error) {
 	now := a.opts.Clock()
 	a.snapshots.mu.Lock()
 	defer a.snapshots.mu.Unlock()
 	if age := now.Sub(a.snapshots.at); age >= 0 && age < snapshotAge && a.shows(a.snapshots.last) {
 		return a.snapshots.last, nil
 	}
-	status, err := systemAdmin(a).Status(ctx)
-	if err != nil {
-		return nil, err
-	}
+	status, s := a.describe() // links are looked at below, once
 	snapshot := &adminpb.ConsoleSnapshot{
 		Time: timestamppb.New(now), NodeName: status.GetNodeName(), NodeId: status.GetNodeId(),
 		SiteName: status.GetSiteName(), SiteId: status.GetSiteId(), Initialised: status.GetInitialised(),
@@ -60,7 +54,7 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 		})
 	}
 	var problems []*adminpb.Problem
-	if s := a.current(); s != nil {
+	if s != nil {
 		raft := status.GetRaft()
 		snapshot.Leader = raft.GetLeader() != "" && raft.GetLeader() == status.GetNodeId()
 		snapshot.Quorum = raft.GetLeader() != ""
@@ -69,12 +63,16 @@ func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, e
 			snapshot.LeaderName = node.GetName()
 		}
 		snapshot.ConfigRevision = s.replica.Config().Revision()
-		snapshot.Links = s.consoleLinks(now)
+		var err error
+		if snapshot.Links, err = s.consoleLinks(now); err != nil {
+			return nil, err
+		}
 		snapshot.Sites = s.consoleSites(status, snapshot.Links)
 		problems = s.nodeProblems(status.GetStorage())
 	}
 	snapshot.Alerts = alertsOf(snapshot.Initialised, snapshot.Quorum, problems, snapshot.Links)
 	snapshot.Verdict = verdictOf(snapshot.Initialised, snapshot.Quorum, snapshot.Alerts, snapshot.Links)
+	var err error
 	if snapshot.Revision, err = contentRevision(snapshot); err != nil {
 		return nil, err
 	}
@@ -93,21 +91,28 @@ func (a consoleAdmin) shows(snapshot *adminpb.ConsoleSnapshot) bool {
 }
 
 // consoleLinks describes every link as it is now.
-func (s *site) consoleLinks(now time.Time) []*adminpb.ConsoleLink {
-	var out []*adminpb.ConsoleLink
-	for _, service := range plan.AllServices(s.replica.Config()) {
-		service.Status = s.linkStatus(service)
-		out = append(out, consoleLink(service, s.node.opts.Site, s.history.recent(service.GetName(), now, slopeSeconds), s.history.spark(service.GetName(), now)))
+func (s *site) consoleLinks(now time.Time) ([]*adminpb.ConsoleLink, error) {
+	services := plan.AllServices(s.replica.Config())
+	out := make([]*adminpb.ConsoleLink, len(services))
+	for i, service := range services {
+		var buckets int
+		service.Status, buckets = s.linkSummary(service)
+		l := consoleLink(service, s.node.opts.Site, s.history.recent(service.GetName(), now, slopeSeconds))
+		l.Buckets = uint32(buckets)
+		if err := nameContent(l, s.history.sparks(service.GetName(), now)); err != nil {
+			return nil, err
+		}
+		out[i] = l
 	}
-	return out
+	return out, nil
 }
 
 // slopeSeconds is the time over which a backlog's slope is taken.
 const slopeSeconds = 30
 
-// consoleLink is a link as a screen shows it: its status, the backlog of the
-// last seconds, and the points of its small charts.
-func consoleLink(service *adminpb.Service, here string, recent []float64, spark []point) *adminpb.ConsoleLink {
+// consoleLink is a link as a screen shows it, by its status and the backlog of
+// the last seconds, without its small charts.
+func consoleLink(service *adminpb.Service, here string, recent []float64) *adminpb.ConsoleLink {
 	st := service.GetStatus()
 	there := service.GetPeerName()
 	if there == "" {
@@ -118,7 +123,7 @@ func consoleLink(service *adminpb.Service, here string, recent []float64, spark 
 		Remote: service.GetRemote(), Enabled: service.GetEnabled(), State: st.GetState(), Cause: st.GetCause(), NextStep: st.GetNextStep(),
 		LagSeconds: lagOf(st), LagTargetSeconds: st.GetLagTargetSeconds(), InFlightBytes: st.GetInFlightBytes(), Errors: errorsOf(st),
 		Connected: st.GetConnected(), Serves: service.GetServes(), LatencySeconds: st.GetReceive().LatencySeconds,
-		Buckets: uint32(len(st.GetBuckets())), Revision: service.GetRevision(),
+		Revision: service.GetRevision(),
 	}
 	if running(st) {
 		l.OutRate, l.InRate = new(st.GetSend().GetThroughput()), new(st.GetReceive().GetThroughput())
@@ -145,8 +150,6 @@ func consoleLink(service *adminpb.Service, here string, recent []float64, spark 
 			l.DrainSeconds = &seconds
 		}
 	}
-	l.SparkOut, l.SparkIn = series(spark, measureOut), series(spark, measureIn)
-	l.SparkLag, l.SparkBacklog = series(spark, measureLag), series(spark, measureBacklog)
 	return l
 }
 
@@ -257,48 +260,6 @@ func addLink(site *adminpb.ConsoleSite, l *adminpb.ConsoleLink) {
 	}
 	if l.InRate != nil {
 		site.InRate = new(site.GetInRate() + l.GetInRate())
-	}
-}
-
-// contentRevision names what a snapshot shows. What changes all the time and
-// means nothing (the clock, the last digits of rates, a few free blocks) is not
-// looked at, so that an idle site is quiet.
-func contentRevision(snapshot *adminpb.ConsoleSnapshot) (uint64, error) {
-	c := proto.CloneOf(snapshot)
-	c.Time, c.Revision = nil, 0
-	if d := c.GetStorage(); d != nil && d.GetDiskCapacity() > 0 {
-		d.DiskFree = d.GetDiskFree() * 100 / d.GetDiskCapacity()
-	}
-	for _, l := range c.GetLinks() {
-		for _, rate := range []*float64{l.OutRate, l.InRate} {
-			coarsen(rate, 1024)
-		}
-		coarsen(l.LatencySeconds, 0.001)
-		coarsen(l.Slope, 0.05)
-	}
-	for _, x := range c.GetSites() {
-		coarsen(x.OutRate, 1024)
-		coarsen(x.InRate, 1024)
-		coarsen(x.FreeFraction, 0.01)
-	}
-	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
-	if err != nil {
-		return 0, fmt.Errorf("name a snapshot: %w", err)
-	}
-	h := fnv.New64a()
-	h.Write(raw)
-	return max(h.Sum64(), 1), nil
-}
-
-// coarsen rounds a number to two digits; one below the least that matters is 0.
-func coarsen(v *float64, least float64) {
-	switch {
-	case v == nil:
-	case math.Abs(*v) < least:
-		*v = 0
-	default:
-		digit := math.Pow(10, math.Floor(math.Log10(math.Abs(*v)))-1)
-		*v = math.Round(*v/digit) * digit
 	}
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -125,10 +126,13 @@ func (r *ring) merged(end int64, n int, each int64) []point {
 
 // linkHistory is what is remembered of one link: each second of a quarter of an
 // hour, each ten seconds of six hours, each minute of a day.
-type linkHistory struct{ rings [3]*ring }
+type linkHistory struct {
+	rings [3]*ring
+	drawn *sparkSet // the small charts of the last half minute that was asked for
+}
 
 func newLinkHistory() *linkHistory {
-	return &linkHistory{[3]*ring{newRing(1, 900), newRing(10, 2160), newRing(60, 1440)}}
+	return &linkHistory{rings: [3]*ring{newRing(1, 900), newRing(10, 2160), newRing(60, 1440)}}
 }
 
 func (h *linkHistory) add(unix int64, p point) {
@@ -227,15 +231,22 @@ const (
 	sparkStep   = 30 // seconds
 )
 
-// spark returns the complete half minutes of the last quarter of an hour.
-func (h *history) spark(name string, now time.Time) []point {
+// noSparks are the small charts of a link of which nothing is remembered.
+var noSparks = drawSparks(0, slices.Repeat([]point{gap}, sparkPoints))
+
+// sparks returns the complete half minutes of the last quarter of an hour. They
+// are worked out once in each.
+func (h *history) sparks(name string, now time.Time) *sparkSet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	of := h.links[name]
 	if of == nil {
-		of = newLinkHistory()
+		return noSparks
 	}
-	return of.rings[0].merged(now.Unix()/sparkStep*sparkStep, sparkPoints, sparkStep)
+	if slot := now.Unix() / sparkStep; of.drawn == nil || of.drawn.slot != slot {
+		of.drawn = drawSparks(slot, of.rings[0].merged(slot*sparkStep, sparkPoints, sparkStep))
+	}
+	return of.drawn
 }
 
 // recent returns the backlog of the last seconds, the oldest first.

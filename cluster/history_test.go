@@ -119,7 +119,7 @@ func TestHistory(t *testing.T) {
 	if recent := h.recent("a", now, 5); recent[0] == recent[0] || len(recent) != 5 {
 		t.Errorf("backlog %v", recent)
 	}
-	if spark := h.spark("a", now); len(spark) != sparkPoints || known(spark[0][measureOut]) || !known(spark[sparkPoints-1][measureOut]) {
+	if spark := h.sparks("a", now).out; len(spark) != sparkPoints || spark[0].Value != nil || spark[sparkPoints-1].Value == nil {
 		t.Errorf("spark %v", spark)
 	}
 	// A link that is gone is forgotten; one that nobody knows is all gaps.

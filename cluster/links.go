@@ -231,7 +231,7 @@ func (l *links) remember() {
 	points, errors := map[string]point{}, map[string]uint64{}
 	for _, service := range plan.AllServices(l.site.replica.Config()) {
 		name := service.GetName()
-		st := l.site.linkStatus(service)
+		st, _ := l.site.linkSummary(service)
 		errors[name] = errorsOf(st)
 		before, known := l.errors[name]
 		if !known || errors[name] < before {

@@ -178,7 +178,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(s3Connections, float64(front.Connections))
 
 	for _, service := range plan.AllServices(s.replica.Config()) {
-		st := s.linkStatus(service)
+		st, _ := s.linkSummary(service)
 		name, peer := service.GetName(), service.GetPeerName()
 		state := strings.ToLower(strings.TrimPrefix(st.GetState().String(), "SERVICE_STATE_"))
 		gauge(linkState, 1, name, peer, state)

@@ -201,8 +201,9 @@ func (l *links) traffic(r *runner) (pulling, serving link.Traffic) {
 	return meter(link.Pulling), meter(link.Serving)
 }
 
-// view collects what is known of a link now.
-func (l *links) view(name string) linkView {
+// view collects what is known of a link now; with rows, all that the rows of its
+// buckets need too.
+func (l *links) view(name string, rows bool) linkView {
 	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name()}
 	l.mu.Lock()
 	r := l.runners[name]
@@ -223,6 +224,9 @@ func (l *links) view(name string) linkView {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v.rates = r.rates
+	if !rows {
+		return v
+	}
 	v.caughtUp = make(map[string]time.Time, len(r.caughtUp))
 	for path, at := range r.caughtUp {
 		v.caughtUp[path] = at

@@ -86,12 +86,13 @@ func (a servicesAdmin) changed(ctx context.Context, name string, plan planner) (
 // addStatus adds how the link does: the state with its cause always, the rest
 // only when it is asked for.
 func (s *site) addStatus(service *adminpb.Service, stats bool) {
-	status := s.linkStatus(service)
-	if !stats {
-		status = &adminpb.ServiceStatus{
-			Time: status.GetTime(), State: status.GetState(), Cause: status.GetCause(), NextStep: status.GetNextStep(),
-			Connected: status.GetConnected(), Synced: status.GetSynced(), Server: status.GetServer(),
-		}
+	if stats {
+		service.Status = s.linkStatus(service)
+		return
 	}
-	service.Status = status
+	status, _ := s.linkSummary(service)
+	service.Status = &adminpb.ServiceStatus{
+		Time: status.GetTime(), State: status.GetState(), Cause: status.GetCause(), NextStep: status.GetNextStep(),
+		Connected: status.GetConnected(), Synced: status.GetSynced(), Server: status.GetServer(),
+	}
 }

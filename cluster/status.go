@@ -41,7 +41,8 @@ type linkView struct {
 	caughtUp  map[string]time.Time
 }
 
-// judge turns a view into the status that commands, metrics and screens show.
+// judge turns a view into the status that commands, metrics and screens show,
+// without the rows of its buckets.
 func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	st := &adminpb.ServiceStatus{
 		Time:             timestamppb.New(v.now),
@@ -99,7 +100,6 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	}
 	out := st.Send.Backlog
 	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
-	st.Buckets = bucketRows(v)
 	st.State, st.Cause, st.NextStep = stateOf(v)
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
 	return st
@@ -239,9 +239,36 @@ func receiveWord(s objsync.State) string {
 	return "waiting"
 }
 
-// linkStatus describes a link as it is now.
+// linkStatus describes a link as it is now, with a row for each bucket.
 func (s *site) linkStatus(service *adminpb.Service) *adminpb.ServiceStatus {
-	return judge(service, s.links.view(service.GetName()))
+	v := s.links.view(service.GetName(), true)
+	st := judge(service, v)
+	if v.running {
+		st.Buckets = bucketRows(v)
+	}
+	return st
+}
+
+// linkSummary is linkStatus without the rows, which may be thousands, with their
+// number.
+func (s *site) linkSummary(service *adminpb.Service) (st *adminpb.ServiceStatus, buckets int) {
+	v := s.links.view(service.GetName(), false)
+	return judge(service, v), countRows(v)
+}
+
+// countRows is how many rows bucketRows makes.
+func countRows(v linkView) int {
+	served := make(map[string]bool, len(v.send.Buckets))
+	for _, b := range v.send.Buckets {
+		served[b.Path] = true
+	}
+	n := len(served)
+	for _, b := range v.receive.Buckets {
+		if !served[b.Path] {
+			n++
+		}
+	}
+	return n
 }
 
 // idleReason says why a service has no engine.

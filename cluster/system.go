@@ -29,16 +29,26 @@ func (a systemAdmin) Init(ctx context.Context, _ *adminpb.InitRequest) (*adminpb
 }
 
 func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
-	now := a.opts.Clock()
+	st, s := a.describe()
+	if s != nil {
+		st.State, st.Problems = s.health(st.GetRaft().GetLeader() != "", st.GetStorage())
+	}
+	return st, nil
+}
+
+// describe is the status of the node without that of its links and what follows
+// from it, and the open site, or nil.
+func (n *Node) describe() (*adminpb.StatusResponse, *site) {
+	now := n.opts.Clock()
 	st := &adminpb.StatusResponse{
 		Time:     timestamppb.New(now),
 		State:    adminpb.NodeState_NODE_STATE_FRESH,
-		NodeId:   a.identity.ID(),
-		NodeName: a.identity.Name(),
-		SiteName: a.identity.SiteName(),
+		NodeId:   n.identity.ID(),
+		NodeName: n.identity.Name(),
+		SiteName: n.identity.SiteName(),
 		Version:  buildinfo.Read().Version,
-		Started:  timestamppb.New(a.started),
-		DataDir:  a.opts.Dir,
+		Started:  timestamppb.New(n.started),
+		DataDir:  n.opts.Dir,
 	}
 	endpoint := func(name, configured, listening string) {
 		if configured == None && listening == "" {
@@ -50,18 +60,18 @@ func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
 		}
 		st.Endpoints = append(st.Endpoints, e)
 	}
-	endpoint("admin", "unix:"+a.socket, "unix:"+a.socket)
-	s := a.current()
+	endpoint("admin", "unix:"+n.socket, "unix:"+n.socket)
+	s := n.current()
 	if s == nil {
-		endpoint("s3", a.opts.S3, "")
-		endpoint("link", a.opts.Link, "")
-		endpoint("metrics", a.opts.Metrics, a.metricsAddress)
+		endpoint("s3", n.opts.S3, "")
+		endpoint("link", n.opts.Link, "")
+		endpoint("metrics", n.opts.Metrics, n.metricsAddress)
 		return st, nil
 	}
-	endpoint("s3", a.opts.S3, s.s3Address)
-	endpoint("link", a.opts.Link, s.linkAddress)
-	endpoint("metrics", a.opts.Metrics, a.metricsAddress)
-	endpoint("admin over TLS", a.opts.Admin, s.adminAddress)
+	endpoint("s3", n.opts.S3, s.s3Address)
+	endpoint("link", n.opts.Link, s.linkAddress)
+	endpoint("metrics", n.opts.Metrics, n.metricsAddress)
+	endpoint("admin over TLS", n.opts.Admin, s.adminAddress)
 
 	st.Initialised = true
 	st.SiteId = s.id.String()
@@ -72,8 +82,7 @@ func (a systemAdmin) Status(context.Context) (*adminpb.StatusResponse, error) {
 		Voters: raft.Voters, SnapshotIndex: raft.LastSnapshot,
 	}
 	st.Storage = s.storage()
-	st.State, st.Problems = s.health(raft.Leader != "", st.Storage)
-	return st, nil
+	return st, s
 }
 
 // storage counts what the site holds.
@@ -104,7 +113,7 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 		problems = append(problems, own...)
 	}
 	for _, service := range plan.AllServices(s.replica.Config()) {
-		st := s.linkStatus(service)
+		st, _ := s.linkSummary(service)
 		switch st.GetState() {
 		case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED:
 			state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)

@@ -16,8 +16,10 @@ type ConsoleFeed interface {
 	// which something changed (100 ms to a minute; 0 is one second), with a
 	// heartbeat in between, until fn returns an error, which Watch returns, or
 	// the call ends: CodeUnavailable when the node is gone. known is the
-	// revision of the snapshot that the caller has, or 0. The snapshot is the
-	// caller's own.
+	// revision of the snapshot that the caller has, or 0. Every snapshot is
+	// whole, though after the first only what differs crosses the connection;
+	// what did not change is shared with the snapshots before, so they must not
+	// be changed.
 	Watch(ctx context.Context, interval time.Duration, known uint64, fn func(*adminpb.ConsoleSnapshot) error) error
 	// History returns what the node remembers of a link, or of all of them.
 	History(ctx context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error)
@@ -32,13 +34,23 @@ func (c *consoleClient) Watch(ctx context.Context, interval time.Duration, known
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // so that the node stops when fn had enough
 	millis := uint32(min(max(interval, 0), maxWatch) / time.Millisecond)
-	stream, err := c.rpc.Watch(ctx, connect.NewRequest(&adminpb.WatchConsoleRequest{IntervalMillis: millis, KnownRevision: known}))
+	stream, err := c.rpc.Watch(ctx, connect.NewRequest(&adminpb.WatchConsoleRequest{
+		IntervalMillis: millis, KnownRevision: known, Changes: known == 0, // the node cannot tell what changed of what it has not told
+	}))
 	if err != nil {
 		return c.failure(err)
 	}
 	defer stream.Close()
+	var last *adminpb.ConsoleSnapshot
 	for stream.Receive() {
-		if err := fn(stream.Msg()); err != nil {
+		told := stream.Msg() // a new one each time
+		if !told.GetHeartbeat() {
+			if told, err = merged(last, told); err != nil {
+				return err
+			}
+			last = told
+		}
+		if err := fn(told); err != nil {
 			return err
 		}
 	}

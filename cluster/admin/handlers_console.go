@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
@@ -13,13 +12,15 @@ import (
 type consoleHandler struct{ *Server }
 
 // Watch sends what changed since the caller's revision, and a heartbeat when
-// nothing did for a while.
+// nothing did for a while. A caller that asks for changes gets a whole snapshot
+// once and then partial ones.
 func (h *consoleHandler) Watch(ctx context.Context, req *connect.Request[adminpb.WatchConsoleRequest], stream *connect.ServerStream[adminpb.ConsoleSnapshot]) error {
 	ticker := time.NewTicker(watchInterval(req.Msg.GetIntervalMillis()))
 	defer ticker.Stop()
 	known := req.Msg.GetKnownRevision()
 	caller := callerProto(CallerOf(ctx))
 	var sent time.Time
+	var base *adminpb.ConsoleSnapshot // what the caller has, when it is told what changes
 	for {
 		snapshot, err := h.options.Console.Snapshot(ctx)
 		if err != nil {
@@ -28,9 +29,16 @@ func (h *consoleHandler) Watch(ctx context.Context, req *connect.Request[adminpb
 		now := h.options.Clock()
 		switch {
 		case snapshot.GetRevision() != known:
-			snapshot = proto.CloneOf(snapshot)
-			snapshot.Caller = caller
-			err = stream.Send(snapshot)
+			told := &adminpb.ConsoleSnapshot{}
+			shallow(told, snapshot) // it is shared with other watchers
+			told.Caller = caller
+			if base != nil {
+				told = changesOf(base, told)
+			}
+			if req.Msg.GetChanges() {
+				base = snapshot
+			}
+			err = stream.Send(told)
 		case now.Sub(sent) >= heartbeatTime:
 			err = stream.Send(&adminpb.ConsoleSnapshot{Time: snapshot.GetTime(), Revision: known, Heartbeat: true})
 		default:
