@@ -6,6 +6,7 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/identity"
 	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/cluster/s3gate"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/raftfsm/state/statepb"
 )
@@ -54,16 +55,19 @@ func (a keysAdmin) Delete(ctx context.Context, accessKey string) error {
 	})
 }
 
-// lookUpKey gives the S3 front the secret and the tenant of an access key.
-func (s *site) lookUpKey(accessKey string) (secret, tenant string, ok bool, err error) {
+// lookUpKey tells the S3 front of an access key.
+func (s *site) lookUpKey(accessKey string) (s3gate.Key, bool) {
 	key, _, ok := s.replica.Config().Key(accessKey)
 	if !ok {
-		return "", "", false, nil
+		return s3gate.Key{}, false
 	}
-	_, siteKey := s.node.identity.Site()
-	plain, err := siteKey.Open(identity.SealForS3Key(s.id, accessKey), key.GetSecretSealed())
-	if err != nil {
-		return "", "", false, err
-	}
-	return string(plain), key.GetTenant(), true, nil
+	bucket, prefix := state.SplitKeyPrefix(key.GetPrefix())
+	return s3gate.Key{
+		Tenant: key.GetTenant(), Role: key.GetRole(), Bucket: bucket, Prefix: prefix,
+		Secret: func() (string, error) {
+			_, siteKey := s.node.identity.Site()
+			plain, err := siteKey.Open(identity.SealForS3Key(s.id, accessKey), key.GetSecretSealed())
+			return string(plain), err
+		},
+	}, true
 }

@@ -9,6 +9,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/cluster/s3gate"
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/raftfsm/state/statepb"
@@ -90,11 +91,20 @@ func (s *site) addStorage(p *adminpb.Path) error {
 }
 
 // createBucket makes a bucket for an S3 client.
-func (s *site) createBucket(ctx context.Context, path string) error {
+func (s *site) createBucket(ctx context.Context, path string, access s3gate.BucketAccess) error {
 	return s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
-		return plan.CreatePath(cfg, &adminpb.CreatePathRequest{
+		txn, err := plan.CreatePath(cfg, &adminpb.CreatePathRequest{
 			Kind: adminpb.PathKind_PATH_KIND_BUCKET, Path: path,
 		}, s.node.opts.Clock(), s.node.random())
+		if err != nil {
+			return nil, err
+		}
+		for _, put := range txn.GetPuts() {
+			if b := put.GetBucket(); b != nil {
+				b.Policy, b.Ownership = access.Policy, access.Ownership
+			}
+		}
+		return txn, nil
 	})
 }
 

@@ -213,7 +213,9 @@ func TestRegion(t *testing.T) {
 func TestKeyLookupFails(t *testing.T) {
 	secret := errors.New("canary-4711")
 	s := openSite(t, func(o *s3gate.Options) {
-		o.Keys = func(string) (string, string, bool, error) { return "", "", false, secret }
+		o.Keys = func(string) (s3gate.Key, bool) {
+			return s3gate.Key{Tenant: "Hawaii/Cola", Secret: func() (string, error) { return "", secret }}, true
+		}
 	})
 	_, err := s.aws(t, colaKey, colaSecret).ListBuckets(t.Context(), &s3.ListBucketsInput{})
 	wantCode(t, "list", err, "InternalError")
@@ -239,7 +241,7 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{"policy", call(ac.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: bucket})), "NoSuchBucketPolicy"},
-		{"put policy", call(ac.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bk1/*"}]}`)})), "NotImplemented"},
+		{"put policy", call(ac.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bk1/*"}]}`)})), "AccessDenied"},
 		{"cors", call(ac.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: bucket})), "NoSuchCORSConfiguration"},
 		{"website", call(ac.GetBucketWebsite(ctx, &s3.GetBucketWebsiteInput{Bucket: bucket})), "NoSuchWebsiteConfiguration"},
 		{"tagging", call(ac.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: bucket})), "NoSuchTagSet"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,11 +31,15 @@ import (
 type tenantBackend struct {
 	backend.BackendUnsupported
 
-	objects      *objects.Store
-	buckets      func(tenant string) []Bucket
-	createBucket func(ctx context.Context, path string) error
-	deleteBucket func(ctx context.Context, path string) error
-	logger       *slog.Logger
+	objects         *objects.Store
+	keys            func(accessKey string) (Key, bool)
+	access          func(path string) BucketAccess
+	buckets         func(tenant string) []Bucket
+	createBucket    func(ctx context.Context, path string, access BucketAccess) error
+	deleteBucket    func(ctx context.Context, path string) error
+	changePolicy    func(ctx context.Context, path string, policy []byte) error
+	changeOwnership func(ctx context.Context, path, ownership string) error
+	logger          *slog.Logger
 
 	base atomic.Pointer[context.Context] // of Serve; ends when requests are cut off
 }
@@ -43,7 +48,9 @@ var _ backend.Backend = (*tenantBackend)(nil)
 
 func newTenantBackend(o Options) *tenantBackend {
 	return &tenantBackend{
-		objects: o.Objects, buckets: o.Buckets, createBucket: o.CreateBucket, deleteBucket: o.DeleteBucket,
+		objects: o.Objects, keys: o.Keys, access: o.Access, buckets: o.Buckets,
+		createBucket: o.CreateBucket, deleteBucket: o.DeleteBucket,
+		changePolicy: o.SetPolicy, changeOwnership: o.SetOwnership,
 		logger: o.Logger,
 	}
 }
@@ -94,13 +101,18 @@ func (b *tenantBackend) existing(request context.Context, bucket string) (contex
 	return ctx, path, nil
 }
 
-// ListBuckets lists the tenant's buckets in the order of their names.
-func (b *tenantBackend) ListBuckets(request context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
+// listBuckets lists the tenant's buckets in the order of their names, or only one
+// when it is named.
+func (b *tenantBackend) listBuckets(request context.Context, in s3response.ListBucketsInput, only string) (s3response.ListAllMyBucketsResult, error) {
 	_, tenant, err := b.tenant(request)
 	if err != nil {
 		return s3response.ListAllMyBucketsResult{}, err
 	}
-	list, token := pageBuckets(b.buckets(tenant), in.Prefix, in.ContinuationToken, int(in.MaxBuckets))
+	all := b.buckets(tenant)
+	if only != "" {
+		all = slices.DeleteFunc(all, func(bucket Bucket) bool { return bucket.Name != only })
+	}
+	list, token := pageBuckets(all, in.Prefix, in.ContinuationToken, int(in.MaxBuckets))
 	out := s3response.ListAllMyBucketsResult{
 		Owner:             s3response.CanonicalUser{ID: tenant, DisplayName: tenant},
 		Prefix:            in.Prefix,
@@ -160,7 +172,14 @@ func (b *tenantBackend) CreateBucket(request context.Context, in *s3.CreateBucke
 	if _, err := state.ParsePath(path); err != nil {
 		return s3err.GetBucketErr(s3err.ErrInvalidBucketName, name)
 	}
-	if err := b.createBucket(ctx, path); err != nil {
+	ownership := string(in.ObjectOwnership)
+	if fast, ok := request.(*fasthttp.RequestCtx); !ok || len(fast.Request.Header.Peek("X-Amz-Object-Ownership")) == 0 {
+		ownership = "" // versitygw derives one from the ACL, which says nothing
+	}
+	if err := b.checkACLFor(request, ownershipOf(BucketAccess{Ownership: ownership})); err != nil {
+		return err
+	}
+	if err := b.createBucket(ctx, path, BucketAccess{Ownership: ownership}); err != nil {
 		return b.apiError("create bucket", path, "", err)
 	}
 	return nil

@@ -3,7 +3,6 @@ package s3gate
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
@@ -12,11 +11,6 @@ import (
 // as S3 does for a bucket that has no such configuration, since many clients ask;
 // writing it is refused by backend.BackendUnsupported. Several of these are called
 // before a request is authenticated and so answer alike for every bucket.
-
-// GetBucketPolicy says that there is no policy.
-func (*tenantBackend) GetBucketPolicy(context.Context, string) ([]byte, error) {
-	return nil, s3err.GetAPIError(s3err.ErrNoSuchBucketPolicy)
-}
 
 // GetBucketCors says that there is no CORS configuration.
 func (*tenantBackend) GetBucketCors(context.Context, string) ([]byte, error) {
@@ -31,11 +25,6 @@ func (*tenantBackend) GetBucketWebsite(context.Context, string) ([]byte, error) 
 // GetBucketTagging says that the bucket has no tags.
 func (*tenantBackend) GetBucketTagging(context.Context, string) (map[string]string, error) {
 	return nil, s3err.GetAPIError(s3err.ErrBucketTaggingNotFound)
-}
-
-// GetBucketOwnershipControls says that ACLs are of no effect.
-func (*tenantBackend) GetBucketOwnershipControls(context.Context, string) (types.ObjectOwnership, error) {
-	return types.ObjectOwnershipBucketOwnerEnforced, nil
 }
 
 // GetBucketVersioning says that versioning was never turned on.
@@ -64,9 +53,4 @@ func (b *tenantBackend) GetObjectTagging(request context.Context, bucket, key, v
 		return nil, err
 	}
 	return map[string]string{}, nil
-}
-
-// PutBucketAcl is refused: access is by tenant.
-func (*tenantBackend) PutBucketAcl(context.Context, string, []byte) error {
-	return s3err.GetAPIError(s3err.ErrAclNotSupported)
 }

@@ -36,18 +36,27 @@ type Bucket struct {
 type Options struct {
 	// Objects is where everything is read and written. Required.
 	Objects *objects.Store
-	// Keys returns the secret of an access key and the path of the tenant that
-	// owns it, or ok false when there is no such key. Required. It is called
-	// for every request, so it must be fast.
-	Keys func(accessKey string) (secret, tenant string, ok bool, err error)
+	// Keys returns what the config says of an access key, or false when there is no
+	// such key. Required. It is called several times for every request, so it must
+	// be fast.
+	Keys func(accessKey string) (Key, bool)
+	// Access returns what the config says of who may use the bucket with the path;
+	// of one that does not exist nothing. It is called for every request. Without
+	// it buckets have no policies.
+	Access func(path string) BucketAccess
 	// Buckets returns the buckets of a tenant, in any order. Required.
 	Buckets func(tenant string) []Bucket
 	// CreateBucket and DeleteBucket change the config; path is
 	// Namespace/Tenant/bucket. Their errors are those of raftfsm/state:
 	// ErrExists, ErrNotFound, ErrNotEmpty, ErrInvalid; others are answered as
 	// internal errors. Without them the operations are refused.
-	CreateBucket func(ctx context.Context, path string) error
+	CreateBucket func(ctx context.Context, path string, access BucketAccess) error
 	DeleteBucket func(ctx context.Context, path string) error
+	// SetPolicy and SetOwnership change what Access returns of a bucket; an empty
+	// value is the default. Their errors are those of CreateBucket. Without them
+	// the operations are refused.
+	SetPolicy    func(ctx context.Context, path string, policy []byte) error
+	SetOwnership func(ctx context.Context, path, ownership string) error
 	// Region is the one that clients must sign for; DefaultRegion by default,
 	// which is always accepted where S3 accepts it.
 	Region string
@@ -82,6 +91,9 @@ func New(o Options) (*Gate, error) {
 	if o.Objects == nil || o.Keys == nil || o.Buckets == nil {
 		return nil, errors.New("make S3 gate: Objects, Keys and Buckets are required")
 	}
+	if o.Access == nil {
+		o.Access = func(string) BucketAccess { return BucketAccess{} }
+	}
 	if o.Region == "" {
 		o.Region = DefaultRegion
 	}
@@ -109,11 +121,11 @@ func New(o Options) (*Gate, error) {
 	// one: there are no default credentials, and it has no tenant, so that it
 	// would find no bucket either.
 	root := middlewares.RootUserConfig{Access: "root-" + rand.Text(), Secret: rand.Text() + rand.Text()}
-	srv, err := s3api.New(g.backend, root, o.Region, &identities{keys: o.Keys, logger: o.Logger}, nil, nil, nil, g.counts,
+	srv, err := s3api.New(&guard{inner: g.backend, keys: o.Keys}, root, o.Region, &identities{keys: o.Keys, logger: o.Logger}, nil, nil, nil, g.counts,
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
-		s3api.WithDisableACL(),
 		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
+		s3api.WithMiddleware("/", keepContext),
 		s3api.WithMiddleware("/", refuseUnsupported),
 		s3api.WithMiddleware("/", aliasKeys),
 	)

@@ -12,10 +12,10 @@ import (
 
 // identities is the identity service of versitygw over the config's keys. An
 // account is a tenant: its name is the tenant's path, whichever of its keys
-// signed. The service derives the signing keys itself, so that no secret leaves
-// it.
+// signed; the key is its ARN. The service derives the signing keys itself, so that
+// no secret leaves it.
 type identities struct {
-	keys   func(accessKey string) (secret, tenant string, ok bool, err error)
+	keys   func(accessKey string) (Key, bool)
 	logger *slog.Logger
 }
 
@@ -44,18 +44,20 @@ func (i *identities) DeriveSigningKey(access, sessionToken, date, region, servic
 }
 
 func (i *identities) account(access string) (secret string, account auth.Account, err error) {
-	// The string shares memory with the request.
-	secret, tenant, ok, err := i.keys(strings.Clone(access))
-	if err != nil {
-		// versitygw would print it.
-		i.logger.Error("S3 access key could not be looked up", "key", strings.Clone(access), "error", err)
-		return "", auth.Account{}, s3err.GetAPIError(s3err.ErrInternalError)
-	}
-	if !ok || secret == "" {
+	access = strings.Clone(access) // it shares memory with the request
+	key, ok := i.keys(access)
+	if !ok {
 		return "", auth.Account{}, auth.ErrNoSuchUser
 	}
-	// RoleUserPlus may create buckets.
-	return secret, auth.Account{Access: tenant, Role: auth.RoleUserPlus}, nil
+	secret, err = key.Secret()
+	if err != nil || secret == "" {
+		// versitygw would print it.
+		i.logger.Error("secret of S3 access key could not be opened", "key", access, "error", err)
+		return "", auth.Account{}, s3err.GetAPIError(s3err.ErrInternalError)
+	}
+	// Who may do what is not versitygw's to decide: an administrator's account turns
+	// that off, see guard.
+	return secret, auth.Account{Access: key.Tenant, Arn: access, Role: auth.RoleAdmin}, nil
 }
 
 // GetUserAccount returns the account of an access key, without its secret.
@@ -64,9 +66,9 @@ func (i *identities) GetUserAccount(access string) (auth.Account, error) {
 	return account, err
 }
 
-// ResolveAccounts says that no account can be granted anything: there are no
-// grants.
-func (*identities) ResolveAccounts(accessKeyIDs []string) ([]string, error) { return accessKeyIDs, nil }
+// ResolveAccounts finds nothing wrong with principals and grantees: it does not know
+// whose request it is. The backend looks at them again.
+func (*identities) ResolveAccounts([]string) ([]string, error) { return nil, nil }
 
 // CreateAccount and the methods below are not offered: keys are made with
 // isgwctl.

@@ -15,9 +15,8 @@ import (
 const maxControlBody = 4 << 20
 
 // refuseUnsupported stands before versitygw's routes and refuses what they would
-// pass over in silence: a request for encryption, for a storage class or for an
-// ACL that would not be honoured, and a body that they would read into memory
-// whatever its size.
+// pass over in silence: a request for encryption or for a storage class, and a body
+// that they would read into memory whatever its size.
 func refuseUnsupported(ctx fiber.Ctx) error {
 	err := unsupportedHeader(ctx)
 	if err == nil {
@@ -51,9 +50,6 @@ func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
 			return s3err.GetNotImplementedErr(name, "")
 		case name == "x-amz-storage-class" && string(v) != "STANDARD":
 			return s3err.GetNotImplementedErr(name, "")
-		case name == "x-amz-acl" && string(v) != "private" && string(v) != "bucket-owner-full-control",
-			strings.HasPrefix(name, "x-amz-grant-"):
-			return s3err.GetAPIError(s3err.ErrAclNotSupported)
 		}
 	}
 	return nil

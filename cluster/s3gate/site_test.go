@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/minio/minio-go/v7"
 	miniocreds "github.com/minio/minio-go/v7/pkg/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/chunks/store"
@@ -55,6 +57,13 @@ type site struct {
 	chunks  chunks.Store
 	addr    string
 	stop    func() error // ends Serve and returns its error
+
+	mu   sync.Mutex
+	keys map[string]s3gate.Key
+}
+
+func secretOf(s string) func() (string, error) {
+	return func() (string, error) { return s, nil }
 }
 
 // openSite serves two tenants, Hawaii/Cola with the bucket bk1 and
@@ -86,7 +95,10 @@ func openSite(t testing.TB, edit func(*s3gate.Options)) *site {
 	if err := replica.Bootstrap(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{replica: replica, chunks: cs}
+	s := &site{replica: replica, chunks: cs, keys: map[string]s3gate.Key{
+		colaKey:  {Tenant: "Hawaii/Cola", Role: state.KeyAdmin, Secret: secretOf(colaSecret)},
+		pepsiKey: {Tenant: "Hawaii/Pepsi", Secret: secretOf(pepsiSecret)},
+	}}
 	if err := s.config(ctx, &statepb.Txn{Puts: []*statepb.Object{
 		state.Wrap(&statepb.Site{Id: bytes.Repeat([]byte{1}, 16), Name: "east", Epoch: 1, IdentityPublic: make([]byte, 32)}),
 		state.Wrap(&statepb.Namespace{Name: "Hawaii"}),
@@ -96,7 +108,7 @@ func openSite(t testing.TB, edit func(*s3gate.Options)) *site {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"Hawaii/Cola/bk1", "Hawaii/Pepsi/bk1", "Hawaii/Pepsi/bk2"} {
-		if err := s.createBucket(ctx, path); err != nil {
+		if err := s.createBucket(ctx, path, s3gate.BucketAccess{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,14 +118,21 @@ func openSite(t testing.TB, edit func(*s3gate.Options)) *site {
 	}
 	o := s3gate.Options{
 		Objects: s.objects,
-		Keys: func(access string) (secret, tenant string, ok bool, err error) {
-			switch access {
-			case colaKey:
-				return colaSecret, "Hawaii/Cola", true, nil
-			case pepsiKey:
-				return pepsiSecret, "Hawaii/Pepsi", true, nil
-			}
-			return "", "", false, nil
+		Keys: func(access string) (s3gate.Key, bool) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			key, ok := s.keys[access]
+			return key, ok
+		},
+		Access: func(path string) s3gate.BucketAccess {
+			b, _, _ := replica.Config().Bucket(path)
+			return s3gate.BucketAccess{Policy: b.GetPolicy(), Ownership: b.GetOwnership()}
+		},
+		SetPolicy: func(ctx context.Context, path string, policy []byte) error {
+			return s.changeBucket(ctx, path, func(b *statepb.Bucket) { b.Policy = policy })
+		},
+		SetOwnership: func(ctx context.Context, path, ownership string) error {
+			return s.changeBucket(ctx, path, func(b *statepb.Bucket) { b.Ownership = ownership })
 		},
 		Buckets: func(tenant string) (out []s3gate.Bucket) {
 			for _, b := range replica.Config().Buckets(tenant) {
@@ -176,8 +195,22 @@ func (s *site) config(ctx context.Context, txn *statepb.Txn) error {
 	return raftfsm.ResultError(res)
 }
 
-func (s *site) createBucket(ctx context.Context, path string) error {
-	b := &statepb.Bucket{Path: path, Incarnation: bytes.Repeat([]byte{7}, 16), Created: time.Now().UnixNano()}
+// changeBucket changes what the config says of a bucket.
+func (s *site) changeBucket(ctx context.Context, path string, change func(*statepb.Bucket)) error {
+	old, _, ok := s.replica.Config().Bucket(path)
+	if !ok {
+		return state.ErrNotFound
+	}
+	b := proto.CloneOf(old)
+	change(b)
+	return s.config(ctx, &statepb.Txn{Puts: []*statepb.Object{state.Wrap(b)}})
+}
+
+func (s *site) createBucket(ctx context.Context, path string, access s3gate.BucketAccess) error {
+	b := &statepb.Bucket{
+		Path: path, Incarnation: bytes.Repeat([]byte{7}, 16), Created: time.Now().UnixNano(),
+		Policy: access.Policy, Ownership: access.Ownership,
+	}
 	return s.config(ctx, &statepb.Txn{
 		Checks: []*statepb.Check{{Key: &statepb.ObjectKey{Kind: statepb.Kind_KIND_BUCKET, Name: path}}},
 		Puts:   []*statepb.Object{state.Wrap(b)},
