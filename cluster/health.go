@@ -35,11 +35,11 @@ func probe(check func() error) http.Handler {
 	})
 }
 
-// alive says whether the process does its work, so that starting it anew would
+// Alive says whether the process does its work, so that starting it anew would
 // not help: nil also on a node that is not initialised, has no leader or whose
 // links are down. It takes the locks that every request takes; a node that is
 // stuck in them does not answer.
-func (n *Node) alive() error {
+func (n *Node) Alive() error {
 	if n.ctx.Err() != nil {
 		return errors.New("the node is draining")
 	}
@@ -59,7 +59,7 @@ func (n *Node) alive() error {
 // its endpoints listen, and the site has a leader, so that reads and writes are
 // answered. How the links do is no part of it: local work never waits for a link.
 func (n *Node) serving() error {
-	if err := n.alive(); err != nil {
+	if err := n.Alive(); err != nil {
 		return err
 	}
 	s := n.current()

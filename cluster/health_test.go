@@ -72,7 +72,7 @@ func TestProbes(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.alive(); err == nil || !strings.Contains(err.Error(), "draining") {
+	if err := n.Alive(); err == nil || !strings.Contains(err.Error(), "draining") {
 		t.Errorf("a closed node says %v", err)
 	}
 

@@ -34,7 +34,7 @@ environment, and the environment before the file.`,
 				return usageError{err}
 			}
 			cluster.LimitMemory()
-			return cluster.Run(cmd.Context(), opts)
+			return runNode(cmd.Context(), opts, logger, environ)
 		},
 	}
 	flags := cmd.Flags()
