@@ -37,3 +37,7 @@ long:
 # fuzz every parser of bytes from outside, each for TIME
 fuzz TIME="20s":
     bash .ci/fuzz {{TIME}}
+
+# what the project's speed is: -run NAME, -runs N, -scale X, -json FILE, -doc docs/performance.md
+bench *ARGS:
+    bash .ci/bench {{ARGS}}

@@ -58,6 +58,8 @@ var floors = map[string]int{
 
 	"testenv": 5,
 
+	"testenv/bench": 6,
+
 	"cmd/isgwnode": 6,
 	"cmd/isgwctl":  6,
 }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/raftfsm"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+)
+
+// The workload of a bucket with many keys.
+
+func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// fillKeys gives the bucket of a node that does not run objects with the
+// content of one that is there, through the node's own raft log: what S3 would
+// take a quarter of an hour for takes a minute.
+func (n *node) fillKeys(ctx context.Context, template string, keys int, key func(i int) string) error {
+	const writers = 512
+	id, err := identity.OpenNode(n.dir, identity.NodeOptions{SiteName: n.name})
+	if err != nil {
+		return fmt.Errorf("fill bucket: %w", err)
+	}
+	replica, err := raftfsm.Open(ctx, raftfsm.Options{Dir: filepath.Join(n.dir, "raft"), NodeID: id.ID()})
+	if err != nil {
+		return fmt.Errorf("fill bucket: %w", err)
+	}
+	fill := func() error {
+		if err := replica.Ready(ctx); err != nil {
+			return err
+		}
+		head, err := replica.Catalog().Head(bucketPath, []byte(template))
+		if err != nil {
+			return err
+		}
+		if head == nil {
+			return fmt.Errorf("there is no %s", template)
+		}
+		var next atomic.Int64
+		var group sync.WaitGroup
+		errs := make([]error, writers)
+		for w := range writers {
+			group.Go(func() {
+				for errs[w] == nil && ctx.Err() == nil {
+					i := int(next.Add(1) - 1)
+					if i >= keys {
+						return
+					}
+					res, err := replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
+						Bucket: bucketPath,
+						Record: &catalogpb.Record{
+							Key: []byte(key(i)), Kind: catalogpb.RecordKind_RECORD_VERSION, Time: time.Now().UnixNano(),
+							Root: head.GetRoot(), Etag: head.GetEtag(), Headers: head.GetHeaders(), Metadata: head.GetMetadata(),
+						},
+					}}})
+					if err == nil {
+						err = raftfsm.ResultError(res)
+					}
+					errs[w] = err
+				}
+			})
+		}
+		group.Wait()
+		return errors.Join(append(errs, ctx.Err())...)
+	}
+	err = fill()
+	if err := errors.Join(err, replica.Close(ctx)); err != nil {
+		return fmt.Errorf("fill bucket: %w", err)
+	}
+	return nil
+}
+
+// operation is one kind of request of the workload of keys.
+type operation struct {
+	name  string
+	count int // requests of a batch
+	do    func(c *conn, keys, batch, i int) error
+}
+
+func runKeys(ctx context.Context, b *bench, run int) (err error) {
+	few, many := b.count(10_000, 500), b.count(1_000_000, 5000)
+	dir := filepath.Join(b.dir, fmt.Sprintf("keys-%d", run))
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	if !b.keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	key := func(i int) string { return fmt.Sprintf("dir-%03d/k-%09d", i%997, i) }
+	path := func(i int) string { return "/" + bucket + "/" + key(i) }
+	body := make([]byte, 4*kib)
+	fill(b.seed, body)
+
+	sites := make([]*node, 2)
+	sizes := []int{few, many}
+	for s, name := range []string{"few", "many"} {
+		n, err := b.newNode(dir, name)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, n.stop()) }()
+		sites[s] = n
+		if err := errors.Join(n.start(ctx), n.init(ctx, true)); err != nil {
+			return err
+		}
+		c, err := n.s3.dial(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = c.put(path(0), body, "")
+		c.close()
+		if err := errors.Join(err, n.stop()); err != nil {
+			return err
+		}
+		if err := n.fillKeys(ctx, key(0), sizes[s], key); err != nil {
+			return err
+		}
+		n.past.peak = 0 // of the process before
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+	}
+
+	added := func(keys, batch, i int) string {
+		// The keys between which new ones go are spread over all.
+		return fmt.Sprintf("%s-new-%d", path(i*7919%keys), batch)
+	}
+	operations := []operation{
+		{"put", 500, func(c *conn, keys, batch, i int) error {
+			data := make([]byte, 4*kib)
+			fill(b.seed+uint64(1000*batch+i)+uint64(keys), data)
+			_, err := c.put(added(keys, batch, i), data, "")
+			return err
+		}},
+		{"get", 1000, func(c *conn, keys, _, _ int) error {
+			_, err := c.get(path(rand.N(keys)), nil)
+			return err
+		}},
+		{"head", 1000, func(c *conn, keys, _, _ int) error {
+			_, err := c.headObject(path(rand.N(keys)))
+			return err
+		}},
+		{"list", 60, func(c *conn, keys, _, _ int) error {
+			p, err := c.list(bucket, key(rand.N(keys)), "", nil)
+			if err == nil && p.keys == 0 && p.next != "" {
+				err = errors.New("an empty page of a listing that goes on")
+			}
+			return err
+		}},
+		{"delete", 500, func(c *conn, keys, batch, i int) error { return c.delete(added(keys, batch, i)) }},
+	}
+	type cost struct{ cpu, wall time.Duration }
+	costs := make([][2]cost, len(operations))
+	batches := b.count(8, 2)
+	for batch := range batches + 1 {
+		for o, op := range operations {
+			for s, n := range sites {
+				before, err := n.counters()
+				if err != nil {
+					return err
+				}
+				began := time.Now()
+				if err := n.s3.each(ctx, workers, op.count, func(c *conn, i int) error {
+					return op.do(c, sizes[s], batch, i)
+				}); err != nil {
+					return fmt.Errorf("%s with %d keys: %w; its log: %s", op.name, sizes[s], err, n.tail())
+				}
+				took := time.Since(began)
+				after, err := n.counters()
+				if err != nil {
+					return err
+				}
+				if batch > 0 { // the first one warms up
+					costs[o][s].cpu += after.cpu - before.cpu
+					costs[o][s].wall += took
+				}
+			}
+		}
+	}
+	for o, op := range operations {
+		n := float64(batches * op.count)
+		perRequest := func(d time.Duration) float64 { return 1000 * milliseconds(d) / n }
+		b.say("keys."+op.name+"-ratio", "×", float64(costs[o][1].cpu)/float64(max(1, costs[o][0].cpu)))
+		b.say("keys."+op.name+"-time-ratio", "×", float64(costs[o][1].wall)/float64(max(1, costs[o][0].wall)))
+		b.say("keys."+op.name+"-cpu", "µs/request", perRequest(costs[o][1].cpu))
+		b.say("keys."+op.name+"-rate", "requests/s", n/costs[o][1].wall.Seconds())
+	}
+
+	// Everything is still there: the keys of the fill, and none of the others.
+	var rate float64
+	for s, n := range sites {
+		c, err := n.s3.dial(ctx)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		keys, err := c.listAll(bucket)
+		c.close()
+		if err == nil && keys != sizes[s] {
+			err = fmt.Errorf("the listing has %d keys, not %d", keys, sizes[s])
+		}
+		if err != nil {
+			return err
+		}
+		rate = float64(keys) / time.Since(began).Seconds()
+	}
+	b.say("keys.list-all", "keys/s", rate)
+	many2, err := sites[1].counters()
+	if err != nil {
+		return err
+	}
+	few2, err := sites[0].counters()
+	if err != nil {
+		return err
+	}
+	b.say("keys.memory", "MiB", float64(many2.peak)/mib)
+	b.say("keys.memory-few", "MiB", float64(few2.peak)/mib)
+	return nil
+}

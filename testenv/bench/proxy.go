@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wire carries the connections that one site dials to the other, and counts
+// what crosses.
+type wire interface {
+	// address is where the site dials.
+	address() string
+	// crossed is the number of bytes that crossed in both directions so far.
+	crossed() int64
+	// close breaks the connections and waits until nothing of the wire runs.
+	close()
+}
+
+// splice is a wire that only counts. The kernel moves the bytes between the
+// two sockets, so it costs a fraction of what copying them would, and the
+// kernel's own count of received bytes is the answer.
+type splice struct {
+	ln     net.Listener
+	target string
+	group  sync.WaitGroup
+
+	mu     sync.Mutex
+	live   map[*net.TCPConn]struct{} // both sockets of every connection
+	done   int64                     // bytes that the ended ones received
+	closed bool
+}
+
+// newSplice listens on a free port of loopback for connections to target.
+func newSplice(target string) (*splice, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the wire: %w", err)
+	}
+	s := &splice{ln: ln, target: target, live: map[*net.TCPConn]struct{}{}}
+	s.group.Go(s.accept)
+	return s, nil
+}
+
+func (s *splice) address() string { return s.ln.Addr().String() }
+
+func (s *splice) accept() {
+	for {
+		in, err := s.ln.Accept()
+		if err != nil {
+			return // closed
+		}
+		s.group.Go(func() { s.carry(in.(*net.TCPConn)) })
+	}
+}
+
+func (s *splice) carry(in *net.TCPConn) {
+	defer in.Close()
+	far, err := net.DialTimeout("tcp", s.target, 10*time.Second)
+	if err != nil {
+		return // the site that dialled sees its connection end
+	}
+	out := far.(*net.TCPConn)
+	defer out.Close()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.live[in], s.live[out] = struct{}{}, struct{}{}
+	s.mu.Unlock()
+
+	var both sync.WaitGroup
+	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
+		both.Go(func() {
+			from, to := way[0], way[1]
+			if _, err := io.Copy(to, from); err != nil {
+				// Nothing more can cross in this direction: end both.
+				from.Close()
+				to.Close()
+				return
+			}
+			to.CloseWrite()
+		})
+	}
+	both.Wait()
+	s.mu.Lock()
+	s.done += received(in) + received(out)
+	delete(s.live, in)
+	delete(s.live, out)
+	s.mu.Unlock()
+}
+
+func (s *splice) crossed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := s.done
+	for c := range s.live {
+		total += received(c)
+	}
+	return total
+}
+
+func (s *splice) close() {
+	s.ln.Close()
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.live {
+		// A reset at both ends; the counts are read before the sockets go.
+		c.CloseRead()
+		c.CloseWrite()
+	}
+	s.mu.Unlock()
+	s.group.Wait()
+}
+
+// received is what the kernel counts of a socket: bytes of content in order,
+// without headers and retransmissions. 0 once the socket is closed.
+func received(c *net.TCPConn) int64 {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var n int64
+	// An error means a closed socket.
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int64(info.Bytes_received)
+		}
+	})
+	return n
+}
+
+// delayed is a wire with the round trip of a long line. It delays and does not
+// slow: what arrives leaves a moment later, however much it is, as long as the
+// far end takes it. It ends TCP at both sides, so TCP does not see the delay:
+// what is measured is how the program copes with it, not how a kernel does.
+type delayed struct {
+	ln      net.Listener
+	target  string
+	oneWay  time.Duration
+	bound   int64
+	counted atomic.Int64
+	group   sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+// newDelayed listens on a free port of a host for connections to target. Each
+// direction of each connection holds up to bound bytes, which must be more than
+// what the line carries in one round trip.
+func newDelayed(host, target string, roundTrip time.Duration, bound int64) (*delayed, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return nil, fmt.Errorf("listen for the delayed wire: %w", err)
+	}
+	d := &delayed{ln: ln, target: target, oneWay: roundTrip / 2, bound: bound}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.group.Go(d.accept)
+	return d, nil
+}
+
+func (d *delayed) address() string { return d.ln.Addr().String() }
+func (d *delayed) crossed() int64  { return d.counted.Load() }
+
+func (d *delayed) close() {
+	d.cancel()
+	d.ln.Close()
+	d.group.Wait()
+}
+
+func (d *delayed) accept() {
+	for {
+		in, err := d.ln.Accept()
+		if err != nil {
+			return // closed
+		}
+		d.group.Go(func() {
+			defer in.Close()
+			dialer := net.Dialer{Timeout: 10 * time.Second}
+			out, err := dialer.DialContext(d.ctx, "tcp", d.target)
+			if err != nil {
+				return // the site that dialled sees its connection end
+			}
+			defer out.Close()
+			d.carry(in, out)
+		})
+	}
+}
+
+// carry moves bytes both ways until both have ended.
+func (d *delayed) carry(in, out net.Conn) {
+	stop := context.AfterFunc(d.ctx, func() {
+		in.Close()
+		out.Close()
+	})
+	defer stop()
+	// The kernel has answered the one that dialled at once; over the real line
+	// its first byte would have left a round trip later.
+	connected := time.Now().Add(2 * d.oneWay)
+	var both sync.WaitGroup
+	both.Go(func() { delayWay(out, in, d.oneWay, d.bound, connected, &d.counted) })
+	both.Go(func() { delayWay(in, out, d.oneWay, d.bound, time.Time{}, &d.counted) })
+	both.Wait()
+}
+
+// segment is what one read has given; nil data is the end of the stream.
+type segment struct {
+	data []byte
+	due  time.Time
+}
+
+// Of one direction: how much is read at a time, how many segments wait at most,
+// and below which size a segment is kept in memory of its own size.
+const (
+	delayRead     = 256 << 10
+	delaySegments = 1 << 16
+	delaySmall    = delayRead / 4
+)
+
+// delayWay moves bytes from a connection to another until an end or an error.
+// Each leaves a delay after it arrived, the first not before a delay after
+// earliest. At most bound bytes wait.
+func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time.Time, counted *atomic.Int64) {
+	var (
+		queue = make(chan segment, delaySegments)
+		room  = newRoom(bound)
+		pool  = sync.Pool{New: func() any { return new([delayRead]byte) }}
+		done  sync.WaitGroup
+	)
+	done.Go(func() {
+		defer close(queue)
+		for {
+			buf := pool.Get().(*[delayRead]byte)
+			n, err := from.Read(buf[:])
+			if n > 0 {
+				now := time.Now()
+				if now.Before(earliest) {
+					now = earliest
+				}
+				counted.Add(int64(n))
+				data := buf[:n]
+				if n < delaySmall {
+					data = append([]byte(nil), data...)
+					pool.Put(buf)
+				}
+				if !room.take(int64(n)) {
+					return
+				}
+				queue <- segment{data: data, due: now.Add(delay)}
+			}
+			if err != nil {
+				if errors.Is(err, io.EOF) {
+					queue <- segment{due: time.Now().Add(delay)}
+				}
+				return
+			}
+		}
+	})
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for s := range queue {
+		if wait := time.Until(s.due); wait > 0 {
+			timer.Reset(wait)
+			<-timer.C
+		}
+		if s.data == nil {
+			if half, ok := to.(interface{ CloseWrite() error }); ok {
+				half.CloseWrite()
+			} else {
+				to.Close()
+			}
+			continue
+		}
+		if _, err := to.Write(s.data); err != nil {
+			// Nothing more can cross: end the reader and drop what waits.
+			from.Close()
+			to.Close()
+			room.shut()
+			for range queue {
+			}
+			break
+		}
+		room.give(int64(len(s.data)))
+		if cap(s.data) == delayRead {
+			pool.Put((*[delayRead]byte)(s.data[:delayRead]))
+		}
+	}
+	done.Wait()
+}
+
+// room bounds the bytes of a queue.
+type room struct {
+	mu   sync.Mutex
+	more sync.Cond
+	left int64
+	gone bool
+}
+
+func newRoom(bound int64) *room {
+	r := &room{left: bound}
+	r.more.L = &r.mu
+	return r
+}
+
+// take waits until anything is left and takes n, also beyond it, so that a
+// segment larger than the bound passes. It is false when the room was shut.
+func (r *room) take(n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.left <= 0 && !r.gone {
+		r.more.Wait()
+	}
+	r.left -= n
+	return !r.gone
+}
+
+func (r *room) give(n int64) {
+	r.mu.Lock()
+	r.left += n
+	r.mu.Unlock()
+	r.more.Signal()
+}
+
+func (r *room) shut() {
+	r.mu.Lock()
+	r.gone = true
+	r.mu.Unlock()
+	r.more.Signal()
+}
