@@ -30,6 +30,10 @@ lint:
 build:
     go build -o bin/ ./cmd/...
 
+# what is released: static programs for linux, archives, checksums, in dist/
+dist:
+    bash .ci/dist
+
 # the long forms: 2 GiB under ten kills, 1 MiB into 1 GiB, a copy, a Go source tree
 long:
     bash .ci/long

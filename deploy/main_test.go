@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	}
 	code := 1
 	func() {
-		defer removePrograms()
+		defer removeDist()
 		code = m.Run()
 	}()
 	os.Exit(code)
@@ -51,34 +52,58 @@ var built struct {
 	dir string
 }
 
-// programs is a folder with isgwnode and isgwctl, built as .ci/dist builds them.
-func programs(t *testing.T) string {
+// dist is a folder as .ci/dist makes it: the one that ISGW_DIST names, or one
+// made now, for this machine's architecture.
+func dist(t *testing.T) string {
 	t.Helper()
+	if dir := os.Getenv("ISGW_DIST"); dir != "" {
+		return dir
+	}
 	built.Lock()
 	defer built.Unlock()
 	if built.dir != "" {
 		return built.dir
 	}
-	dir, err := os.MkdirTemp("", "isgw-programs-")
+	dir, err := os.MkdirTemp("", "isgw-dist-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // others run them too
+	if err := os.Chmod(dir, 0o755); err != nil { // others run what is in it
 		t.Fatal(err)
 	}
-	built.dir = dir
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/", "../cmd/isgwnode", "../cmd/isgwctl")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the programs: %v\n%s", err, out)
+	if out, err := exec.Command("bash", "../.ci/dist", dir, runtime.GOARCH).CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		t.Fatalf(".ci/dist: %v\n%s", err, out)
 	}
+	built.dir = dir
 	return dir
 }
 
-func removePrograms() {
+func removeDist() {
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
 	}
+}
+
+// programs is the folder with isgwnode and isgwctl, as they are released.
+func programs(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(dist(t), "linux_"+runtime.GOARCH)
+}
+
+var flagLine = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z0-9-]+)`)
+
+// nodeFlags are the flags of isgwnode run.
+func nodeFlags(t *testing.T) []string {
+	t.Helper()
+	var flags []string
+	for _, m := range flagLine.FindAllStringSubmatch(output(t, exec.Command(filepath.Join(programs(t), "isgwnode"), "run", "--help")), -1) {
+		flags = append(flags, m[1])
+	}
+	if len(flags) < 10 {
+		t.Fatalf("isgwnode run --help has only %v", flags)
+	}
+	return flags
 }
 
 // output runs a command and returns what it wrote to stdout; it has to end with 0.

@@ -40,19 +40,39 @@ that exists is never made anew: a second init is refused.`,
 }
 
 func (a *app) systemStatus() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status",
-		Short:   "Show the node, its site, raft, endpoints and storage",
-		Example: "isgwctl system status\nisgwctl system status -o json",
+	check := false
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the node, its site, raft, endpoints and storage",
+		Long: `Shows how one node does. With --check the exit status is 8 when it serves
+nothing: its site is not initialised or has no leader. How its links do is in
+isgwctl status.`,
+		Example: "isgwctl system status\nisgwctl system status -o json\nisgwctl system status --check -o name",
 		Args:    takes(),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
 			status, err := c.System.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.show(status, func(s *sheet) { writeStatus(s, status) })
+			if err := a.show(status, func(s *sheet) { writeStatus(s, status) }); err != nil || !check {
+				return err
+			}
+			return serves(status)
 		}),
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "exit with 8 when the node serves nothing")
+	return cmd
+}
+
+// serves returns an error unless clients can read and write at the node.
+func serves(st *adminpb.StatusResponse) error {
+	switch {
+	case !st.GetInitialised():
+		return admin.Errorf(admin.CodeUnhealthy, "node %s is not initialised", st.GetNodeName()).WithHint("run `isgwctl system init`")
+	case st.GetRaft().GetLeader() == "":
+		return admin.Errorf(admin.CodeUnhealthy, "site %s has no leader: nothing can be written", st.GetSiteName()).WithHint("see the node's log")
+	}
+	return nil
 }
 
 func writeStatus(s *sheet, st *adminpb.StatusResponse) {
