@@ -14,7 +14,7 @@ import (
 // keysAdmin is admin.Keys over a node.
 type keysAdmin struct{ *Node }
 
-func (a keysAdmin) Create(ctx context.Context, tenant string) (*adminpb.Key, error) {
+func (a keysAdmin) Create(ctx context.Context, req *adminpb.CreateKeyRequest) (*adminpb.Key, error) {
 	s, err := a.running()
 	if err != nil {
 		return nil, err
@@ -30,11 +30,14 @@ func (a keysAdmin) Create(ctx context.Context, tenant string) (*adminpb.Key, err
 	}
 	now := a.opts.Clock()
 	if err := s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
-		return plan.CreateKey(cfg, tenant, access, sealed, now)
+		return plan.CreateKey(cfg, req, access, sealed, now)
 	}); err != nil {
 		return nil, err
 	}
-	return &adminpb.Key{AccessKey: access, SecretKey: secret, Tenant: tenant, Created: plan.Timestamp(now.UnixNano())}, nil
+	return &adminpb.Key{
+		AccessKey: access, SecretKey: secret, Tenant: req.GetTenant(), Created: plan.Timestamp(now.UnixNano()),
+		Role: state.KeyRole(&statepb.Key{Role: req.GetRole()}), Prefix: req.GetPrefix(),
+	}, nil
 }
 
 func (a keysAdmin) List(ctx context.Context, tenant string) ([]*adminpb.Key, error) {
@@ -45,13 +48,13 @@ func (a keysAdmin) List(ctx context.Context, tenant string) ([]*adminpb.Key, err
 	return plan.ListKeys(s.replica.Config(), tenant)
 }
 
-func (a keysAdmin) Delete(ctx context.Context, accessKey string) error {
+func (a keysAdmin) Delete(ctx context.Context, req *adminpb.DeleteKeyRequest) error {
 	s, err := a.running()
 	if err != nil {
 		return err
 	}
 	return s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
-		return plan.DeleteKey(cfg, accessKey)
+		return plan.DeleteKey(cfg, req)
 	})
 }
 

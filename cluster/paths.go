@@ -56,6 +56,19 @@ func (a pathsAdmin) Get(ctx context.Context, req *adminpb.GetPathRequest) (*admi
 	return s.path(req.GetKind(), req.GetPath())
 }
 
+func (a pathsAdmin) Edit(ctx context.Context, req *adminpb.EditPathRequest) (*adminpb.Path, error) {
+	s, err := a.running()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		return plan.EditPath(cfg, req)
+	}); err != nil {
+		return nil, err
+	}
+	return s.path(req.GetKind(), req.GetPath())
+}
+
 func (a pathsAdmin) Delete(ctx context.Context, req *adminpb.DeletePathRequest) error {
 	s, err := a.running()
 	if err != nil {
@@ -74,19 +87,24 @@ func (s *site) path(kind adminpb.PathKind, path string) (*adminpb.Path, error) {
 	return p, s.addStorage(p)
 }
 
-// addStorage adds to a bucket's config what its catalog counts.
+// addStorage adds to the config of a bucket or tenant what the catalog counts.
 func (s *site) addStorage(p *adminpb.Path) error {
-	if p.GetKind() != adminpb.PathKind_PATH_KIND_BUCKET {
-		return nil
+	switch p.GetKind() {
+	case adminpb.PathKind_PATH_KIND_TENANT:
+		for _, bucket := range s.replica.Config().Buckets(p.GetPath()) {
+			b, err := s.replica.Catalog().Bucket(bucket.GetPath())
+			if err != nil && !errors.Is(err, catalog.ErrNoBucket) {
+				return err
+			}
+			p.Stored += b.GetStored()
+		}
+	case adminpb.PathKind_PATH_KIND_BUCKET:
+		b, err := s.replica.Catalog().Bucket(p.GetPath())
+		if err != nil && !errors.Is(err, catalog.ErrNoBucket) { // deleted since the config was read
+			return err
+		}
+		p.Objects, p.Bytes, p.Stored = b.GetObjects(), b.GetBytes(), b.GetStored()
 	}
-	b, err := s.replica.Catalog().Bucket(p.GetPath())
-	if errors.Is(err, catalog.ErrNoBucket) {
-		return nil // deleted since the config was read
-	}
-	if err != nil {
-		return err
-	}
-	p.Objects, p.Bytes = b.GetObjects(), b.GetBytes()
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"edgefog.dev/isgw/cluster"
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
 )
 
 // SiteOptions say how a site runs.
@@ -184,7 +185,7 @@ func (s *Site) Create(paths ...string) {
 func (s *Site) Key(tenant string) *adminpb.Key {
 	s.env.t.Helper()
 	if s.keys[tenant] == nil {
-		key, err := s.Admin.Keys.Create(s.env.Context(), tenant)
+		key, err := s.Admin.Keys.Create(s.env.Context(), &adminpb.CreateKeyRequest{Tenant: tenant, Role: state.KeyAdmin})
 		if err != nil {
 			s.env.t.Fatalf("create key of %s at %s: %v", tenant, s.Name, err)
 		}

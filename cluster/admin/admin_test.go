@@ -48,9 +48,9 @@ func TestCalls(t *testing.T) {
 		{func() (any, error) {
 			return nil, c.Paths.Delete(ctx, &adminpb.DeletePathRequest{Kind: kind, Path: "a/b"})
 		}, "delete path PATH_KIND_TENANT a/b", ""},
-		{func() (any, error) { return c.Keys.Create(ctx, "a/b") }, "create key a/b", "SK"},
+		{func() (any, error) { return c.Keys.Create(ctx, &adminpb.CreateKeyRequest{Tenant: "a/b"}) }, "create key a/b", "SK"},
 		{func() (any, error) { return c.Keys.List(ctx, "a/b") }, "list keys a/b", "a/b"},
-		{func() (any, error) { return nil, c.Keys.Delete(ctx, "AK") }, "delete key AK", ""},
+		{func() (any, error) { return nil, c.Keys.Delete(ctx, &adminpb.DeleteKeyRequest{AccessKey: "AK"}) }, "delete key AK", ""},
 		{func() (any, error) { return c.Sites.Invite(ctx, &adminpb.InviteRequest{Address: "h:1"}) }, "invite h:1", "token"},
 		{func() (any, error) { return c.Sites.Pair(ctx, "token") }, "pair token", "south"},
 		{func() (any, error) { return c.Sites.Pairings(ctx) }, "pairings", "south"},
@@ -553,7 +553,7 @@ func TestLog(t *testing.T) {
 	ctx := WithRequestID(t.Context(), "ticket-18")
 	for _, call := range []func() error{
 		func() error { return second(c.System.Status(ctx)) },
-		func() error { return second(c.Keys.Create(ctx, "a/b")) },
+		func() error { return second(c.Keys.Create(ctx, &adminpb.CreateKeyRequest{Tenant: "a/b"})) },
 		func() error { return second(c.Sites.Pair(ctx, "canary-token")) },
 		func() error {
 			return second(c.Objects.Put(ctx, &adminpb.PutObjectHeader{}, strings.NewReader("canary-body")))
@@ -564,7 +564,7 @@ func TestLog(t *testing.T) {
 		}
 	}
 	n.failWith(Errorf(CodeNotFound, "nope"))
-	if err := c.Keys.Delete(ctx, "AK"); err == nil {
+	if err := c.Keys.Delete(ctx, &adminpb.DeleteKeyRequest{AccessKey: "AK"}); err == nil {
 		t.Fatal("not refused")
 	}
 	c.Close()

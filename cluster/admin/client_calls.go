@@ -52,6 +52,11 @@ func (c *pathsClient) Get(ctx context.Context, req *adminpb.GetPathRequest) (*ad
 	return res.GetPath(), err
 }
 
+func (c *pathsClient) Edit(ctx context.Context, req *adminpb.EditPathRequest) (*adminpb.Path, error) {
+	res, err := call(ctx, c.caller, c.rpc.Edit, req)
+	return res.GetPath(), err
+}
+
 func (c *pathsClient) Delete(ctx context.Context, req *adminpb.DeletePathRequest) error {
 	_, err := call(ctx, c.caller, c.rpc.Delete, req)
 	return err
@@ -62,8 +67,8 @@ type keysClient struct {
 	rpc adminpbconnect.KeysClient
 }
 
-func (c *keysClient) Create(ctx context.Context, tenant string) (*adminpb.Key, error) {
-	res, err := call(ctx, c.caller, c.rpc.Create, &adminpb.CreateKeyRequest{Tenant: tenant})
+func (c *keysClient) Create(ctx context.Context, req *adminpb.CreateKeyRequest) (*adminpb.Key, error) {
+	res, err := call(ctx, c.caller, c.rpc.Create, req)
 	return res.GetKey(), err
 }
 
@@ -72,8 +77,8 @@ func (c *keysClient) List(ctx context.Context, tenant string) ([]*adminpb.Key, e
 	return res.GetKeys(), err
 }
 
-func (c *keysClient) Delete(ctx context.Context, accessKey string) error {
-	_, err := call(ctx, c.caller, c.rpc.Delete, &adminpb.DeleteKeyRequest{AccessKey: accessKey})
+func (c *keysClient) Delete(ctx context.Context, req *adminpb.DeleteKeyRequest) error {
+	_, err := call(ctx, c.caller, c.rpc.Delete, req)
 	return err
 }
 

@@ -102,16 +102,20 @@ func (n nodePaths) Delete(ctx context.Context, req *adminpb.DeletePathRequest) e
 	return n.saw(ctx, "delete path %v %s", req.GetKind(), req.GetPath())
 }
 
-func (n nodeKeys) Create(ctx context.Context, tenant string) (*adminpb.Key, error) {
-	return &adminpb.Key{AccessKey: "AK", SecretKey: "SK", Tenant: tenant}, n.saw(ctx, "create key %s", tenant)
+func (n nodePaths) Edit(ctx context.Context, req *adminpb.EditPathRequest) (*adminpb.Path, error) {
+	return &adminpb.Path{Path: req.GetPath(), Quota: req.GetQuota()}, n.saw(ctx, "edit path %v %s %d", req.GetKind(), req.GetPath(), req.GetQuota())
+}
+
+func (n nodeKeys) Create(ctx context.Context, req *adminpb.CreateKeyRequest) (*adminpb.Key, error) {
+	return &adminpb.Key{AccessKey: "AK", SecretKey: "SK", Tenant: req.GetTenant()}, n.saw(ctx, "create key %s", req.GetTenant())
 }
 
 func (n nodeKeys) List(ctx context.Context, tenant string) ([]*adminpb.Key, error) {
 	return []*adminpb.Key{{AccessKey: "AK", Tenant: tenant}}, n.saw(ctx, "list keys %s", tenant)
 }
 
-func (n nodeKeys) Delete(ctx context.Context, accessKey string) error {
-	return n.saw(ctx, "delete key %s", accessKey)
+func (n nodeKeys) Delete(ctx context.Context, req *adminpb.DeleteKeyRequest) error {
+	return n.saw(ctx, "delete key %s", req.GetAccessKey())
 }
 
 func (n nodeSites) Invite(ctx context.Context, req *adminpb.InviteRequest) (*adminpb.InviteResponse, error) {

@@ -39,6 +39,11 @@ func (h *pathsHandler) Get(ctx context.Context, req *connect.Request[adminpb.Get
 	return answer(&adminpb.GetPathResponse{Path: path}, err)
 }
 
+func (h *pathsHandler) Edit(ctx context.Context, req *connect.Request[adminpb.EditPathRequest]) (*connect.Response[adminpb.EditPathResponse], error) {
+	path, err := h.options.Paths.Edit(ctx, req.Msg)
+	return answer(&adminpb.EditPathResponse{Path: path}, err)
+}
+
 func (h *pathsHandler) Delete(ctx context.Context, req *connect.Request[adminpb.DeletePathRequest]) (*connect.Response[adminpb.DeletePathResponse], error) {
 	return answer(&adminpb.DeletePathResponse{}, h.options.Paths.Delete(ctx, req.Msg))
 }
@@ -46,7 +51,7 @@ func (h *pathsHandler) Delete(ctx context.Context, req *connect.Request[adminpb.
 type keysHandler struct{ *Server }
 
 func (h *keysHandler) Create(ctx context.Context, req *connect.Request[adminpb.CreateKeyRequest]) (*connect.Response[adminpb.CreateKeyResponse], error) {
-	key, err := h.options.Keys.Create(ctx, req.Msg.GetTenant())
+	key, err := h.options.Keys.Create(ctx, req.Msg)
 	return answer(&adminpb.CreateKeyResponse{Key: key}, err)
 }
 
@@ -56,7 +61,7 @@ func (h *keysHandler) List(ctx context.Context, req *connect.Request[adminpb.Lis
 }
 
 func (h *keysHandler) Delete(ctx context.Context, req *connect.Request[adminpb.DeleteKeyRequest]) (*connect.Response[adminpb.DeleteKeyResponse], error) {
-	return answer(&adminpb.DeleteKeyResponse{}, h.options.Keys.Delete(ctx, req.Msg.GetAccessKey()))
+	return answer(&adminpb.DeleteKeyResponse{}, h.options.Keys.Delete(ctx, req.Msg))
 }
 
 type sitesHandler struct{ *Server }

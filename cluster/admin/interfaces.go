@@ -30,6 +30,9 @@ type Paths interface {
 	List(ctx context.Context, req *adminpb.ListPathsRequest) (*adminpb.ListPathsResponse, error)
 	// Get returns one of them.
 	Get(ctx context.Context, req *adminpb.GetPathRequest) (*adminpb.Path, error)
+	// Edit changes the settings of a tenant or bucket that the request names, and
+	// returns it.
+	Edit(ctx context.Context, req *adminpb.EditPathRequest) (*adminpb.Path, error)
 	// Delete removes an empty one.
 	Delete(ctx context.Context, req *adminpb.DeletePathRequest) error
 }
@@ -37,12 +40,13 @@ type Paths interface {
 // Keys are the S3 access keys of tenants.
 type Keys interface {
 	// Create makes a key; its secret is in this answer and in no other.
-	Create(ctx context.Context, tenant string) (*adminpb.Key, error)
+	Create(ctx context.Context, req *adminpb.CreateKeyRequest) (*adminpb.Key, error)
 	// List returns the keys of a tenant, or all of them when it is empty,
 	// without secrets, ordered by tenant and access key.
 	List(ctx context.Context, tenant string) ([]*adminpb.Key, error)
-	// Delete removes a key. Requests signed with it are refused from then on.
-	Delete(ctx context.Context, accessKey string) error
+	// Delete removes a key, which belongs to the tenant that the request names if
+	// it names one. Requests signed with it are refused from then on.
+	Delete(ctx context.Context, req *adminpb.DeleteKeyRequest) error
 }
 
 // Sites are the other sites.

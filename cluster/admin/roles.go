@@ -30,10 +30,12 @@ var rules = map[string]rule{
 	adminpbconnect.PathsListProcedure:   {least: RoleViewer, scope: parentScope},
 	adminpbconnect.PathsGetProcedure:    {least: RoleViewer, scope: pathScope},
 	adminpbconnect.PathsDeleteProcedure: {least: RoleOperator, scope: bucketScope},
+	// A tenant-admin decides about its buckets, not about its own quota.
+	adminpbconnect.PathsEditProcedure: {least: RoleOperator, scope: bucketScope},
 
 	adminpbconnect.KeysCreateProcedure: {least: RoleOperator, scope: tenantScope},
 	adminpbconnect.KeysListProcedure:   {least: RoleOperator, scope: tenantScope},
-	adminpbconnect.KeysDeleteProcedure: {least: RoleOperator},
+	adminpbconnect.KeysDeleteProcedure: {least: RoleOperator, scope: tenantScope},
 
 	adminpbconnect.SitesInviteProcedure:       {least: RoleSiteAdmin},
 	adminpbconnect.SitesPairProcedure:         {least: RoleSiteAdmin},

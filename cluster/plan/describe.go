@@ -63,7 +63,7 @@ func describe(cfg *state.Config, depth int, name string) (*adminpb.Path, bool) {
 			Replicas: t.GetReplicas(), Versions: t.GetVersions(),
 			EffectiveReplicas: effectiveReplicas(nil, t), EffectiveVersions: state.EffectiveVersions(nil, t),
 			Children: uint64(len(cfg.Buckets(name))),
-			Services: servedBy(cfg, name),
+			Services: servedBy(cfg, name), Quota: t.GetQuota(),
 		}, ok
 	}
 	b, _, ok := cfg.Bucket(name)
@@ -73,6 +73,7 @@ func describe(cfg *state.Config, depth int, name string) (*adminpb.Path, bool) {
 		Replicas: b.GetReplicas(), Versions: b.GetVersions(),
 		EffectiveReplicas: effectiveReplicas(b, t), EffectiveVersions: state.EffectiveVersions(b, t),
 		CreatedBy: b.GetCreatedBy(), Services: servedBy(cfg, name), Incarnation: hex.EncodeToString(b.GetIncarnation()),
+		Quota: b.GetQuota(),
 	}, ok
 }
 
@@ -113,7 +114,10 @@ func ListKeys(cfg *state.Config, tenant string) ([]*adminpb.Key, error) {
 	}
 	var keys []*adminpb.Key
 	for _, k := range cfg.Keys(tenant) {
-		keys = append(keys, &adminpb.Key{AccessKey: k.GetAccessKey(), Tenant: k.GetTenant(), Created: Timestamp(k.GetCreated())})
+		keys = append(keys, &adminpb.Key{
+			AccessKey: k.GetAccessKey(), Tenant: k.GetTenant(), Created: Timestamp(k.GetCreated()),
+			Role: state.KeyRole(k), Prefix: k.GetPrefix(),
+		})
 	}
 	slices.SortStableFunc(keys, func(a, b *adminpb.Key) int { return strings.Compare(a.GetTenant(), b.GetTenant()) })
 	return keys, nil

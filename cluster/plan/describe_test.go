@@ -124,7 +124,7 @@ func TestListKeysHidesSecrets(t *testing.T) {
 	s := newSite(t)
 	s.walkThrough()
 	for i, tenantPath := range []string{"Hawaii/Pepsi", "Hawaii/Cola", "Hawaii/Pepsi"} {
-		s.must(CreateKey(s.Config, tenantPath, fmt.Sprintf("AK%d", i), []byte("canary"), now))
+		s.must(CreateKey(s.Config, keyFor(tenantPath), fmt.Sprintf("AK%d", i), []byte("canary"), now))
 	}
 	keys, err := ListKeys(s.Config, "")
 	if err != nil || len(keys) != 3 || keys[0].GetTenant() != "Hawaii/Cola" || keys[2].GetAccessKey() != "AK2" {

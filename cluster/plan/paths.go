@@ -17,7 +17,7 @@ func CreatePath(cfg *state.Config, req *adminpb.CreatePathRequest, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStorage(req.GetKind(), req.GetReplicas(), req.GetVersions()); err != nil {
+	if err := checkStorage(req.GetKind(), req.GetReplicas(), req.GetVersions(), req.GetQuota()); err != nil {
 		return nil, err
 	}
 	if err := pathAbsent(cfg, p); err != nil {
@@ -30,13 +30,15 @@ func CreatePath(cfg *state.Config, req *adminpb.CreatePathRequest, now time.Time
 	case 1:
 		return create(&statepb.Namespace{Name: p.Namespace, Created: now.UnixNano()})
 	case 2:
-		return create(&statepb.Tenant{Path: p.String(), Replicas: req.GetReplicas(), Versions: req.GetVersions(), Created: now.UnixNano()})
+		return create(&statepb.Tenant{
+			Path: p.String(), Replicas: req.GetReplicas(), Versions: req.GetVersions(), Quota: req.GetQuota(), Created: now.UnixNano(),
+		})
 	}
 	bucket, err := newBucket(p, now, rand)
 	if err != nil {
 		return nil, err
 	}
-	bucket.Replicas, bucket.Versions = req.GetReplicas(), req.GetVersions()
+	bucket.Replicas, bucket.Versions, bucket.Quota = req.GetReplicas(), req.GetVersions(), req.GetQuota()
 	return create(bucket)
 }
 

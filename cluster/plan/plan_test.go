@@ -173,11 +173,11 @@ func TestRefusals(t *testing.T) {
 		"absent bucket":  {nil, func(s *site) (*statepb.Txn, error) { return s.remove(bucket, "Hawaii/Cola/bk2") }, refusal{state.ErrNotFound, "bucket Hawaii/Cola/bk2 does not exist", "bucket list"}},
 
 		"key of nobody": {nil, func(s *site) (*statepb.Txn, error) {
-			return CreateKey(s.Config, "Hawaii/Coke", "AK1", []byte("s"), now)
+			return CreateKey(s.Config, keyFor("Hawaii/Coke"), "AK1", []byte("s"), now)
 		}, refusal{state.ErrNotFound, "tenant Hawaii/Coke does not exist", ""}},
-		"key of a cluster": {nil, func(s *site) (*statepb.Txn, error) { return CreateKey(s.Config, "Hawaii", "AK1", []byte("s"), now) },
+		"key of a cluster": {nil, func(s *site) (*statepb.Txn, error) { return CreateKey(s.Config, keyFor("Hawaii"), "AK1", []byte("s"), now) },
 			refusal{state.ErrInvalid, "is not the path of a tenant", ""}},
-		"absent key": {nil, func(s *site) (*statepb.Txn, error) { return DeleteKey(s.Config, "AK1") }, refusal{state.ErrNotFound, `access key "AK1" does not exist`, "key list"}},
+		"absent key": {nil, func(s *site) (*statepb.Txn, error) { return DeleteKey(s.Config, &adminpb.DeleteKeyRequest{AccessKey: "AK1"}) }, refusal{state.ErrNotFound, `access key "AK1" does not exist`, "key list"}},
 
 		"link twice": {nil, func(s *site) (*statepb.Txn, error) { return s.link("hawaii") }, refusal{state.ErrExists, "service hawaii exists already", ""}},
 		"remote file": {nil, func(s *site) (*statepb.Txn, error) {
@@ -263,7 +263,7 @@ func TestStale(t *testing.T) {
 		"bind":   func(s *site) (*statepb.Txn, error) { return BindPeer(s.Config, "hawaii", peer) },
 		"invite": func(s *site) (*statepb.Txn, error) { return Invite(s.Config, key32(5), "", now) },
 		"key": func(s *site) (*statepb.Txn, error) {
-			return CreateKey(s.Config, "Hawaii/Cola", "AK1", []byte("s"), now)
+			return CreateKey(s.Config, keyFor("Hawaii/Cola"), "AK1", []byte("s"), now)
 		},
 		"pair":   func(s *site) (*statepb.Txn, error) { return s.pair(far, "east") },
 		"link":   func(s *site) (*statepb.Txn, error) { return s.link("two") },
@@ -322,9 +322,9 @@ func TestCreateForLink(t *testing.T) {
 func TestDeleteTenantTakesItsKeys(t *testing.T) {
 	s := newSite(t)
 	s.walkThrough()
-	s.must(CreateKey(s.Config, "Hawaii/Pepsi", "AK1", []byte("s"), now))
-	s.must(CreateKey(s.Config, "Hawaii/Pepsi", "AK2", []byte("s"), now))
-	s.must(CreateKey(s.Config, "Hawaii/Cola", "AK3", []byte("s"), now))
+	s.must(CreateKey(s.Config, keyFor("Hawaii/Pepsi"), "AK1", []byte("s"), now))
+	s.must(CreateKey(s.Config, keyFor("Hawaii/Pepsi"), "AK2", []byte("s"), now))
+	s.must(CreateKey(s.Config, keyFor("Hawaii/Cola"), "AK3", []byte("s"), now))
 	s.must(s.remove(tenant, "Hawaii/Pepsi"))
 	keys, err := ListKeys(s.Config, "")
 	if err != nil || len(keys) != 1 || keys[0].GetAccessKey() != "AK3" {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -64,15 +65,18 @@ func ParseServed(path string) (state.Path, error) {
 }
 
 // checkStorage looks at the settings of a tenant or bucket; 0 inherits.
-func checkStorage(kind adminpb.PathKind, replicas, versions uint32) error {
-	if kind == adminpb.PathKind_PATH_KIND_NAMESPACE && (replicas != 0 || versions != 0) {
-		return invalid("a cluster has no replicas and no versions of its own").next("give them to its tenants or buckets")
+func checkStorage(kind adminpb.PathKind, replicas, versions uint32, quota uint64) error {
+	if kind == adminpb.PathKind_PATH_KIND_NAMESPACE && (replicas != 0 || versions != 0 || quota != 0) {
+		return invalid("a cluster has no replicas, versions and quota of its own").next("give them to its tenants or buckets")
 	}
 	if replicas > state.MaxReplicas {
 		return invalid("replicas are 1 to %d, not %d", state.MaxReplicas, replicas)
 	}
 	if versions > state.MaxVersions {
 		return invalid("the number of versions is 1 to %d, not %d", state.MaxVersions, versions)
+	}
+	if quota > math.MaxInt64 {
+		return invalid("a quota is at most %d bytes, not %d", int64(math.MaxInt64), quota)
 	}
 	return nil
 }

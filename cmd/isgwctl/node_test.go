@@ -217,13 +217,23 @@ func (n nodePaths) Delete(_ context.Context, req *adminpb.DeletePathRequest) err
 	})
 }
 
-func (n nodeKeys) Create(_ context.Context, tenant string) (key *adminpb.Key, err error) {
+func (n nodePaths) Edit(ctx context.Context, req *adminpb.EditPathRequest) (*adminpb.Path, error) {
+	if err := n.change(func() (*statepb.Txn, error) { return plan.EditPath(n.cfg, req) }); err != nil {
+		return nil, err
+	}
+	return n.Get(ctx, &adminpb.GetPathRequest{Kind: req.GetKind(), Path: req.GetPath()})
+}
+
+func (n nodeKeys) Create(_ context.Context, req *adminpb.CreateKeyRequest) (key *adminpb.Key, err error) {
 	made := len(n.cfg.Keys("")) + 1
 	access, secret := fmt.Sprintf("ACCESS%014d", made), fmt.Sprintf("secret%034d", made)
 	err = n.change(func() (*statepb.Txn, error) {
-		return plan.CreateKey(n.cfg, tenant, access, []byte("sealed"), testNow)
+		return plan.CreateKey(n.cfg, req, access, []byte("sealed"), testNow)
 	})
-	return &adminpb.Key{AccessKey: access, SecretKey: secret, Tenant: tenant, Created: timestamppb.New(testNow)}, err
+	return &adminpb.Key{
+		AccessKey: access, SecretKey: secret, Tenant: req.GetTenant(), Created: timestamppb.New(testNow),
+		Role: state.KeyRole(&statepb.Key{Role: req.GetRole()}), Prefix: req.GetPrefix(),
+	}, err
 }
 
 func (n nodeKeys) List(_ context.Context, tenant string) (keys []*adminpb.Key, err error) {
@@ -231,8 +241,8 @@ func (n nodeKeys) List(_ context.Context, tenant string) (keys []*adminpb.Key, e
 	return keys, err
 }
 
-func (n nodeKeys) Delete(_ context.Context, accessKey string) error {
-	return n.change(func() (*statepb.Txn, error) { return plan.DeleteKey(n.cfg, accessKey) })
+func (n nodeKeys) Delete(_ context.Context, req *adminpb.DeleteKeyRequest) error {
+	return n.change(func() (*statepb.Txn, error) { return plan.DeleteKey(n.cfg, req) })
 }
 
 func (n *node) pairing() *statepb.Pairing {

@@ -52,6 +52,9 @@ none of their own, also for those that a link makes.`,
 
 func (a *app) pathCommand(k pathKind) *cobra.Command {
 	verbs := []*cobra.Command{a.pathCreate(k), a.pathList(k), a.pathShow(k), a.pathDelete(k)}
+	if k.storage {
+		verbs = append(verbs, a.pathEdit(k))
+	}
 	if k.word == "tenant" {
 		verbs = append(verbs, a.keyCommand())
 	}
@@ -64,7 +67,8 @@ func (a *app) pathCommand(k pathKind) *cobra.Command {
 
 func (a *app) pathCreate(k pathKind) *cobra.Command {
 	var replicas, versions uint32
-	var chunkSize string
+	var quota, chunkSize string
+	var bound uint64
 	cmd := &cobra.Command{
 		Use:     "create " + k.shape,
 		Short:   "Make a " + k.word,
@@ -80,23 +84,28 @@ func (a *app) pathCreate(k pathKind) *cobra.Command {
 		case cmd.Flags().Changed("versions") && versions < 1:
 			return usage("the number of versions is at least 1")
 		}
-		return nil
+		var err error
+		bound, err = parseQuota(quota)
+		return err
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		path, err := c.Paths.Create(cmd.Context(), &adminpb.CreatePathRequest{Kind: k.kind, Path: args[0], Replicas: replicas, Versions: versions})
+		path, err := c.Paths.Create(cmd.Context(), &adminpb.CreatePathRequest{
+			Kind: k.kind, Path: args[0], Replicas: replicas, Versions: versions, Quota: bound,
+		})
 		if err != nil {
 			return err
 		}
 		return a.made(path, "%s %s is created", k.word, path.GetPath())
 	})
 	if k.storage {
-		cmd.Example += "\nisgwctl " + k.word + " create " + k.example + " -r 2 -n 10"
+		cmd.Example += "\nisgwctl " + k.word + " create " + k.example + " -r 2 -n 10 -q 500GiB"
 		inherits := "the tenant's"
 		if k.word == "tenant" {
 			inherits = "the site's"
 		}
 		cmd.Flags().Uint32VarP(&replicas, "replicas", "r", 0, "keep `N` copies of each chunk, 1 to 4, as far as there are nodes (default "+inherits+")")
 		cmd.Flags().Uint32VarP(&versions, "versions", "n", 0, "keep `N` versions of each key (default "+inherits+")")
+		cmd.Flags().StringVarP(&quota, "quota", "q", "", "let clients store at most `BYTES` here, such as 10GiB (default no bound)")
 		cmd.Flags().StringVarP(&chunkSize, "chunk-size", "s", "", "refused: chunk size is fixed by the protocol")
 		if err := cmd.Flags().MarkHidden("chunk-size"); err != nil {
 			panic(err) // the flag above
@@ -198,6 +207,9 @@ func writePath(s *sheet, k pathKind, p *adminpb.Path) {
 	if k.storage {
 		s.line("replicas", setting(p.GetReplicas(), p.GetEffectiveReplicas(), k))
 		s.line("versions", setting(p.GetVersions(), p.GetEffectiveVersions(), k))
+	}
+	if k.storage {
+		s.line("quota", quotaUse(p))
 	}
 	if p.GetKind() == adminpb.PathKind_PATH_KIND_BUCKET {
 		s.line("objects", fmt.Sprint(p.GetObjects()))

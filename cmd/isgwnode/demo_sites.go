@@ -15,6 +15,7 @@ import (
 	"edgefog.dev/isgw/cluster"
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/state"
 )
 
 // The names of the walk-through in the EdgeFS document.
@@ -133,7 +134,7 @@ func (d *demo) startSite(ctx context.Context, name string) (*demoSite, error) {
 // connect makes an S3 client with a key of its own for each tenant.
 func (s *demoSite) connect(ctx context.Context) error {
 	for _, tenant := range demoTenants {
-		key, err := s.admin.Keys.Create(ctx, demoNamespace+"/"+tenant)
+		key, err := s.admin.Keys.Create(ctx, &adminpb.CreateKeyRequest{Tenant: demoNamespace + "/" + tenant, Role: state.KeyAdmin})
 		if err != nil {
 			return fmt.Errorf("create key at %s: %w", s.name, err)
 		}

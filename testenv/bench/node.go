@@ -148,7 +148,7 @@ func (n *node) init(ctx context.Context, withBucket bool) error {
 			return fmt.Errorf("create %s at %s: %w", p.GetPath(), n.name, err)
 		}
 	}
-	key, err := n.admin.Keys.Create(ctx, tenant)
+	key, err := n.admin.Keys.Create(ctx, &adminpb.CreateKeyRequest{Tenant: tenant})
 	if err != nil {
 		return fmt.Errorf("create key at %s: %w", n.name, err)
 	}

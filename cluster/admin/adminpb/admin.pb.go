@@ -912,6 +912,8 @@ type Path struct {
 	Bytes             uint64                 `protobuf:"varint,11,opt,name=bytes,proto3" json:"bytes,omitempty"`                        // of a bucket: logical bytes of those heads
 	Services          []string               `protobuf:"bytes,12,rep,name=services,proto3" json:"services,omitempty"`                   // of a bucket: the links that serve it
 	Incarnation       string                 `protobuf:"bytes,13,opt,name=incarnation,proto3" json:"incarnation,omitempty"`             // of a bucket, in hexadecimal
+	Quota             uint64                 `protobuf:"varint,14,opt,name=quota,proto3" json:"quota,omitempty"`                        // bytes that a tenant's buckets, or a bucket, may hold; 0: no bound
+	Stored            uint64                 `protobuf:"varint,15,opt,name=stored,proto3" json:"stored,omitempty"`                      // bytes that count against the quota: of all versions that are kept
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1037,12 +1039,27 @@ func (x *Path) GetIncarnation() string {
 	return ""
 }
 
+func (x *Path) GetQuota() uint64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
+func (x *Path) GetStored() uint64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
 type CreatePathRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          PathKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=isgw.admin.v1.PathKind" json:"kind,omitempty"` // must agree with the path
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Replicas      uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"` // 1 to 4; 0 inherits
 	Versions      uint32                 `protobuf:"varint,4,opt,name=versions,proto3" json:"versions,omitempty"` // at least 1; 0 inherits
+	Quota         uint64                 `protobuf:"varint,5,opt,name=quota,proto3" json:"quota,omitempty"`       // bytes; 0: no bound
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1105,6 +1122,13 @@ func (x *CreatePathRequest) GetVersions() uint32 {
 	return 0
 }
 
+func (x *CreatePathRequest) GetQuota() uint64 {
+	if x != nil {
+		return x.Quota
+	}
+	return 0
+}
+
 type CreatePathResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          *Path                  `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1149,6 +1173,127 @@ func (x *CreatePathResponse) GetPath() *Path {
 	return nil
 }
 
+// EditPathRequest changes those settings of a tenant or bucket that it names.
+type EditPathRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          PathKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=isgw.admin.v1.PathKind" json:"kind,omitempty"` // must agree with the path
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Replicas      *uint32                `protobuf:"varint,3,opt,name=replicas,proto3,oneof" json:"replicas,omitempty"` // 1 to 4; 0 inherits
+	Versions      *uint32                `protobuf:"varint,4,opt,name=versions,proto3,oneof" json:"versions,omitempty"` // 0 inherits
+	Quota         *uint64                `protobuf:"varint,5,opt,name=quota,proto3,oneof" json:"quota,omitempty"`       // bytes; 0: no bound
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditPathRequest) Reset() {
+	*x = EditPathRequest{}
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditPathRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditPathRequest) ProtoMessage() {}
+
+func (x *EditPathRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditPathRequest.ProtoReflect.Descriptor instead.
+func (*EditPathRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EditPathRequest) GetKind() PathKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PathKind_PATH_KIND_UNSPECIFIED
+}
+
+func (x *EditPathRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *EditPathRequest) GetReplicas() uint32 {
+	if x != nil && x.Replicas != nil {
+		return *x.Replicas
+	}
+	return 0
+}
+
+func (x *EditPathRequest) GetVersions() uint32 {
+	if x != nil && x.Versions != nil {
+		return *x.Versions
+	}
+	return 0
+}
+
+func (x *EditPathRequest) GetQuota() uint64 {
+	if x != nil && x.Quota != nil {
+		return *x.Quota
+	}
+	return 0
+}
+
+type EditPathResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          *Path                  `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditPathResponse) Reset() {
+	*x = EditPathResponse{}
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditPathResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditPathResponse) ProtoMessage() {}
+
+func (x *EditPathResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditPathResponse.ProtoReflect.Descriptor instead.
+func (*EditPathResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EditPathResponse) GetPath() *Path {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 type ListPathsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          PathKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=isgw.admin.v1.PathKind" json:"kind,omitempty"`
@@ -1165,7 +1310,7 @@ type ListPathsRequest struct {
 
 func (x *ListPathsRequest) Reset() {
 	*x = ListPathsRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[12]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1322,7 @@ func (x *ListPathsRequest) String() string {
 func (*ListPathsRequest) ProtoMessage() {}
 
 func (x *ListPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[12]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1335,7 @@ func (x *ListPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPathsRequest.ProtoReflect.Descriptor instead.
 func (*ListPathsRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{12}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListPathsRequest) GetKind() PathKind {
@@ -1261,7 +1406,7 @@ type ListPathsResponse struct {
 
 func (x *ListPathsResponse) Reset() {
 	*x = ListPathsResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[13]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1418,7 @@ func (x *ListPathsResponse) String() string {
 func (*ListPathsResponse) ProtoMessage() {}
 
 func (x *ListPathsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[13]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +1431,7 @@ func (x *ListPathsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPathsResponse.ProtoReflect.Descriptor instead.
 func (*ListPathsResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{13}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListPathsResponse) GetPaths() []*Path {
@@ -1327,7 +1472,7 @@ type GetPathRequest struct {
 
 func (x *GetPathRequest) Reset() {
 	*x = GetPathRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[14]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1484,7 @@ func (x *GetPathRequest) String() string {
 func (*GetPathRequest) ProtoMessage() {}
 
 func (x *GetPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[14]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1497,7 @@ func (x *GetPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPathRequest.ProtoReflect.Descriptor instead.
 func (*GetPathRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{14}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetPathRequest) GetKind() PathKind {
@@ -1378,7 +1523,7 @@ type GetPathResponse struct {
 
 func (x *GetPathResponse) Reset() {
 	*x = GetPathResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[15]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1535,7 @@ func (x *GetPathResponse) String() string {
 func (*GetPathResponse) ProtoMessage() {}
 
 func (x *GetPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[15]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1548,7 @@ func (x *GetPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPathResponse.ProtoReflect.Descriptor instead.
 func (*GetPathResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{15}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetPathResponse) GetPath() *Path {
@@ -1423,7 +1568,7 @@ type DeletePathRequest struct {
 
 func (x *DeletePathRequest) Reset() {
 	*x = DeletePathRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[16]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1580,7 @@ func (x *DeletePathRequest) String() string {
 func (*DeletePathRequest) ProtoMessage() {}
 
 func (x *DeletePathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[16]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1593,7 @@ func (x *DeletePathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePathRequest.ProtoReflect.Descriptor instead.
 func (*DeletePathRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{16}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeletePathRequest) GetKind() PathKind {
@@ -1473,7 +1618,7 @@ type DeletePathResponse struct {
 
 func (x *DeletePathResponse) Reset() {
 	*x = DeletePathResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[17]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1630,7 @@ func (x *DeletePathResponse) String() string {
 func (*DeletePathResponse) ProtoMessage() {}
 
 func (x *DeletePathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[17]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1643,7 @@ func (x *DeletePathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePathResponse.ProtoReflect.Descriptor instead.
 func (*DeletePathResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{17}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{19}
 }
 
 type Key struct {
@@ -1507,13 +1652,15 @@ type Key struct {
 	SecretKey     string                 `protobuf:"bytes,2,opt,name=secret_key,json=secretKey,proto3" json:"secret_key,omitempty"` // only in the answer to Create: it is told once
 	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Created       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created,proto3" json:"created,omitempty"`
+	Role          string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`     // read-only, read-write or admin
+	Prefix        string                 `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"` // BUCKET or BUCKET/PREFIX that it is restricted to; empty: all of the tenant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[18]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1672,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[18]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1685,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{18}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Key) GetAccessKey() string {
@@ -1569,16 +1716,32 @@ func (x *Key) GetCreated() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Key) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
 type CreateKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`     // read-only, read-write or admin; empty is read-write
+	Prefix        string                 `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"` // BUCKET or BUCKET/PREFIX that it is restricted to; empty: all of the tenant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[19]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1753,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[19]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,12 +1766,26 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{19}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
 	if x != nil {
 		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CreateKeyRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateKeyRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
 	}
 	return ""
 }
@@ -1622,7 +1799,7 @@ type CreateKeyResponse struct {
 
 func (x *CreateKeyResponse) Reset() {
 	*x = CreateKeyResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[20]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1811,7 @@ func (x *CreateKeyResponse) String() string {
 func (*CreateKeyResponse) ProtoMessage() {}
 
 func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[20]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1824,7 @@ func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{20}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateKeyResponse) GetKey() *Key {
@@ -1666,7 +1843,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[21]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1855,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[21]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1868,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{21}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1710,7 +1887,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[22]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1899,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[22]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1912,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{22}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1746,15 +1923,18 @@ func (x *ListKeysResponse) GetKeys() []*Key {
 }
 
 type DeleteKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccessKey     string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AccessKey string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
+	// The tenant that the key must belong to; empty: any. A tenant-admin must give
+	// its own.
+	Tenant        string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteKeyRequest) Reset() {
 	*x = DeleteKeyRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[23]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1946,7 @@ func (x *DeleteKeyRequest) String() string {
 func (*DeleteKeyRequest) ProtoMessage() {}
 
 func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[23]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,12 +1959,19 @@ func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{23}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteKeyRequest) GetAccessKey() string {
 	if x != nil {
 		return x.AccessKey
+	}
+	return ""
+}
+
+func (x *DeleteKeyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
 	}
 	return ""
 }
@@ -1797,7 +1984,7 @@ type DeleteKeyResponse struct {
 
 func (x *DeleteKeyResponse) Reset() {
 	*x = DeleteKeyResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[24]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1996,7 @@ func (x *DeleteKeyResponse) String() string {
 func (*DeleteKeyResponse) ProtoMessage() {}
 
 func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[24]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2009,7 @@ func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{24}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{26}
 }
 
 type InviteRequest struct {
@@ -1834,7 +2021,7 @@ type InviteRequest struct {
 
 func (x *InviteRequest) Reset() {
 	*x = InviteRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[25]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2033,7 @@ func (x *InviteRequest) String() string {
 func (*InviteRequest) ProtoMessage() {}
 
 func (x *InviteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[25]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2046,7 @@ func (x *InviteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteRequest.ProtoReflect.Descriptor instead.
 func (*InviteRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{25}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InviteRequest) GetAddress() string {
@@ -1880,7 +2067,7 @@ type InviteResponse struct {
 
 func (x *InviteResponse) Reset() {
 	*x = InviteResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[26]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +2079,7 @@ func (x *InviteResponse) String() string {
 func (*InviteResponse) ProtoMessage() {}
 
 func (x *InviteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[26]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2092,7 @@ func (x *InviteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteResponse.ProtoReflect.Descriptor instead.
 func (*InviteResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{26}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InviteResponse) GetToken() string {
@@ -1938,7 +2125,7 @@ type PairRequest struct {
 
 func (x *PairRequest) Reset() {
 	*x = PairRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[27]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2137,7 @@ func (x *PairRequest) String() string {
 func (*PairRequest) ProtoMessage() {}
 
 func (x *PairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[27]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2150,7 @@ func (x *PairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairRequest.ProtoReflect.Descriptor instead.
 func (*PairRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{27}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PairRequest) GetToken() string {
@@ -1982,7 +2169,7 @@ type PairResponse struct {
 
 func (x *PairResponse) Reset() {
 	*x = PairResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[28]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2181,7 @@ func (x *PairResponse) String() string {
 func (*PairResponse) ProtoMessage() {}
 
 func (x *PairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[28]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2194,7 @@ func (x *PairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairResponse.ProtoReflect.Descriptor instead.
 func (*PairResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{28}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PairResponse) GetPairing() *Pairing {
@@ -2031,7 +2218,7 @@ type Pairing struct {
 
 func (x *Pairing) Reset() {
 	*x = Pairing{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[29]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2230,7 @@ func (x *Pairing) String() string {
 func (*Pairing) ProtoMessage() {}
 
 func (x *Pairing) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[29]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2243,7 @@ func (x *Pairing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pairing.ProtoReflect.Descriptor instead.
 func (*Pairing) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{29}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Pairing) GetSiteId() string {
@@ -2109,7 +2296,7 @@ type ListPairingsRequest struct {
 
 func (x *ListPairingsRequest) Reset() {
 	*x = ListPairingsRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[30]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2308,7 @@ func (x *ListPairingsRequest) String() string {
 func (*ListPairingsRequest) ProtoMessage() {}
 
 func (x *ListPairingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[30]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2321,7 @@ func (x *ListPairingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPairingsRequest.ProtoReflect.Descriptor instead.
 func (*ListPairingsRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{30}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{32}
 }
 
 type ListPairingsResponse struct {
@@ -2146,7 +2333,7 @@ type ListPairingsResponse struct {
 
 func (x *ListPairingsResponse) Reset() {
 	*x = ListPairingsResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[31]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2345,7 @@ func (x *ListPairingsResponse) String() string {
 func (*ListPairingsResponse) ProtoMessage() {}
 
 func (x *ListPairingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[31]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2358,7 @@ func (x *ListPairingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPairingsResponse.ProtoReflect.Descriptor instead.
 func (*ListPairingsResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{31}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPairingsResponse) GetPairings() []*Pairing {
@@ -2203,7 +2390,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[32]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2402,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[32]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2415,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{32}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Service) GetName() string {
@@ -2358,7 +2545,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[33]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2557,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[33]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2570,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{33}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ServiceStatus) GetTime() *timestamppb.Timestamp {
@@ -2548,7 +2735,7 @@ type DirectionStats struct {
 
 func (x *DirectionStats) Reset() {
 	*x = DirectionStats{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[34]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2747,7 @@ func (x *DirectionStats) String() string {
 func (*DirectionStats) ProtoMessage() {}
 
 func (x *DirectionStats) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[34]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2760,7 @@ func (x *DirectionStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectionStats.ProtoReflect.Descriptor instead.
 func (*DirectionStats) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{34}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DirectionStats) GetRequests() uint64 {
@@ -2684,7 +2871,7 @@ type Backlog struct {
 
 func (x *Backlog) Reset() {
 	*x = Backlog{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[35]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2883,7 @@ func (x *Backlog) String() string {
 func (*Backlog) ProtoMessage() {}
 
 func (x *Backlog) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[35]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2896,7 @@ func (x *Backlog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backlog.ProtoReflect.Descriptor instead.
 func (*Backlog) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{35}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Backlog) GetLagSeconds() float64 {
@@ -2788,7 +2975,7 @@ type BucketStatus struct {
 
 func (x *BucketStatus) Reset() {
 	*x = BucketStatus{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[36]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +2987,7 @@ func (x *BucketStatus) String() string {
 func (*BucketStatus) ProtoMessage() {}
 
 func (x *BucketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[36]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3000,7 @@ func (x *BucketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketStatus.ProtoReflect.Descriptor instead.
 func (*BucketStatus) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{36}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BucketStatus) GetPath() string {
@@ -2908,7 +3095,7 @@ type CreateServiceRequest struct {
 
 func (x *CreateServiceRequest) Reset() {
 	*x = CreateServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[37]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3107,7 @@ func (x *CreateServiceRequest) String() string {
 func (*CreateServiceRequest) ProtoMessage() {}
 
 func (x *CreateServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[37]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3120,7 @@ func (x *CreateServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateServiceRequest.ProtoReflect.Descriptor instead.
 func (*CreateServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{37}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateServiceRequest) GetType() string {
@@ -2994,7 +3181,7 @@ type CreateServiceResponse struct {
 
 func (x *CreateServiceResponse) Reset() {
 	*x = CreateServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[38]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3193,7 @@ func (x *CreateServiceResponse) String() string {
 func (*CreateServiceResponse) ProtoMessage() {}
 
 func (x *CreateServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[38]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3206,7 @@ func (x *CreateServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateServiceResponse.ProtoReflect.Descriptor instead.
 func (*CreateServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{38}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateServiceResponse) GetService() *Service {
@@ -3042,7 +3229,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[39]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3241,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[39]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3254,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{39}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListServicesRequest) GetStats() bool {
@@ -3117,7 +3304,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[40]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3316,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[40]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3329,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{40}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListServicesResponse) GetServices() []*Service {
@@ -3183,7 +3370,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[41]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3382,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[41]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3395,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{41}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetServiceRequest) GetName() string {
@@ -3234,7 +3421,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[42]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3433,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[42]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3446,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{42}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetServiceResponse) GetService() *Service {
@@ -3279,7 +3466,7 @@ type ServeRequest struct {
 
 func (x *ServeRequest) Reset() {
 	*x = ServeRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[43]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3291,7 +3478,7 @@ func (x *ServeRequest) String() string {
 func (*ServeRequest) ProtoMessage() {}
 
 func (x *ServeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[43]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3304,7 +3491,7 @@ func (x *ServeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServeRequest.ProtoReflect.Descriptor instead.
 func (*ServeRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{43}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ServeRequest) GetName() string {
@@ -3330,7 +3517,7 @@ type ServeResponse struct {
 
 func (x *ServeResponse) Reset() {
 	*x = ServeResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[44]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3529,7 @@ func (x *ServeResponse) String() string {
 func (*ServeResponse) ProtoMessage() {}
 
 func (x *ServeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[44]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3542,7 @@ func (x *ServeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServeResponse.ProtoReflect.Descriptor instead.
 func (*ServeResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{44}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ServeResponse) GetService() *Service {
@@ -3375,7 +3562,7 @@ type UnserveRequest struct {
 
 func (x *UnserveRequest) Reset() {
 	*x = UnserveRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[45]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3574,7 @@ func (x *UnserveRequest) String() string {
 func (*UnserveRequest) ProtoMessage() {}
 
 func (x *UnserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[45]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3587,7 @@ func (x *UnserveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnserveRequest.ProtoReflect.Descriptor instead.
 func (*UnserveRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{45}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UnserveRequest) GetName() string {
@@ -3426,7 +3613,7 @@ type UnserveResponse struct {
 
 func (x *UnserveResponse) Reset() {
 	*x = UnserveResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[46]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3625,7 @@ func (x *UnserveResponse) String() string {
 func (*UnserveResponse) ProtoMessage() {}
 
 func (x *UnserveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[46]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3638,7 @@ func (x *UnserveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnserveResponse.ProtoReflect.Descriptor instead.
 func (*UnserveResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{46}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *UnserveResponse) GetService() *Service {
@@ -3470,7 +3657,7 @@ type EnableServiceRequest struct {
 
 func (x *EnableServiceRequest) Reset() {
 	*x = EnableServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[47]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3669,7 @@ func (x *EnableServiceRequest) String() string {
 func (*EnableServiceRequest) ProtoMessage() {}
 
 func (x *EnableServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[47]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3682,7 @@ func (x *EnableServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableServiceRequest.ProtoReflect.Descriptor instead.
 func (*EnableServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{47}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EnableServiceRequest) GetName() string {
@@ -3514,7 +3701,7 @@ type EnableServiceResponse struct {
 
 func (x *EnableServiceResponse) Reset() {
 	*x = EnableServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[48]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3526,7 +3713,7 @@ func (x *EnableServiceResponse) String() string {
 func (*EnableServiceResponse) ProtoMessage() {}
 
 func (x *EnableServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[48]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3539,7 +3726,7 @@ func (x *EnableServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableServiceResponse.ProtoReflect.Descriptor instead.
 func (*EnableServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{48}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EnableServiceResponse) GetService() *Service {
@@ -3558,7 +3745,7 @@ type DisableServiceRequest struct {
 
 func (x *DisableServiceRequest) Reset() {
 	*x = DisableServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[49]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3757,7 @@ func (x *DisableServiceRequest) String() string {
 func (*DisableServiceRequest) ProtoMessage() {}
 
 func (x *DisableServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[49]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3770,7 @@ func (x *DisableServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableServiceRequest.ProtoReflect.Descriptor instead.
 func (*DisableServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{49}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DisableServiceRequest) GetName() string {
@@ -3602,7 +3789,7 @@ type DisableServiceResponse struct {
 
 func (x *DisableServiceResponse) Reset() {
 	*x = DisableServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[50]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +3801,7 @@ func (x *DisableServiceResponse) String() string {
 func (*DisableServiceResponse) ProtoMessage() {}
 
 func (x *DisableServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[50]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +3814,7 @@ func (x *DisableServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableServiceResponse.ProtoReflect.Descriptor instead.
 func (*DisableServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{50}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DisableServiceResponse) GetService() *Service {
@@ -3646,7 +3833,7 @@ type DeleteServiceRequest struct {
 
 func (x *DeleteServiceRequest) Reset() {
 	*x = DeleteServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[51]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3845,7 @@ func (x *DeleteServiceRequest) String() string {
 func (*DeleteServiceRequest) ProtoMessage() {}
 
 func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[51]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3858,7 @@ func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{51}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeleteServiceRequest) GetName() string {
@@ -3689,7 +3876,7 @@ type DeleteServiceResponse struct {
 
 func (x *DeleteServiceResponse) Reset() {
 	*x = DeleteServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[52]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3888,7 @@ func (x *DeleteServiceResponse) String() string {
 func (*DeleteServiceResponse) ProtoMessage() {}
 
 func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[52]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3901,7 @@ func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{52}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{54}
 }
 
 type WatchServiceRequest struct {
@@ -3727,7 +3914,7 @@ type WatchServiceRequest struct {
 
 func (x *WatchServiceRequest) Reset() {
 	*x = WatchServiceRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[53]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3926,7 @@ func (x *WatchServiceRequest) String() string {
 func (*WatchServiceRequest) ProtoMessage() {}
 
 func (x *WatchServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[53]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3939,7 @@ func (x *WatchServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServiceRequest.ProtoReflect.Descriptor instead.
 func (*WatchServiceRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{53}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WatchServiceRequest) GetName() string {
@@ -3778,7 +3965,7 @@ type WatchServiceResponse struct {
 
 func (x *WatchServiceResponse) Reset() {
 	*x = WatchServiceResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[54]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +3977,7 @@ func (x *WatchServiceResponse) String() string {
 func (*WatchServiceResponse) ProtoMessage() {}
 
 func (x *WatchServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[54]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +3990,7 @@ func (x *WatchServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchServiceResponse.ProtoReflect.Descriptor instead.
 func (*WatchServiceResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{54}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *WatchServiceResponse) GetService() *Service {
@@ -3833,7 +4020,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[55]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +4032,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[55]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +4045,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{55}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Object) GetBucket() string {
@@ -3958,7 +4145,7 @@ type ListObjectsRequest struct {
 
 func (x *ListObjectsRequest) Reset() {
 	*x = ListObjectsRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[56]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4157,7 @@ func (x *ListObjectsRequest) String() string {
 func (*ListObjectsRequest) ProtoMessage() {}
 
 func (x *ListObjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[56]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4170,7 @@ func (x *ListObjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObjectsRequest.ProtoReflect.Descriptor instead.
 func (*ListObjectsRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{56}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListObjectsRequest) GetBucket() string {
@@ -4032,7 +4219,7 @@ type ListObjectsResponse struct {
 
 func (x *ListObjectsResponse) Reset() {
 	*x = ListObjectsResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[57]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4044,7 +4231,7 @@ func (x *ListObjectsResponse) String() string {
 func (*ListObjectsResponse) ProtoMessage() {}
 
 func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[57]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4057,7 +4244,7 @@ func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObjectsResponse.ProtoReflect.Descriptor instead.
 func (*ListObjectsResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{57}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListObjectsResponse) GetItems() []*ObjectItem {
@@ -4095,7 +4282,7 @@ type ObjectItem struct {
 
 func (x *ObjectItem) Reset() {
 	*x = ObjectItem{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[58]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4294,7 @@ func (x *ObjectItem) String() string {
 func (*ObjectItem) ProtoMessage() {}
 
 func (x *ObjectItem) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[58]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4307,7 @@ func (x *ObjectItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectItem.ProtoReflect.Descriptor instead.
 func (*ObjectItem) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{58}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ObjectItem) GetItem() isObjectItem_Item {
@@ -4175,7 +4362,7 @@ type ShowObjectRequest struct {
 
 func (x *ShowObjectRequest) Reset() {
 	*x = ShowObjectRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[59]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4374,7 @@ func (x *ShowObjectRequest) String() string {
 func (*ShowObjectRequest) ProtoMessage() {}
 
 func (x *ShowObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[59]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4387,7 @@ func (x *ShowObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowObjectRequest.ProtoReflect.Descriptor instead.
 func (*ShowObjectRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{59}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ShowObjectRequest) GetBucket() string {
@@ -4234,7 +4421,7 @@ type ShowObjectResponse struct {
 
 func (x *ShowObjectResponse) Reset() {
 	*x = ShowObjectResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[60]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4433,7 @@ func (x *ShowObjectResponse) String() string {
 func (*ShowObjectResponse) ProtoMessage() {}
 
 func (x *ShowObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[60]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4446,7 @@ func (x *ShowObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowObjectResponse.ProtoReflect.Descriptor instead.
 func (*ShowObjectResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{60}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ShowObjectResponse) GetObject() *Object {
@@ -4289,7 +4476,7 @@ type PutObjectRequest struct {
 
 func (x *PutObjectRequest) Reset() {
 	*x = PutObjectRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[61]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +4488,7 @@ func (x *PutObjectRequest) String() string {
 func (*PutObjectRequest) ProtoMessage() {}
 
 func (x *PutObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[61]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +4501,7 @@ func (x *PutObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObjectRequest.ProtoReflect.Descriptor instead.
 func (*PutObjectRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{61}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PutObjectRequest) GetPart() isPutObjectRequest_Part {
@@ -4371,7 +4558,7 @@ type PutObjectHeader struct {
 
 func (x *PutObjectHeader) Reset() {
 	*x = PutObjectHeader{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[62]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4570,7 @@ func (x *PutObjectHeader) String() string {
 func (*PutObjectHeader) ProtoMessage() {}
 
 func (x *PutObjectHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[62]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4583,7 @@ func (x *PutObjectHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObjectHeader.ProtoReflect.Descriptor instead.
 func (*PutObjectHeader) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{62}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PutObjectHeader) GetBucket() string {
@@ -4443,7 +4630,7 @@ type PutObjectResponse struct {
 
 func (x *PutObjectResponse) Reset() {
 	*x = PutObjectResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[63]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4455,7 +4642,7 @@ func (x *PutObjectResponse) String() string {
 func (*PutObjectResponse) ProtoMessage() {}
 
 func (x *PutObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[63]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4468,7 +4655,7 @@ func (x *PutObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObjectResponse.ProtoReflect.Descriptor instead.
 func (*PutObjectResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{63}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PutObjectResponse) GetObject() *Object {
@@ -4488,7 +4675,7 @@ type GetObjectRequest struct {
 
 func (x *GetObjectRequest) Reset() {
 	*x = GetObjectRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[64]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4500,7 +4687,7 @@ func (x *GetObjectRequest) String() string {
 func (*GetObjectRequest) ProtoMessage() {}
 
 func (x *GetObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[64]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4513,7 +4700,7 @@ func (x *GetObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetObjectRequest.ProtoReflect.Descriptor instead.
 func (*GetObjectRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{64}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetObjectRequest) GetBucket() string {
@@ -4543,7 +4730,7 @@ type GetObjectResponse struct {
 
 func (x *GetObjectResponse) Reset() {
 	*x = GetObjectResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[65]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +4742,7 @@ func (x *GetObjectResponse) String() string {
 func (*GetObjectResponse) ProtoMessage() {}
 
 func (x *GetObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[65]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +4755,7 @@ func (x *GetObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetObjectResponse.ProtoReflect.Descriptor instead.
 func (*GetObjectResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{65}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetObjectResponse) GetPart() isGetObjectResponse_Part {
@@ -4622,7 +4809,7 @@ type DeleteObjectRequest struct {
 
 func (x *DeleteObjectRequest) Reset() {
 	*x = DeleteObjectRequest{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[66]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4821,7 @@ func (x *DeleteObjectRequest) String() string {
 func (*DeleteObjectRequest) ProtoMessage() {}
 
 func (x *DeleteObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[66]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4834,7 @@ func (x *DeleteObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteObjectRequest.ProtoReflect.Descriptor instead.
 func (*DeleteObjectRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{66}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeleteObjectRequest) GetBucket() string {
@@ -4672,7 +4859,7 @@ type DeleteObjectResponse struct {
 
 func (x *DeleteObjectResponse) Reset() {
 	*x = DeleteObjectResponse{}
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[67]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4684,7 +4871,7 @@ func (x *DeleteObjectResponse) String() string {
 func (*DeleteObjectResponse) ProtoMessage() {}
 
 func (x *DeleteObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[67]
+	mi := &file_cluster_admin_adminpb_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4697,7 +4884,7 @@ func (x *DeleteObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteObjectResponse.ProtoReflect.Descriptor instead.
 func (*DeleteObjectResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{67}
+	return file_cluster_admin_adminpb_admin_proto_rawDescGZIP(), []int{69}
 }
 
 var File_cluster_admin_adminpb_admin_proto protoreflect.FileDescriptor
@@ -4754,7 +4941,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\vchunk_bytes\x18\x04 \x01(\x04R\n" +
 	"chunkBytes\x12#\n" +
 	"\rdisk_capacity\x18\x05 \x01(\x04R\fdiskCapacity\x12\x1b\n" +
-	"\tdisk_free\x18\x06 \x01(\x04R\bdiskFree\"\xbc\x03\n" +
+	"\tdisk_free\x18\x06 \x01(\x04R\bdiskFree\"\xea\x03\n" +
 	"\x04Path\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x124\n" +
@@ -4770,13 +4957,27 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	" \x01(\x04R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\v \x01(\x04R\x05bytes\x12\x1a\n" +
 	"\bservices\x18\f \x03(\tR\bservices\x12 \n" +
-	"\vincarnation\x18\r \x01(\tR\vincarnation\"\x8c\x01\n" +
+	"\vincarnation\x18\r \x01(\tR\vincarnation\x12\x14\n" +
+	"\x05quota\x18\x0e \x01(\x04R\x05quota\x12\x16\n" +
+	"\x06stored\x18\x0f \x01(\x04R\x06stored\"\xa2\x01\n" +
 	"\x11CreatePathRequest\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1a\n" +
 	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x1a\n" +
-	"\bversions\x18\x04 \x01(\rR\bversions\"=\n" +
+	"\bversions\x18\x04 \x01(\rR\bversions\x12\x14\n" +
+	"\x05quota\x18\x05 \x01(\x04R\x05quota\"=\n" +
 	"\x12CreatePathResponse\x12'\n" +
+	"\x04path\x18\x01 \x01(\v2\x13.isgw.admin.v1.PathR\x04path\"\xd3\x01\n" +
+	"\x0fEditPathRequest\x12+\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
+	"\breplicas\x18\x03 \x01(\rH\x00R\breplicas\x88\x01\x01\x12\x1f\n" +
+	"\bversions\x18\x04 \x01(\rH\x01R\bversions\x88\x01\x01\x12\x19\n" +
+	"\x05quota\x18\x05 \x01(\x04H\x02R\x05quota\x88\x01\x01B\v\n" +
+	"\t_replicasB\v\n" +
+	"\t_versionsB\b\n" +
+	"\x06_quota\";\n" +
+	"\x10EditPathResponse\x12'\n" +
 	"\x04path\x18\x01 \x01(\v2\x13.isgw.admin.v1.PathR\x04path\"\x80\x02\n" +
 	"\x10ListPathsRequest\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x16\n" +
@@ -4802,25 +5003,30 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x11DeletePathRequest\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.isgw.admin.v1.PathKindR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\x14\n" +
-	"\x12DeletePathResponse\"\x91\x01\n" +
+	"\x12DeletePathResponse\"\xbd\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x1d\n" +
 	"\n" +
 	"secret_key\x18\x02 \x01(\tR\tsecretKey\x12\x16\n" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x124\n" +
-	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\"*\n" +
+	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"V\n" +
 	"\x10CreateKeyRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"9\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
+	"\x06prefix\x18\x03 \x01(\tR\x06prefix\"9\n" +
 	"\x11CreateKeyResponse\x12$\n" +
 	"\x03key\x18\x01 \x01(\v2\x12.isgw.admin.v1.KeyR\x03key\")\n" +
 	"\x0fListKeysRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\":\n" +
 	"\x10ListKeysResponse\x12&\n" +
-	"\x04keys\x18\x01 \x03(\v2\x12.isgw.admin.v1.KeyR\x04keys\"1\n" +
+	"\x04keys\x18\x01 \x03(\v2\x12.isgw.admin.v1.KeyR\x04keys\"I\n" +
 	"\x10DeleteKeyRequest\x12\x1d\n" +
 	"\n" +
-	"access_key\x18\x01 \x01(\tR\taccessKey\"\x13\n" +
+	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\"\x13\n" +
 	"\x11DeleteKeyResponse\")\n" +
 	"\rInviteRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"v\n" +
@@ -5091,11 +5297,12 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"2\x95\x01\n" +
 	"\x06System\x12?\n" +
 	"\x04Init\x12\x1a.isgw.admin.v1.InitRequest\x1a\x1b.isgw.admin.v1.InitResponse\x12J\n" +
-	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse\"\x03\x90\x02\x012\xc0\x02\n" +
+	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse\"\x03\x90\x02\x012\x89\x03\n" +
 	"\x05Paths\x12M\n" +
 	"\x06Create\x12 .isgw.admin.v1.CreatePathRequest\x1a!.isgw.admin.v1.CreatePathResponse\x12N\n" +
 	"\x04List\x12\x1f.isgw.admin.v1.ListPathsRequest\x1a .isgw.admin.v1.ListPathsResponse\"\x03\x90\x02\x01\x12I\n" +
-	"\x03Get\x12\x1d.isgw.admin.v1.GetPathRequest\x1a\x1e.isgw.admin.v1.GetPathResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\x03Get\x12\x1d.isgw.admin.v1.GetPathRequest\x1a\x1e.isgw.admin.v1.GetPathResponse\"\x03\x90\x02\x01\x12G\n" +
+	"\x04Edit\x12\x1e.isgw.admin.v1.EditPathRequest\x1a\x1f.isgw.admin.v1.EditPathResponse\x12M\n" +
 	"\x06Delete\x12 .isgw.admin.v1.DeletePathRequest\x1a!.isgw.admin.v1.DeletePathResponse2\xee\x01\n" +
 	"\x04Keys\x12K\n" +
 	"\x06Create\x12\x1f.isgw.admin.v1.CreateKeyRequest\x1a .isgw.admin.v1.CreateKeyResponse\x12L\n" +
@@ -5135,7 +5342,7 @@ func file_cluster_admin_adminpb_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_admin_adminpb_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cluster_admin_adminpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_cluster_admin_adminpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_cluster_admin_adminpb_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: isgw.admin.v1.NodeState
 	(PathKind)(0),                  // 1: isgw.admin.v1.PathKind
@@ -5153,184 +5360,190 @@ var file_cluster_admin_adminpb_admin_proto_goTypes = []any{
 	(*Path)(nil),                   // 13: isgw.admin.v1.Path
 	(*CreatePathRequest)(nil),      // 14: isgw.admin.v1.CreatePathRequest
 	(*CreatePathResponse)(nil),     // 15: isgw.admin.v1.CreatePathResponse
-	(*ListPathsRequest)(nil),       // 16: isgw.admin.v1.ListPathsRequest
-	(*ListPathsResponse)(nil),      // 17: isgw.admin.v1.ListPathsResponse
-	(*GetPathRequest)(nil),         // 18: isgw.admin.v1.GetPathRequest
-	(*GetPathResponse)(nil),        // 19: isgw.admin.v1.GetPathResponse
-	(*DeletePathRequest)(nil),      // 20: isgw.admin.v1.DeletePathRequest
-	(*DeletePathResponse)(nil),     // 21: isgw.admin.v1.DeletePathResponse
-	(*Key)(nil),                    // 22: isgw.admin.v1.Key
-	(*CreateKeyRequest)(nil),       // 23: isgw.admin.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),      // 24: isgw.admin.v1.CreateKeyResponse
-	(*ListKeysRequest)(nil),        // 25: isgw.admin.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 26: isgw.admin.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 27: isgw.admin.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 28: isgw.admin.v1.DeleteKeyResponse
-	(*InviteRequest)(nil),          // 29: isgw.admin.v1.InviteRequest
-	(*InviteResponse)(nil),         // 30: isgw.admin.v1.InviteResponse
-	(*PairRequest)(nil),            // 31: isgw.admin.v1.PairRequest
-	(*PairResponse)(nil),           // 32: isgw.admin.v1.PairResponse
-	(*Pairing)(nil),                // 33: isgw.admin.v1.Pairing
-	(*ListPairingsRequest)(nil),    // 34: isgw.admin.v1.ListPairingsRequest
-	(*ListPairingsResponse)(nil),   // 35: isgw.admin.v1.ListPairingsResponse
-	(*Service)(nil),                // 36: isgw.admin.v1.Service
-	(*ServiceStatus)(nil),          // 37: isgw.admin.v1.ServiceStatus
-	(*DirectionStats)(nil),         // 38: isgw.admin.v1.DirectionStats
-	(*Backlog)(nil),                // 39: isgw.admin.v1.Backlog
-	(*BucketStatus)(nil),           // 40: isgw.admin.v1.BucketStatus
-	(*CreateServiceRequest)(nil),   // 41: isgw.admin.v1.CreateServiceRequest
-	(*CreateServiceResponse)(nil),  // 42: isgw.admin.v1.CreateServiceResponse
-	(*ListServicesRequest)(nil),    // 43: isgw.admin.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),   // 44: isgw.admin.v1.ListServicesResponse
-	(*GetServiceRequest)(nil),      // 45: isgw.admin.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),     // 46: isgw.admin.v1.GetServiceResponse
-	(*ServeRequest)(nil),           // 47: isgw.admin.v1.ServeRequest
-	(*ServeResponse)(nil),          // 48: isgw.admin.v1.ServeResponse
-	(*UnserveRequest)(nil),         // 49: isgw.admin.v1.UnserveRequest
-	(*UnserveResponse)(nil),        // 50: isgw.admin.v1.UnserveResponse
-	(*EnableServiceRequest)(nil),   // 51: isgw.admin.v1.EnableServiceRequest
-	(*EnableServiceResponse)(nil),  // 52: isgw.admin.v1.EnableServiceResponse
-	(*DisableServiceRequest)(nil),  // 53: isgw.admin.v1.DisableServiceRequest
-	(*DisableServiceResponse)(nil), // 54: isgw.admin.v1.DisableServiceResponse
-	(*DeleteServiceRequest)(nil),   // 55: isgw.admin.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),  // 56: isgw.admin.v1.DeleteServiceResponse
-	(*WatchServiceRequest)(nil),    // 57: isgw.admin.v1.WatchServiceRequest
-	(*WatchServiceResponse)(nil),   // 58: isgw.admin.v1.WatchServiceResponse
-	(*Object)(nil),                 // 59: isgw.admin.v1.Object
-	(*ListObjectsRequest)(nil),     // 60: isgw.admin.v1.ListObjectsRequest
-	(*ListObjectsResponse)(nil),    // 61: isgw.admin.v1.ListObjectsResponse
-	(*ObjectItem)(nil),             // 62: isgw.admin.v1.ObjectItem
-	(*ShowObjectRequest)(nil),      // 63: isgw.admin.v1.ShowObjectRequest
-	(*ShowObjectResponse)(nil),     // 64: isgw.admin.v1.ShowObjectResponse
-	(*PutObjectRequest)(nil),       // 65: isgw.admin.v1.PutObjectRequest
-	(*PutObjectHeader)(nil),        // 66: isgw.admin.v1.PutObjectHeader
-	(*PutObjectResponse)(nil),      // 67: isgw.admin.v1.PutObjectResponse
-	(*GetObjectRequest)(nil),       // 68: isgw.admin.v1.GetObjectRequest
-	(*GetObjectResponse)(nil),      // 69: isgw.admin.v1.GetObjectResponse
-	(*DeleteObjectRequest)(nil),    // 70: isgw.admin.v1.DeleteObjectRequest
-	(*DeleteObjectResponse)(nil),   // 71: isgw.admin.v1.DeleteObjectResponse
-	nil,                            // 72: isgw.admin.v1.Object.HeadersEntry
-	nil,                            // 73: isgw.admin.v1.Object.MetadataEntry
-	nil,                            // 74: isgw.admin.v1.PutObjectHeader.HeadersEntry
-	nil,                            // 75: isgw.admin.v1.PutObjectHeader.MetadataEntry
-	(*timestamppb.Timestamp)(nil),  // 76: google.protobuf.Timestamp
+	(*EditPathRequest)(nil),        // 16: isgw.admin.v1.EditPathRequest
+	(*EditPathResponse)(nil),       // 17: isgw.admin.v1.EditPathResponse
+	(*ListPathsRequest)(nil),       // 18: isgw.admin.v1.ListPathsRequest
+	(*ListPathsResponse)(nil),      // 19: isgw.admin.v1.ListPathsResponse
+	(*GetPathRequest)(nil),         // 20: isgw.admin.v1.GetPathRequest
+	(*GetPathResponse)(nil),        // 21: isgw.admin.v1.GetPathResponse
+	(*DeletePathRequest)(nil),      // 22: isgw.admin.v1.DeletePathRequest
+	(*DeletePathResponse)(nil),     // 23: isgw.admin.v1.DeletePathResponse
+	(*Key)(nil),                    // 24: isgw.admin.v1.Key
+	(*CreateKeyRequest)(nil),       // 25: isgw.admin.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),      // 26: isgw.admin.v1.CreateKeyResponse
+	(*ListKeysRequest)(nil),        // 27: isgw.admin.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 28: isgw.admin.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 29: isgw.admin.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 30: isgw.admin.v1.DeleteKeyResponse
+	(*InviteRequest)(nil),          // 31: isgw.admin.v1.InviteRequest
+	(*InviteResponse)(nil),         // 32: isgw.admin.v1.InviteResponse
+	(*PairRequest)(nil),            // 33: isgw.admin.v1.PairRequest
+	(*PairResponse)(nil),           // 34: isgw.admin.v1.PairResponse
+	(*Pairing)(nil),                // 35: isgw.admin.v1.Pairing
+	(*ListPairingsRequest)(nil),    // 36: isgw.admin.v1.ListPairingsRequest
+	(*ListPairingsResponse)(nil),   // 37: isgw.admin.v1.ListPairingsResponse
+	(*Service)(nil),                // 38: isgw.admin.v1.Service
+	(*ServiceStatus)(nil),          // 39: isgw.admin.v1.ServiceStatus
+	(*DirectionStats)(nil),         // 40: isgw.admin.v1.DirectionStats
+	(*Backlog)(nil),                // 41: isgw.admin.v1.Backlog
+	(*BucketStatus)(nil),           // 42: isgw.admin.v1.BucketStatus
+	(*CreateServiceRequest)(nil),   // 43: isgw.admin.v1.CreateServiceRequest
+	(*CreateServiceResponse)(nil),  // 44: isgw.admin.v1.CreateServiceResponse
+	(*ListServicesRequest)(nil),    // 45: isgw.admin.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),   // 46: isgw.admin.v1.ListServicesResponse
+	(*GetServiceRequest)(nil),      // 47: isgw.admin.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),     // 48: isgw.admin.v1.GetServiceResponse
+	(*ServeRequest)(nil),           // 49: isgw.admin.v1.ServeRequest
+	(*ServeResponse)(nil),          // 50: isgw.admin.v1.ServeResponse
+	(*UnserveRequest)(nil),         // 51: isgw.admin.v1.UnserveRequest
+	(*UnserveResponse)(nil),        // 52: isgw.admin.v1.UnserveResponse
+	(*EnableServiceRequest)(nil),   // 53: isgw.admin.v1.EnableServiceRequest
+	(*EnableServiceResponse)(nil),  // 54: isgw.admin.v1.EnableServiceResponse
+	(*DisableServiceRequest)(nil),  // 55: isgw.admin.v1.DisableServiceRequest
+	(*DisableServiceResponse)(nil), // 56: isgw.admin.v1.DisableServiceResponse
+	(*DeleteServiceRequest)(nil),   // 57: isgw.admin.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),  // 58: isgw.admin.v1.DeleteServiceResponse
+	(*WatchServiceRequest)(nil),    // 59: isgw.admin.v1.WatchServiceRequest
+	(*WatchServiceResponse)(nil),   // 60: isgw.admin.v1.WatchServiceResponse
+	(*Object)(nil),                 // 61: isgw.admin.v1.Object
+	(*ListObjectsRequest)(nil),     // 62: isgw.admin.v1.ListObjectsRequest
+	(*ListObjectsResponse)(nil),    // 63: isgw.admin.v1.ListObjectsResponse
+	(*ObjectItem)(nil),             // 64: isgw.admin.v1.ObjectItem
+	(*ShowObjectRequest)(nil),      // 65: isgw.admin.v1.ShowObjectRequest
+	(*ShowObjectResponse)(nil),     // 66: isgw.admin.v1.ShowObjectResponse
+	(*PutObjectRequest)(nil),       // 67: isgw.admin.v1.PutObjectRequest
+	(*PutObjectHeader)(nil),        // 68: isgw.admin.v1.PutObjectHeader
+	(*PutObjectResponse)(nil),      // 69: isgw.admin.v1.PutObjectResponse
+	(*GetObjectRequest)(nil),       // 70: isgw.admin.v1.GetObjectRequest
+	(*GetObjectResponse)(nil),      // 71: isgw.admin.v1.GetObjectResponse
+	(*DeleteObjectRequest)(nil),    // 72: isgw.admin.v1.DeleteObjectRequest
+	(*DeleteObjectResponse)(nil),   // 73: isgw.admin.v1.DeleteObjectResponse
+	nil,                            // 74: isgw.admin.v1.Object.HeadersEntry
+	nil,                            // 75: isgw.admin.v1.Object.MetadataEntry
+	nil,                            // 76: isgw.admin.v1.PutObjectHeader.HeadersEntry
+	nil,                            // 77: isgw.admin.v1.PutObjectHeader.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 78: google.protobuf.Timestamp
 }
 var file_cluster_admin_adminpb_admin_proto_depIdxs = []int32{
 	8,  // 0: isgw.admin.v1.InitResponse.status:type_name -> isgw.admin.v1.StatusResponse
-	76, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
+	78, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
 	0,  // 2: isgw.admin.v1.StatusResponse.state:type_name -> isgw.admin.v1.NodeState
-	76, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	78, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	10, // 4: isgw.admin.v1.StatusResponse.raft:type_name -> isgw.admin.v1.RaftStatus
 	11, // 5: isgw.admin.v1.StatusResponse.endpoints:type_name -> isgw.admin.v1.Endpoint
 	12, // 6: isgw.admin.v1.StatusResponse.storage:type_name -> isgw.admin.v1.StorageStatus
 	9,  // 7: isgw.admin.v1.StatusResponse.problems:type_name -> isgw.admin.v1.Problem
 	1,  // 8: isgw.admin.v1.Path.kind:type_name -> isgw.admin.v1.PathKind
-	76, // 9: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
+	78, // 9: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
 	1,  // 10: isgw.admin.v1.CreatePathRequest.kind:type_name -> isgw.admin.v1.PathKind
 	13, // 11: isgw.admin.v1.CreatePathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 12: isgw.admin.v1.ListPathsRequest.kind:type_name -> isgw.admin.v1.PathKind
-	2,  // 13: isgw.admin.v1.ListPathsRequest.sort:type_name -> isgw.admin.v1.PathSort
-	13, // 14: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
-	1,  // 15: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	13, // 16: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 17: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	76, // 18: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	22, // 19: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
-	22, // 20: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
-	76, // 21: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
-	33, // 22: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
-	76, // 23: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
-	33, // 24: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
-	76, // 25: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
-	37, // 26: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
-	76, // 27: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
-	3,  // 28: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
-	76, // 29: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
-	76, // 30: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
-	38, // 31: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
-	38, // 32: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
-	40, // 33: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
-	39, // 34: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
-	39, // 35: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
-	39, // 36: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
-	76, // 37: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
-	36, // 38: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 39: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
-	36, // 40: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 41: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 42: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 43: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 44: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	36, // 45: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
-	76, // 46: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
-	72, // 47: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
-	73, // 48: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
-	62, // 49: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
-	59, // 50: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
-	59, // 51: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
-	59, // 52: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
-	66, // 53: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
-	74, // 54: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
-	75, // 55: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
-	59, // 56: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
-	59, // 57: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
-	5,  // 58: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
-	7,  // 59: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
-	14, // 60: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
-	16, // 61: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
-	18, // 62: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
-	20, // 63: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
-	23, // 64: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
-	25, // 65: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
-	27, // 66: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
-	29, // 67: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
-	31, // 68: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
-	34, // 69: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
-	41, // 70: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
-	43, // 71: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
-	45, // 72: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
-	47, // 73: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
-	49, // 74: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
-	51, // 75: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
-	53, // 76: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
-	55, // 77: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
-	57, // 78: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
-	60, // 79: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
-	63, // 80: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
-	65, // 81: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
-	68, // 82: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
-	70, // 83: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
-	6,  // 84: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
-	8,  // 85: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
-	15, // 86: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
-	17, // 87: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
-	19, // 88: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
-	21, // 89: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
-	24, // 90: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
-	26, // 91: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
-	28, // 92: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
-	30, // 93: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
-	32, // 94: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
-	35, // 95: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
-	42, // 96: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
-	44, // 97: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
-	46, // 98: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
-	48, // 99: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
-	50, // 100: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
-	52, // 101: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
-	54, // 102: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
-	56, // 103: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
-	58, // 104: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
-	61, // 105: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
-	64, // 106: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
-	67, // 107: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
-	69, // 108: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
-	71, // 109: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
-	84, // [84:110] is the sub-list for method output_type
-	58, // [58:84] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	1,  // 12: isgw.admin.v1.EditPathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 13: isgw.admin.v1.EditPathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 14: isgw.admin.v1.ListPathsRequest.kind:type_name -> isgw.admin.v1.PathKind
+	2,  // 15: isgw.admin.v1.ListPathsRequest.sort:type_name -> isgw.admin.v1.PathSort
+	13, // 16: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
+	1,  // 17: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 18: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 19: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	78, // 20: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	24, // 21: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
+	24, // 22: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
+	78, // 23: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
+	35, // 24: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
+	78, // 25: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
+	35, // 26: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
+	78, // 27: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
+	39, // 28: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
+	78, // 29: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
+	3,  // 30: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
+	78, // 31: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
+	78, // 32: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
+	40, // 33: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
+	40, // 34: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
+	42, // 35: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
+	41, // 36: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
+	41, // 37: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
+	41, // 38: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
+	78, // 39: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
+	38, // 40: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 41: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
+	38, // 42: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 43: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 44: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 45: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 46: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 47: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
+	78, // 48: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
+	74, // 49: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
+	75, // 50: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
+	64, // 51: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
+	61, // 52: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
+	61, // 53: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
+	61, // 54: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
+	68, // 55: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
+	76, // 56: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
+	77, // 57: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
+	61, // 58: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
+	61, // 59: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
+	5,  // 60: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
+	7,  // 61: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
+	14, // 62: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
+	18, // 63: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
+	20, // 64: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
+	16, // 65: isgw.admin.v1.Paths.Edit:input_type -> isgw.admin.v1.EditPathRequest
+	22, // 66: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
+	25, // 67: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
+	27, // 68: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
+	29, // 69: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
+	31, // 70: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
+	33, // 71: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
+	36, // 72: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
+	43, // 73: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
+	45, // 74: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
+	47, // 75: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
+	49, // 76: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
+	51, // 77: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
+	53, // 78: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
+	55, // 79: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
+	57, // 80: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
+	59, // 81: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
+	62, // 82: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
+	65, // 83: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
+	67, // 84: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
+	70, // 85: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
+	72, // 86: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
+	6,  // 87: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
+	8,  // 88: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
+	15, // 89: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
+	19, // 90: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
+	21, // 91: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
+	17, // 92: isgw.admin.v1.Paths.Edit:output_type -> isgw.admin.v1.EditPathResponse
+	23, // 93: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
+	26, // 94: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
+	28, // 95: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
+	30, // 96: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
+	32, // 97: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
+	34, // 98: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
+	37, // 99: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
+	44, // 100: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
+	46, // 101: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
+	48, // 102: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
+	50, // 103: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
+	52, // 104: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
+	54, // 105: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
+	56, // 106: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
+	58, // 107: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
+	60, // 108: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
+	63, // 109: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
+	66, // 110: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
+	69, // 111: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
+	71, // 112: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
+	73, // 113: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
+	87, // [87:114] is the sub-list for method output_type
+	60, // [60:87] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_admin_proto_init() }
@@ -5338,18 +5551,19 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 	if File_cluster_admin_adminpb_admin_proto != nil {
 		return
 	}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[34].OneofWrappers = []any{}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[35].OneofWrappers = []any{}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[58].OneofWrappers = []any{
+	file_cluster_admin_adminpb_admin_proto_msgTypes[12].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_admin_proto_msgTypes[36].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_admin_proto_msgTypes[37].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_admin_proto_msgTypes[60].OneofWrappers = []any{
 		(*ObjectItem_Object)(nil),
 		(*ObjectItem_Prefix)(nil),
 	}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[61].OneofWrappers = []any{
+	file_cluster_admin_adminpb_admin_proto_msgTypes[63].OneofWrappers = []any{
 		(*PutObjectRequest_Header)(nil),
 		(*PutObjectRequest_Data)(nil),
 	}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[62].OneofWrappers = []any{}
-	file_cluster_admin_adminpb_admin_proto_msgTypes[65].OneofWrappers = []any{
+	file_cluster_admin_adminpb_admin_proto_msgTypes[64].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_admin_proto_msgTypes[67].OneofWrappers = []any{
 		(*GetObjectResponse_Object)(nil),
 		(*GetObjectResponse_Data)(nil),
 	}
@@ -5359,7 +5573,7 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_admin_proto_rawDesc), len(file_cluster_admin_adminpb_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   72,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

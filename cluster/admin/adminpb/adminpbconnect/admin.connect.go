@@ -62,6 +62,8 @@ const (
 	PathsListProcedure = "/isgw.admin.v1.Paths/List"
 	// PathsGetProcedure is the fully-qualified name of the Paths's Get RPC.
 	PathsGetProcedure = "/isgw.admin.v1.Paths/Get"
+	// PathsEditProcedure is the fully-qualified name of the Paths's Edit RPC.
+	PathsEditProcedure = "/isgw.admin.v1.Paths/Edit"
 	// PathsDeleteProcedure is the fully-qualified name of the Paths's Delete RPC.
 	PathsDeleteProcedure = "/isgw.admin.v1.Paths/Delete"
 	// KeysCreateProcedure is the fully-qualified name of the Keys's Create RPC.
@@ -215,6 +217,8 @@ type PathsClient interface {
 	Get(context.Context, *connect.Request[adminpb.GetPathRequest]) (*connect.Response[adminpb.GetPathResponse], error)
 	// Delete removes something empty: a namespace without tenants, a tenant
 	// without buckets (its S3 keys go with it), a bucket without objects.
+	// Edit changes settings of a tenant or bucket.
+	Edit(context.Context, *connect.Request[adminpb.EditPathRequest]) (*connect.Response[adminpb.EditPathResponse], error)
 	Delete(context.Context, *connect.Request[adminpb.DeletePathRequest]) (*connect.Response[adminpb.DeletePathResponse], error)
 }
 
@@ -249,6 +253,12 @@ func NewPathsClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		edit: connect.NewClient[adminpb.EditPathRequest, adminpb.EditPathResponse](
+			httpClient,
+			baseURL+PathsEditProcedure,
+			connect.WithSchema(pathsMethods.ByName("Edit")),
+			connect.WithClientOptions(opts...),
+		),
 		delete: connect.NewClient[adminpb.DeletePathRequest, adminpb.DeletePathResponse](
 			httpClient,
 			baseURL+PathsDeleteProcedure,
@@ -263,6 +273,7 @@ type pathsClient struct {
 	create *connect.Client[adminpb.CreatePathRequest, adminpb.CreatePathResponse]
 	list   *connect.Client[adminpb.ListPathsRequest, adminpb.ListPathsResponse]
 	get    *connect.Client[adminpb.GetPathRequest, adminpb.GetPathResponse]
+	edit   *connect.Client[adminpb.EditPathRequest, adminpb.EditPathResponse]
 	delete *connect.Client[adminpb.DeletePathRequest, adminpb.DeletePathResponse]
 }
 
@@ -281,6 +292,11 @@ func (c *pathsClient) Get(ctx context.Context, req *connect.Request[adminpb.GetP
 	return c.get.CallUnary(ctx, req)
 }
 
+// Edit calls isgw.admin.v1.Paths.Edit.
+func (c *pathsClient) Edit(ctx context.Context, req *connect.Request[adminpb.EditPathRequest]) (*connect.Response[adminpb.EditPathResponse], error) {
+	return c.edit.CallUnary(ctx, req)
+}
+
 // Delete calls isgw.admin.v1.Paths.Delete.
 func (c *pathsClient) Delete(ctx context.Context, req *connect.Request[adminpb.DeletePathRequest]) (*connect.Response[adminpb.DeletePathResponse], error) {
 	return c.delete.CallUnary(ctx, req)
@@ -293,6 +309,8 @@ type PathsHandler interface {
 	Get(context.Context, *connect.Request[adminpb.GetPathRequest]) (*connect.Response[adminpb.GetPathResponse], error)
 	// Delete removes something empty: a namespace without tenants, a tenant
 	// without buckets (its S3 keys go with it), a bucket without objects.
+	// Edit changes settings of a tenant or bucket.
+	Edit(context.Context, *connect.Request[adminpb.EditPathRequest]) (*connect.Response[adminpb.EditPathResponse], error)
 	Delete(context.Context, *connect.Request[adminpb.DeletePathRequest]) (*connect.Response[adminpb.DeletePathResponse], error)
 }
 
@@ -323,6 +341,12 @@ func NewPathsHandler(svc PathsHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	pathsEditHandler := connect.NewUnaryHandler(
+		PathsEditProcedure,
+		svc.Edit,
+		connect.WithSchema(pathsMethods.ByName("Edit")),
+		connect.WithHandlerOptions(opts...),
+	)
 	pathsDeleteHandler := connect.NewUnaryHandler(
 		PathsDeleteProcedure,
 		svc.Delete,
@@ -337,6 +361,8 @@ func NewPathsHandler(svc PathsHandler, opts ...connect.HandlerOption) (string, h
 			pathsListHandler.ServeHTTP(w, r)
 		case PathsGetProcedure:
 			pathsGetHandler.ServeHTTP(w, r)
+		case PathsEditProcedure:
+			pathsEditHandler.ServeHTTP(w, r)
 		case PathsDeleteProcedure:
 			pathsDeleteHandler.ServeHTTP(w, r)
 		default:
@@ -358,6 +384,10 @@ func (UnimplementedPathsHandler) List(context.Context, *connect.Request[adminpb.
 
 func (UnimplementedPathsHandler) Get(context.Context, *connect.Request[adminpb.GetPathRequest]) (*connect.Response[adminpb.GetPathResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("isgw.admin.v1.Paths.Get is not implemented"))
+}
+
+func (UnimplementedPathsHandler) Edit(context.Context, *connect.Request[adminpb.EditPathRequest]) (*connect.Response[adminpb.EditPathResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("isgw.admin.v1.Paths.Edit is not implemented"))
 }
 
 func (UnimplementedPathsHandler) Delete(context.Context, *connect.Request[adminpb.DeletePathRequest]) (*connect.Response[adminpb.DeletePathResponse], error) {
