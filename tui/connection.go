@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"edgefog.dev/isgw/cluster/admin"
@@ -12,7 +13,7 @@ import (
 // at the clock and one attempt are under five seconds.
 const (
 	silenceTime = 2500 * time.Millisecond // without a word, a node counts as gone
-	attemptTime = 2 * time.Second         // for the first word of a node
+	attemptTime = 2 * time.Second         // for a node to answer, at each step up to its first word
 	roundTime   = time.Second             // between two rounds over all nodes
 	pulse       = 500 * time.Millisecond  // between two looks at the clock
 )
@@ -20,14 +21,39 @@ const (
 // attempt is what became of the last try to reach an endpoint.
 type attempt struct {
 	word string // queued, trying, ok, failed
+	step step   // while trying: how far it came
 	why  string
 	took time.Duration
+}
+
+// step is how far an attempt to reach a node came.
+type step uint8
+
+const (
+	stepDial    step = iota // no answer to the first packet yet
+	stepConnect             // something accepted the connection
+	stepTLS                 // it proved to be a node of the site
+	stepSent                // it has the question
+)
+
+// doing says what an attempt waits for, and missing what did not come.
+func (s step) doing() string {
+	return [...]string{"connecting", "connected, waiting for TLS", "TLS ok, asking", "asked, waiting for its first word"}[s]
+}
+
+func (s step) missing() string {
+	return [...]string{
+		"nothing answered within %s: something drops the packets on the way, or the address is wrong",
+		"something accepted the connection and said nothing for %s: it is no admin API, or hangs",
+		"it is a node of the site and did not take the question for %s",
+		"it took the question and said nothing for %s: the node hangs, or is overloaded",
+	}[s]
 }
 
 // connection is which node the console speaks to, and what it tries when that
 // one is gone. It does no I/O: it decides, and the model's commands do.
 type connection struct {
-	profile  int // index of the profile, -1 when none is chosen
+	profile  string // name of the profile; empty when none is chosen
 	nodes    []Endpoint
 	attempts []attempt
 
@@ -38,6 +64,7 @@ type connection struct {
 	cancel     context.CancelFunc
 
 	started time.Time // of the attempt
+	moved   time.Time // when the attempt last came further
 	heard   time.Time // the last word of a node
 	lost    time.Time // when the last live connection ended
 	retries int       // attempts since then
@@ -46,9 +73,9 @@ type connection struct {
 }
 
 // choose takes the nodes of a profile; the first attempt is made by begin.
-func (c *connection) choose(index int, nodes []Endpoint) {
+func (c *connection) choose(profile string, nodes []Endpoint) {
 	c.drop()
-	*c = connection{profile: index, nodes: nodes, attempts: make([]attempt, len(nodes)), generation: c.generation, current: -1}
+	*c = connection{profile: profile, nodes: nodes, attempts: make([]attempt, len(nodes)), generation: c.generation, current: -1}
 	for i := range c.attempts {
 		c.attempts[i].word = "queued"
 	}
@@ -67,7 +94,7 @@ func (c *connection) drop() {
 func (c *connection) begin(now time.Time, cancel context.CancelFunc) (Endpoint, int) {
 	c.drop()
 	c.current = (c.current + 1) % len(c.nodes)
-	c.started, c.cancel = now, cancel
+	c.started, c.moved, c.cancel = now, now, cancel
 	c.retries++
 	c.attempts[c.current] = attempt{word: "trying"}
 	return c.nodes[c.current], c.generation
@@ -84,6 +111,13 @@ func (c *connection) hear(m heardMsg) bool {
 	}
 	c.node, c.heard = m.node, m.at
 	return true
+}
+
+// advance notes that the current attempt came further.
+func (c *connection) advance(m stepMsg) {
+	if !c.live {
+		c.attempts[c.current].step, c.moved = m.step, m.at
+	}
 }
 
 // fail notes that the current attempt or connection is over; the next one may
@@ -109,8 +143,8 @@ func (c *connection) overdue(now time.Time) error {
 		return nil
 	case c.live && now.Sub(c.heard) > silenceTime:
 		return errors.New("it has said nothing for " + age(now.Sub(c.heard)))
-	case !c.live && now.Sub(c.started) > attemptTime:
-		return errors.New("no answer within " + span(attemptTime.Seconds()))
+	case !c.live && now.Sub(c.moved) > attemptTime:
+		return fmt.Errorf(c.attempts[c.current].step.missing(), span(attemptTime.Seconds()))
 	}
 	return nil
 }

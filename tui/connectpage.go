@@ -15,39 +15,55 @@ import (
 // with the reason why it failed.
 type connectPage struct {
 	m        *Model
-	profiles *table.Table[int] // indices of Options.Profiles
+	profiles *table.Table[Profile]
 }
 
 func newConnectPage(m *Model) *connectPage {
-	profile := func(i int) Profile { return m.opts.Profiles[i] }
 	p := &connectPage{m: m, profiles: table.New(
-		func(i int) string { return fmt.Sprint(i) },
-		func(i int) string { return profile(i).Name },
-		table.Column[int]{Title: "PROFILE", Width: 12, Flex: true, Draw: table.Text(false, func(i int) (string, screen.Role) { return profile(i).Name, screen.Plain })},
-		table.Column[int]{Title: "NODES", Width: 26, Flex: true, Draw: table.Text(false, func(i int) (string, screen.Role) {
-			nodes := profile(i).Endpoints
-			switch len(nodes) {
+		func(p Profile) string { return p.Name },
+		func(p Profile) string { return p.Name + " " + p.addresses() },
+		table.Column[Profile]{Title: "PROFILE", Width: 12, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) { return p.Name, screen.Plain })},
+		table.Column[Profile]{Title: "NODES", Width: 22, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
+			switch len(p.Endpoints) {
 			case 0:
-				return "none", screen.Dim
+				return unknown, screen.Dim
 			case 1:
-				return nodes[0].label(), screen.Plain
+				return p.Endpoints[0].label(), screen.Plain
 			}
-			return fmt.Sprintf("%s +%d", nodes[0].label(), len(nodes)-1), screen.Plain
+			return fmt.Sprintf("%s +%d", p.Endpoints[0].label(), len(p.Endpoints)-1), screen.Plain
 		})},
-		table.Column[int]{Title: "STATE", Width: 16, Flex: true, Draw: table.Text(false, m.profileState)},
+		table.Column[Profile]{Title: "LAST SEEN", Width: 12, Priority: 2, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
+			if m.conn.live && m.conn.profile == p.Name {
+				return "now", screen.Plain
+			}
+			return ago(p.Seen, m.shown), screen.Dim
+		})},
+		table.Column[Profile]{Title: "STATE", Width: 18, Flex: true, Draw: table.Text(false, m.profileState)},
 	)}
-	rows := make([]int, len(m.opts.Profiles))
-	for i := range rows {
-		rows[i] = i
-	}
-	p.profiles.SetRows(rows)
 	return p
 }
 
-func (m *Model) profileState(i int) (string, screen.Role) {
+// ago writes when something was, for people.
+func ago(at, now time.Time) string {
+	switch d := now.Sub(at); {
+	case at.IsZero():
+		return "never"
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	}
+	return at.UTC().Format("2006-01-02")
+}
+
+func (m *Model) profileState(p Profile) (string, screen.Role) {
 	c := &m.conn
 	switch {
-	case c.profile != i:
+	case p.Fault != "":
+		return "X  " + p.Fault, screen.Bad
+	case c.profile != p.Name:
 		return unknown, screen.Dim
 	case c.live:
 		return "ok connected", screen.Good
@@ -65,30 +81,62 @@ func (p *connectPage) crumbs() []string {
 	return []string{version}
 }
 
-func (p *connectPage) refresh() {}
+func (p *connectPage) refresh() { p.profiles.SetRows(p.m.opts.Profiles) }
 
 func (p *connectPage) bindings() []binding {
 	out := moving(p.profiles)
-	if i, ok := p.profiles.Selected(); ok && len(p.m.opts.Profiles[i].Endpoints) > 0 {
-		out = append(out, binding{keys: []string{"enter"}, short: "connect", long: "connect", do: func() tea.Cmd { return p.m.useProfile(i) }})
+	selected, ok := p.profiles.Selected()
+	if ok {
+		out = append(out, binding{keys: []string{"enter"}, short: "connect", long: "connect", off: selected.Fault, do: func() tea.Cmd {
+			for i, q := range p.m.opts.Profiles {
+				if q.Name == selected.Name {
+					return p.m.useProfile(i)
+				}
+			}
+			return nil
+		}})
 	}
-	return out
+	off := ""
+	if p.m.opts.Keeper == nil {
+		off = errNoKeeper.Error()
+	}
+	out = append(out, binding{keys: []string{"a"}, short: "add", long: "add a profile", off: off, do: func() tea.Cmd { p.m.push(newProfileForm(p.m, nil)); return nil }})
+	if !ok {
+		return out
+	}
+	if off == "" && !selected.Kept {
+		off = selected.Name + " is from the command line and is not kept; a keeps a profile"
+	}
+	return append(out,
+		binding{keys: []string{"e"}, short: "edit", long: "edit the profile", off: off, do: func() tea.Cmd { p.m.push(newProfileForm(p.m, &selected)); return nil }},
+		binding{keys: []string{"d"}, short: "forget", long: "forget the profile", off: off, do: func() tea.Cmd { p.m.forgetProfile(selected); return nil }},
+	)
 }
 
 func (p *connectPage) render(r screen.Rect) {
-	y := prose(r, 2, 1, r.W-4, screen.Plain, "Connect to any node of any site. One address is enough.") + 1
+	y := prose(r, 2, 1, r.W-4, screen.Plain, "Connect to a node of a site. If it goes away, the next one of the profile is tried.") + 1
 	if len(p.m.opts.Profiles) == 0 {
-		prose(r, 2, y, r.W-4, screen.Plain, "No node is named. isgwctl --connect unix:DIR/admin.sock names one, DIR being its data directory; ISGW_CONNECT does the same.")
+		y = prose(r, 2, y, r.W-4, screen.Plain, "No profiles yet. A profile is how to reach a site: an address, what to trust, and who you are. a adds one.")
+		prose(r, 2, y, r.W-4, screen.Dim, "isgwctl profile add NAME --connect https://HOST:PORT --fingerprint HEX --token-file FILE")
 		return
 	}
 	rows := min(len(p.m.opts.Profiles), max((r.H-y)/3, 1)) + 1
 	p.profiles.Render(r.Sub(0, y, r.W, rows))
 	y += rows + 1
-	c := &p.m.conn
-	if c.profile < 0 {
-		return
+	if p.m.opts.Keeper != nil && r.H-y > 8 {
+		x := r.Text(2, y, screen.Key, "a")
+		r.Text(x+2, y, screen.Dim, "add a profile (address, CA or fingerprint, token or client certificate)")
+		y += 2
 	}
-	r.Text(2, y, screen.Title, "Trying "+p.m.opts.Profiles[c.profile].Name)
+	if p.m.conn.profile != "" {
+		p.attempts(r, y)
+	}
+}
+
+// attempts shows what became of the last try of each node.
+func (p *connectPage) attempts(r screen.Rect, y int) {
+	c := &p.m.conn
+	r.Text(2, y, screen.Title, "Trying "+c.profile)
 	y++
 	glyphs := map[string]struct {
 		glyph string
@@ -106,7 +154,7 @@ func (p *connectPage) render(r screen.Rect) {
 		case "queued":
 			text = "queued"
 		case "trying":
-			text = "waiting for its first word"
+			text = a.step.doing()
 		case "ok":
 			text = "connected"
 		}
@@ -122,8 +170,11 @@ func (p *connectPage) render(r screen.Rect) {
 			y++
 		}
 	}
-	y++
-	prose(r, 2, y, r.W-4, screen.Dim, "Stuck? isgwctl system status with the same --connect says more.")
+	how := " --profile " + c.profile
+	if selected, ok := p.profiles.Selected(); ok && !selected.Kept {
+		how = " with the same --connect"
+	}
+	prose(r, 2, y+1, r.W-4, screen.Dim, "Stuck? isgwctl system status"+how+" tells the same in full.")
 }
 
 func milliseconds(d time.Duration) string {

@@ -2,6 +2,8 @@ package tui
 
 import (
 	"context"
+	"crypto/tls"
+	"net/http/httptrace"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ type feed struct {
 	mu       sync.Mutex
 	node     Node
 	snapshot *adminpb.ConsoleSnapshot
+	step     step
 }
 
 func newFeed() *feed { return &feed{ready: make(chan struct{}, 1)} }
@@ -31,10 +34,50 @@ func (f *feed) put(node Node, s *adminpb.ConsoleSnapshot) {
 		f.snapshot = s
 	}
 	f.mu.Unlock()
+	f.wake()
+}
+
+func (f *feed) wake() {
 	select {
 	case f.ready <- struct{}{}:
 	default:
 	}
+}
+
+// reach notes how far the attempt came.
+func (f *feed) reach(s step) {
+	f.mu.Lock()
+	f.step = s
+	f.mu.Unlock()
+	f.wake()
+}
+
+// traced is a context in which the way to a node is followed.
+func (f *feed) traced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				f.reach(stepConnect)
+			}
+		},
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				f.reach(stepTLS)
+			}
+		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err == nil {
+				f.reach(stepSent)
+			}
+		},
+	})
+}
+
+// stepMsg says that an attempt came further.
+type stepMsg struct {
+	generation int
+	at         time.Time
+	step       step
 }
 
 // heardMsg says that the node of a connection told something.
@@ -62,7 +105,7 @@ func listen(ctx context.Context, o Options, e Endpoint, generation int, f *feed,
 		}
 		defer raw.Close()
 		node := wrap(raw)
-		err = node.Watch(ctx, min(o.Interval, time.Second), func(s *adminpb.ConsoleSnapshot) error {
+		err = node.Watch(f.traced(ctx), min(o.Interval, time.Second), func(s *adminpb.ConsoleSnapshot) error {
 			if s.GetHeartbeat() {
 				s = nil
 			}
@@ -83,6 +126,9 @@ func next(ctx context.Context, o Options, generation int, f *feed) tea.Cmd {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if f.node == nil {
+			return stepMsg{generation, o.Clock(), f.step}
+		}
 		msg := heardMsg{generation, o.Clock(), f.node, f.snapshot}
 		f.snapshot = nil
 		return msg

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -252,3 +254,45 @@ func (n *fakeNode) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb
 }
 
 func (n *fakeNode) Close() { n.set(func(n *fakeNode) { n.closed++ }) }
+
+// fakeKeeper keeps profiles in memory. It is used by one goroutine.
+type fakeKeeper struct {
+	profiles []Profile
+	drafts   []Draft
+	seen     map[string]time.Time
+	refuses  error
+}
+
+func (k *fakeKeeper) Profiles() ([]Profile, error) { return slices.Clone(k.profiles), nil }
+
+func (k *fakeKeeper) Keep(d Draft) error {
+	if k.refuses != nil {
+		return k.refuses
+	}
+	k.drafts = append(k.drafts, d)
+	p := Profile{Name: d.Name, Kept: true}
+	for _, a := range strings.Split(d.Addresses, ",") {
+		p.Endpoints = append(p.Endpoints, Endpoint{Name: a, Target: a})
+	}
+	for i := range k.profiles {
+		if k.profiles[i].Name == d.Was {
+			k.profiles[i] = p
+			return nil
+		}
+	}
+	k.profiles = append(k.profiles, p)
+	return nil
+}
+
+func (k *fakeKeeper) Forget(name string) error {
+	k.profiles = slices.DeleteFunc(k.profiles, func(p Profile) bool { return p.Name == name })
+	return k.refuses
+}
+
+func (k *fakeKeeper) Seen(name string, at time.Time) error {
+	if k.seen == nil {
+		k.seen = map[string]time.Time{}
+	}
+	k.seen[name] = at
+	return nil
+}

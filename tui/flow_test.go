@@ -139,8 +139,8 @@ func TestFlowFirstFrame(t *testing.T) {
 	node := newFakeNode(nil)
 	node.mute = true
 	f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
-	f.wait(3*time.Second, "Connect to any node")
-	f.wait(6*time.Second, "no answer within 2s")
+	f.wait(3*time.Second, "Connect to a node")
+	f.wait(6*time.Second, "nothing answered within 2s")
 }
 
 // panicky is a node that breaks the program.

@@ -26,6 +26,8 @@ type form struct {
 	fields []*field
 	focus  int
 	fault  string
+	done   string // what the last enter does; empty: it reviews the plan
+	note   string // at the bottom; empty: that nothing is changed yet
 	submit func() tea.Cmd
 }
 
@@ -50,9 +52,13 @@ func (f *form) bindings() []binding {
 		}
 	}
 	review := func() tea.Cmd { f.fault = ""; return f.submit() }
+	done := f.done
+	if done == "" {
+		done = "review the plan"
+	}
 	enter := binding{keys: []string{"enter"}, short: "next field", long: "the next field", do: move(1)}
 	if f.focus == len(f.fields)-1 {
-		enter = binding{keys: []string{"enter"}, short: "review the plan", long: "review the plan", do: review}
+		enter = binding{keys: []string{"enter"}, short: done, long: done, do: review}
 	}
 	out := []binding{
 		enter,
@@ -60,7 +66,7 @@ func (f *form) bindings() []binding {
 		{keys: []string{"shift+tab", "up"}, long: "the field before", do: move(-1)},
 	}
 	if f.focus < len(f.fields)-1 {
-		out = append(out, binding{keys: []string{"ctrl+s"}, short: "review the plan", long: "review the plan", do: review})
+		out = append(out, binding{keys: []string{"ctrl+s"}, short: done, long: done, do: review})
 	}
 	if fl := f.fields[f.focus]; fl.input == nil {
 		pick := func(n int) func() tea.Cmd {
@@ -115,7 +121,11 @@ func (f *form) render(r screen.Rect) {
 	} else {
 		prose(box, 3, y, box.W-5, screen.Dim, f.fields[f.focus].help)
 	}
-	box.Text(3, box.H-1, screen.Dim, screen.Truncate("nothing is changed before the plan was seen and applied", box.W-5))
+	note := f.note
+	if note == "" {
+		note = "nothing is changed before the plan was seen and applied"
+	}
+	box.Text(3, box.H-1, screen.Dim, screen.Truncate(note, box.W-5))
 }
 
 // picker chooses one of several names by typing a part of it.

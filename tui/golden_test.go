@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,22 +26,28 @@ type still struct {
 	*Model
 	t    *testing.T
 	node *fakeNode
+
+	keeper *fakeKeeper
 }
 
 func newStill(t *testing.T, s *adminpb.ConsoleSnapshot, o Options) *still {
 	t.Helper()
 	node := newFakeNode(s)
 	o.Profiles = []Profile{
-		{Name: "oahu", Endpoints: []Endpoint{{Name: "oahu-2", Target: "unix:/run/2"}, {Name: "oahu-1", Target: "unix:/run/1"}}},
-		{Name: "lab", Endpoints: []Endpoint{{Target: "unix:/tmp/lab/admin.sock"}}},
+		{Name: "oahu", Kept: true, Secret: "token", CA: true, Seen: noon.Add(-2 * time.Minute), Endpoints: []Endpoint{{Name: "oahu-2", Target: "unix:/run/2"}, {Name: "oahu-1", Target: "unix:/run/1"}}},
+		{Name: "lab", Kept: true, Seen: noon.Add(-26 * time.Hour), Endpoints: []Endpoint{{Target: "unix:/tmp/lab/admin.sock"}}},
 	}
+	keeper := &fakeKeeper{profiles: slices.Clone(o.Profiles)}
+	o.Keeper = keeper
 	o.Dial = func(Endpoint) (Node, error) { return node, nil }
 	o.Clock = func() time.Time { return noon }
-	m, err := NewModel(t.Context(), o)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // so that commands which wait for a node return at once
+	m, err := NewModel(ended, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &still{m, t, node}
+	st := &still{m, t, node, keeper}
 	if s != nil {
 		st.connect(s)
 	}
@@ -49,13 +56,19 @@ func newStill(t *testing.T, s *adminpb.ConsoleSnapshot, o Options) *still {
 
 // connect plays the messages of a connection that came about.
 func (s *still) connect(snapshot *adminpb.ConsoleSnapshot) {
+	msg := s.firstWord()
+	msg.snapshot = snapshot
+	_, _ = s.Update(msg)
+}
+
+// firstWord begins an attempt and returns the message of its success.
+func (s *still) firstWord() heardMsg {
 	m := s.Model
-	m.conn.choose(0, m.opts.Profiles[0].Endpoints)
+	m.conn.choose("oahu", m.opts.Profiles[0].Endpoints)
 	_, cancel := context.WithCancel(s.t.Context())
 	_, generation := m.conn.begin(noon.Add(-18*time.Millisecond), cancel)
-	m.ctx, m.feed = s.t.Context(), newFeed()
-	node := guard{s.node, m.readOnly}
-	_, _ = m.Update(heardMsg{generation, noon, node, snapshot})
+	m.ctx, m.feed = m.parent, newFeed()
+	return heardMsg{generation: generation, at: noon, node: guard{s.node, m.readOnly}}
 }
 
 // run runs a command and what follows from it; commands that wait for the feed
@@ -146,12 +159,16 @@ var scenes = []struct {
 	}},
 	{"connect", func(t *testing.T, o Options) *still {
 		s := newStill(t, nil, o)
-		s.conn.choose(0, s.opts.Profiles[0].Endpoints)
+		s.conn.choose("oahu", s.opts.Profiles[0].Endpoints)
 		_, _ = s.conn.begin(noon.Add(-41*time.Millisecond), func() {})
 		s.conn.fail(noon, errDown)
 		_, _ = s.conn.begin(noon, func() {})
 		return s
 	}},
+	{"profile", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("ctrl+o", "a").typing("kauai").press("tab").typing("https://kauai.example:7443").press("tab")
+	}},
+	{"forget", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("ctrl+o", "d").typing("oa") }},
 	{"help", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "?") }},
 	{"palette", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("2", ":").typing("link")

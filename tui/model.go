@@ -76,7 +76,8 @@ type Model struct {
 	bad      bool
 	noticeAt time.Time
 
-	serial int // generation of requests of dialogs and pages
+	serial        int // generation of requests of dialogs and pages
+	profileSerial int // of the last change of the profiles
 	parent context.Context
 }
 
@@ -91,13 +92,13 @@ func NewModel(ctx context.Context, o Options) (*Model, error) {
 	m.readOnly.Store(o.ReadOnly)
 	m.now = o.Clock()
 	m.shown = m.now
-	m.conn.profile = -1
 	m.root[pageHome] = newHomePage(m)
 	m.root[pageLinks] = newLinksPage(m)
 	for i := pageBuckets; i < rootPages; i++ {
 		m.root[i] = absentPage{m, i}
 	}
 	m.connect = newConnectPage(m)
+	m.connect.refresh()
 	m.choose = true
 	return m, nil
 }
@@ -112,11 +113,40 @@ func (m *Model) tick() tea.Cmd {
 
 // Init starts the clock and, when it was asked for, the connection.
 func (m *Model) Init() tea.Cmd {
-	cmds := []tea.Cmd{m.tick()}
-	if m.opts.Connect && len(m.opts.Profiles) > 0 {
+	cmds := []tea.Cmd{m.tick(), m.askBackground()}
+	if m.opts.Connect && len(m.opts.Profiles) > 0 && len(m.opts.Profiles[0].Endpoints) > 0 {
 		cmds = append(cmds, m.useProfile(0))
 	}
 	return tea.Batch(cmds...)
+}
+
+// backgroundMsg is what the terminal said of its background. It may come after
+// the first frame, which does not wait for it.
+type backgroundMsg string
+
+func (m *Model) askBackground() tea.Cmd {
+	ask, ctx := m.opts.background, m.parent
+	if ask == nil {
+		return nil
+	}
+	return func() tea.Msg { return backgroundMsg(ask(ctx)) }
+}
+
+// backgroundIs takes the theme that suits the background.
+func (m *Model) backgroundIs(answer string) {
+	light, known := lightBackground(answer)
+	if !known {
+		return
+	}
+	name := screen.Dark
+	if light {
+		name = screen.Light
+	}
+	theme, err := screen.NewTheme(name)
+	if err == nil { // both names are known
+		theme.ASCII = m.theme.ASCII
+		m.theme = theme
+	}
 }
 
 // Update takes one message.
@@ -133,11 +163,18 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, tea.Batch(m.pulsed(time.Time(msg)), m.tick())
 	case heardMsg:
 		return m, m.heard(msg)
+	case stepMsg:
+		if msg.generation == m.conn.generation && m.conn.cancel != nil {
+			m.conn.advance(msg)
+			return m, next(m.ctx, m.opts, msg.generation, m.feed)
+		}
 	case endedMsg:
 		if msg.generation == m.conn.generation && m.conn.cancel != nil {
 			m.conn.fail(msg.at, msg.err)
 			return m, m.reconnect(msg.at)
 		}
+	case backgroundMsg:
+		m.backgroundIs(string(msg))
 	case answer:
 		return m, msg.deliver(m)
 	}
@@ -149,11 +186,12 @@ type answer interface{ deliver(m *Model) tea.Cmd }
 
 // useProfile connects to a site.
 func (m *Model) useProfile(index int) tea.Cmd {
-	if m.conn.profile != index {
+	p := m.opts.Profiles[index]
+	if m.conn.profile != p.Name {
 		m.snapshot, m.waiting = nil, nil
 		m.above, m.dialogs = nil, nil
 	}
-	m.conn.choose(index, m.opts.Profiles[index].Endpoints)
+	m.conn.choose(p.Name, p.Endpoints)
 	m.choose = m.snapshot == nil
 	return m.reconnect(m.now)
 }
@@ -206,6 +244,7 @@ func (m *Model) heard(msg heardMsg) tea.Cmd {
 	}
 	if first {
 		m.now, m.shown = msg.at, msg.at
+		cmds = append(cmds, m.seenProfile())
 		if m.waiting != nil {
 			cmds = append(cmds, m.adopt())
 		}
@@ -338,6 +377,13 @@ func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
 	name := msg.String()
 	if msg.Paste {
 		name = "" // text, whatever it says
+	}
+	if _, isForm := m.top().(*form); msg.Alt && !isForm {
+		// ESC and the next key, when a slow line delivers them together, look
+		// like alt and that key. No key here is one with alt: they are two. A
+		// form would lose what was typed, to somebody who moves by words.
+		msg.Alt = false
+		return tea.Sequence(m.key(tea.KeyMsg{Type: tea.KeyEsc}), m.key(msg))
 	}
 	if b, ok := find(m.bindings(), name); ok {
 		if b.off != "" {

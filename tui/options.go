@@ -1,9 +1,11 @@
 package tui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,12 +38,6 @@ func (e Endpoint) short() string {
 	return strings.TrimPrefix(e.Target, "https://")
 }
 
-// Profile is a site by the name that the operator gave it, and its nodes.
-type Profile struct {
-	Name      string
-	Endpoints []Endpoint
-}
-
 // Options are what the console is opened with.
 type Options struct {
 	// Profiles are the sites that can be chosen. The console connects to the
@@ -51,6 +47,9 @@ type Options struct {
 	// Dial makes a client of a node. It may read files and must not wait for
 	// the node.
 	Dial func(Endpoint) (Node, error)
+	// Keeper keeps the profiles that are added, edited and forgotten on the
+	// console; nil says that they cannot be.
+	Keeper Keeper
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
 	// Interval is how often the screen may change; 0 is a second, and two over SSH.
@@ -68,6 +67,9 @@ type Options struct {
 	Getenv func(string) string
 	// Clipboard sends a text to the terminal's clipboard; nil says that there is none.
 	Clipboard func(text string) error
+	// background asks the terminal for the colour of its background and returns
+	// its answer, "" when none came in time. [Run] sets it.
+	background func(context.Context) string
 	// Save writes a file for the operator and returns its whole path; nil says
 	// that files cannot be written. It never overwrites.
 	Save func(name string, data []byte) (string, error)
@@ -96,7 +98,48 @@ func (o Options) settle() (Options, screen.Theme, error) {
 		faults = append(faults, err)
 	}
 	theme.ASCII = o.ASCII || plainTerminal(o.Getenv)
+	if !askable(o.Theme, o.Getenv) {
+		o.background = nil
+	}
 	return o, theme, errors.Join(faults...)
+}
+
+// askable says whether the theme depends on the terminal's background, and the
+// terminal is one that can be asked for it without showing the question.
+func askable(theme string, getenv func(string) string) bool {
+	if theme != "" && theme != screen.Auto || getenv("NO_COLOR") != "" {
+		return false
+	}
+	term, _, _ := strings.Cut(getenv("TERM"), "-")
+	switch term {
+	case "", "dumb", "unknown", "linux", "cons25", "ansi", "cygwin", "Eterm", "screen":
+		return false
+	}
+	return !strings.HasPrefix(term, "vt")
+}
+
+// lightBackground reads a terminal's answer: "rgb:RRRR/GGGG/BBBB" in one to four
+// hexadecimal digits each. What it cannot read is not known.
+func lightBackground(answer string) (light, known bool) {
+	answer = strings.TrimRight(answer, "\a\x1b\\")
+	_, colours, ok := strings.Cut(answer, ":")
+	if !ok || !strings.HasPrefix(answer, "rgb") {
+		return false, false
+	}
+	parts := strings.Split(colours, "/")
+	if len(parts) < 3 {
+		return false, false
+	}
+	// What the eye makes of red, green and blue: ITU-R BT.601.
+	sum := 0.0
+	for i, weight := range []float64{0.299, 0.587, 0.114} {
+		v, err := strconv.ParseUint(parts[i], 16, 16)
+		if err != nil {
+			return false, false
+		}
+		sum += weight * float64(v) / float64(uint64(1)<<(4*len(parts[i]))-1)
+	}
+	return sum > 0.5, true
 }
 
 // resolveTheme picks the theme by name, environment and terminal.

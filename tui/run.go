@@ -14,6 +14,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/term"
 
 	_ "edgefog.dev/isgw/tui/term" // before Bubble Tea can ask the terminal
 )
@@ -36,11 +37,30 @@ func Run(ctx context.Context, in, out *os.File, o Options) error {
 	// when it gets the signal that ended the context as well.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	keys := newKeyboard(in)
+	o.background = func(ctx context.Context) string {
+		err := keys.ask(func(text string) error { _, err := screen.WriteString(text); return err })
+		if err != nil {
+			return "" // the frames meet the same fault
+		}
+		select {
+		case answer := <-keys.answers:
+			return answer
+		case <-ctx.Done():
+			return ""
+		}
+	}
 	m, err := NewModel(ctx, o)
 	if err != nil {
 		return err
 	}
-	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithAltScreen(), tea.WithInput(in), tea.WithOutput(screen)).Run()
+	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithAltScreen(), tea.WithInput(keys), tea.WithOutput(screen)).Run()
+	if keys.outstanding() > 0 {
+		if state, err := term.MakeRaw(in.Fd()); err == nil {
+			keys.drain()
+			_ = term.Restore(in.Fd(), state) // as it was: nothing more can be done
+		}
+	}
 	m.conn.drop()
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted):

@@ -132,12 +132,12 @@ func (m *Model) connectionState() (string, screen.Role) {
 	c := &m.conn
 	switch {
 	case c.live:
-		name := m.opts.Profiles[c.profile].Endpoints[c.current].short()
+		name := c.nodes[c.current].short()
 		if m.snapshot.GetNodeName() != "" {
 			name = m.snapshot.GetNodeName()
 		}
 		return name + " ok " + milliseconds(c.trip), screen.Good
-	case c.profile < 0 || len(c.nodes) == 0:
+	case c.profile == "" || len(c.nodes) == 0:
 		return "not connected", screen.Dim
 	case m.snapshot != nil:
 		return fmt.Sprintf("%s ? stale %s, retry %d → %s", m.snapshot.GetNodeName(), age(m.silence()), max(c.retries, 1), c.upcoming().short()), screen.Warn

@@ -2,13 +2,11 @@ package main
 
 import (
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
-	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/buildinfo"
 	"edgefog.dev/isgw/tui"
 )
 
@@ -37,77 +35,31 @@ func (a *app) console(cmd *cobra.Command, f *consoleFlags) error {
 		return usage("%v", err)
 	}
 	a.running = true
-	targets, profiles, err := a.consoleTargets()
+	options, err := a.consoleOptions(f)
 	if err != nil {
 		return err
 	}
-	return tui.Run(cmd.Context(), in, out, tui.Options{
-		Profiles: profiles,
-		Connect:  true,
-		Dial: func(e tui.Endpoint) (tui.Node, error) {
-			client, err := admin.Connect(targets[e.Target])
-			if err != nil {
-				return nil, err
-			}
-			return tui.NewNode(client), nil
-		},
-		Theme: f.theme, ASCII: f.ascii, ReadOnly: f.readOnly, Getenv: a.getenv,
-	})
+	return tui.Run(cmd.Context(), in, out, options)
 }
 
-// consoleTargets are the sites that the console offers: the one that the
-// command line names first, then the user's profiles.
-func (a *app) consoleTargets() (map[string]admin.Target, []tui.Profile, error) {
-	targets := map[string]admin.Target{}
-	var offered []tui.Profile
-	add := func(name string, t admin.Target) {
-		p := tui.Profile{Name: name}
-		for address := range strings.SplitSeq(t.Address, ",") {
-			t.Address = strings.TrimSpace(address)
-			key := t.Address
-			if _, taken := targets[key]; taken { // the same node with other secrets
-				key = name + " " + t.Address
-			}
-			targets[key] = t
-			p.Endpoints = append(p.Endpoints, tui.Endpoint{Name: t.Address, Target: key})
-		}
-		offered = append(offered, p)
-	}
-	if a.connection.profile == "" && first(a.connection.address, a.getenv(connectVariable)) != "" {
-		t := admin.Target{Address: first(a.connection.address, a.getenv(connectVariable))}
-		if err := a.secrets(&t); err != nil {
-			return nil, nil, err
-		}
-		add("--connect", t)
-	}
-	kept := a.profiles()
-	if kept.dir == "" {
-		return targets, offered, nil
-	}
-	names, err := kept.names()
+// consoleOptions are what the console is opened with.
+func (a *app) consoleOptions(f *consoleFlags) (tui.Options, error) {
+	sites, err := a.sitesOfConsole()
 	if err != nil {
-		return nil, nil, err
+		return tui.Options{}, err
 	}
-	chosen := first(a.connection.profile, a.getenv(profileVariable), kept.current())
-	slices.SortStableFunc(names, func(x, y string) int {
-		switch {
-		case x == chosen && y != chosen:
-			return -1
-		case y == chosen && x != chosen:
-			return 1
-		}
-		return 0
-	})
-	for _, name := range names {
-		p, err := kept.find(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		t, err := p.target()
-		if err != nil {
-			return nil, nil, err
-		}
-		add(name, t)
+	offered, err := sites.Profiles()
+	if err != nil {
+		return tui.Options{}, err
 	}
-	return targets, offered, nil
+	o := tui.Options{
+		Profiles: offered, Dial: sites.dial, Version: buildinfo.Read().Version,
+		Theme: f.theme, ASCII: f.ascii, ReadOnly: f.readOnly, Getenv: a.getenv,
+		// Nothing is in use: the operator chooses.
+		Connect: len(offered) > 0 && (!offered[0].Kept || offered[0].Name == sites.chosen),
+	}
+	if sites.kept.dir != "" {
+		o.Keeper = sites
+	}
+	return o, nil
 }

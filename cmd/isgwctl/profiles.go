@@ -133,6 +133,66 @@ func (p profiles) save(file string, raw []byte) error {
 	return nil
 }
 
+// keep writes a profile after a look at what cannot be right. The first one is
+// in use at once.
+func (p profiles) keep(name string, kept profile) error {
+	if err := checkProfileName(name); err != nil {
+		return err
+	}
+	kept.Name = name
+	t, err := kept.target()
+	if err != nil {
+		return err
+	}
+	nodes := addresses(kept.Address)
+	if len(nodes) == 0 {
+		return usage("a profile needs the address of a node")
+	}
+	for _, address := range nodes {
+		t.Address = address
+		client, err := admin.Connect(t)
+		if err != nil {
+			return err
+		}
+		client.Close()
+	}
+	raw, err := yaml.Marshal(kept)
+	if err != nil {
+		return fmt.Errorf("save profile: %w", err)
+	}
+	if err := p.save(p.file(name), raw); err != nil {
+		return err
+	}
+	if p.current() == "" {
+		return p.use(name)
+	}
+	return nil
+}
+
+// forget removes a profile with its secrets.
+func (p profiles) forget(name string) error {
+	if err := checkProfileName(name); err != nil {
+		return err
+	}
+	err := os.Remove(p.file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return admin.Errorf(admin.CodeNotFound, "there is no profile %s", name).WithHint("see `isgwctl profile list`")
+	}
+	if err == nil && p.current() == name {
+		err = os.Remove(filepath.Join(p.dir, "current"))
+	}
+	if err == nil {
+		err = os.Remove(p.seenFile(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forget profile %s: %w", name, err)
+	}
+	return nil
+}
+
 func (p profiles) use(name string) error {
 	return p.save(filepath.Join(p.dir, "current"), []byte(name+"\n"))
 }
@@ -179,9 +239,6 @@ of that name is replaced. The first profile is in use at once.`,
 		Example: "isgwctl profile add prod --connect https://10.3.30.75:7443 --ca ca.pem \\\n  --token-file token",
 		Args:    takes("NAME"),
 		RunE: a.local(func(args []string) error {
-			if err := checkProfileName(args[0]); err != nil {
-				return err
-			}
 			c := a.connection
 			t := admin.Target{Address: c.address}
 			if t.Address == "" {
@@ -190,11 +247,6 @@ of that name is replaced. The first profile is in use at once.`,
 			if err := a.secrets(&t); err != nil {
 				return err
 			}
-			client, err := admin.Connect(t) // which finds what cannot be right
-			if err != nil {
-				return err
-			}
-			client.Close()
 			kept := profile{Address: t.Address, CA: string(t.CA), Fingerprint: t.Fingerprint, Token: t.Token}
 			if c.cert != "" {
 				for file, to := range map[string]*string{c.cert: &kept.Certificate, c.key: &kept.Key} {
@@ -205,18 +257,8 @@ of that name is replaced. The first profile is in use at once.`,
 					*to = string(raw)
 				}
 			}
-			raw, err := yaml.Marshal(kept)
-			if err != nil {
-				return fmt.Errorf("save profile: %w", err)
-			}
-			p := a.profiles()
-			if err := p.save(p.file(args[0]), raw); err != nil {
+			if err := a.profiles().keep(args[0], kept); err != nil {
 				return err
-			}
-			if p.current() == "" {
-				if err := p.use(args[0]); err != nil {
-					return err
-				}
 			}
 			a.done("profile %s is kept", args[0])
 			return nil
@@ -282,19 +324,8 @@ func (a *app) profileRemove() *cobra.Command {
 		Example: "isgwctl profile remove prod",
 		Args:    takes("NAME"),
 		RunE: a.local(func(args []string) error {
-			p := a.profiles()
-			if err := checkProfileName(args[0]); err != nil {
+			if err := a.profiles().forget(args[0]); err != nil {
 				return err
-			}
-			err := os.Remove(p.file(args[0]))
-			if errors.Is(err, fs.ErrNotExist) {
-				return admin.Errorf(admin.CodeNotFound, "there is no profile %s", args[0]).WithHint("see `isgwctl profile list`")
-			}
-			if err == nil && p.current() == args[0] {
-				err = os.Remove(filepath.Join(p.dir, "current"))
-			}
-			if err != nil {
-				return fmt.Errorf("forget profile %s: %w", args[0], err)
 			}
 			a.done("profile %s is forgotten", args[0])
 			return nil
