@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/raftfsm"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
@@ -21,7 +22,7 @@ func (s *site) change(ctx context.Context, plan planner) error {
 	const attempts = 10
 	for attempt := 1; ; attempt++ {
 		if err := s.replica.Barrier(ctx); err != nil {
-			return fmt.Errorf("read config: %w", err)
+			return raftFailure("read config", err)
 		}
 		txn, err := plan(s.replica.Config())
 		if err != nil || txn == nil {
@@ -29,7 +30,7 @@ func (s *site) change(ctx context.Context, plan planner) error {
 		}
 		res, err := s.replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Config{Config: txn}})
 		if err != nil {
-			return fmt.Errorf("commit config: %w", err)
+			return raftFailure("commit config", err)
 		}
 		err = raftfsm.ResultError(res)
 		if errors.Is(err, state.ErrConflict) && attempt < attempts {
@@ -37,4 +38,37 @@ func (s *site) change(ctx context.Context, plan planner) error {
 		}
 		return err
 	}
+}
+
+// raftFailure wraps what came of reading or writing the site's log; what is no
+// fault of the call is told as noQuorum tells it.
+func raftFailure(doing string, err error) error {
+	if failure := noQuorum(err); failure != nil {
+		return failure
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", doing, err)
+	}
+	return err
+}
+
+// noQuorum says in words that the site's log cannot be read or written now,
+// which another node or a later call may be able to; nil when err is something
+// else.
+func noQuorum(err error) error {
+	other, misled := errors.AsType[*raftfsm.NotLeaderError](err)
+	switch {
+	case misled && other.Leader != "":
+		return admin.Errorf(admin.CodeUnavailable, "this node does not lead the site, node %s does: nothing was changed", other.Leader).
+			WithHint("connect to that node")
+	case errors.Is(err, raftfsm.ErrNotLeader):
+		return admin.Errorf(admin.CodeUnavailable, "the site has no leader, so it has no quorum: nothing was changed").
+			WithHint("see `isgwctl system status` for its nodes")
+	case errors.Is(err, raftfsm.ErrUnknownOutcome):
+		return admin.Errorf(admin.CodeUnavailable, "the site lost its leader while it committed: the change may have been made").
+			WithHint("look whether it was before you try again")
+	case errors.Is(err, raftfsm.ErrClosed), errors.Is(err, raftfsm.ErrHalted):
+		return admin.Errorf(admin.CodeUnavailable, "the node is stopping: nothing was changed").WithHint("see the node's log")
+	}
+	return nil
 }

@@ -173,5 +173,8 @@ func objectError(err error) error {
 	case errors.Is(err, objects.ErrPrecondition):
 		return admin.Errorf(admin.CodeConflict, "%w", err)
 	}
+	if failure := noQuorum(err); failure != nil {
+		return failure
+	}
 	return err
 }

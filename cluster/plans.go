@@ -60,7 +60,7 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 		return nil, ctx.Err()
 	}
 	if err := s.replica.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
+		return nil, raftFailure("read config", err)
 	}
 	if s.appliedBefore(name) {
 		return s.again(asked), nil
@@ -122,7 +122,7 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 		facts.Reach = s.reach(ctx, address)
 	}
 	if err := s.replica.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
+		return nil, raftFailure("read config", err)
 	}
 	return plan.Show(s.replica.Config(), req, facts, s.node.opts.Clock())
 }
@@ -166,7 +166,7 @@ func (s *site) pairFirst(ctx context.Context, preview *plan.Preview) error {
 func (s *site) propose(ctx context.Context, txn *statepb.Txn) error {
 	res, err := s.replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Config{Config: txn}})
 	if err != nil {
-		return fmt.Errorf("commit config: %w", err)
+		return raftFailure("commit config", err)
 	}
 	return raftfsm.ResultError(res)
 }
