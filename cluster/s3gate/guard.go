@@ -95,9 +95,11 @@ func (g *guard) decide(request context.Context, a access) error {
 // asks says whether the request itself is the reading of one of a bucket's or an
 // object's settings. versitygw also reads them on its own account, for every
 // request and before some are authenticated.
-func asks(request context.Context, query string) bool {
+func asks(request context.Context, query string) bool { return asksTo(request, http.MethodGet, query) }
+
+func asksTo(request context.Context, method, query string) bool {
 	fast, ok := request.(*fasthttp.RequestCtx)
-	return ok && string(fast.Method()) == http.MethodGet && fast.QueryArgs().Has(query)
+	return ok && string(fast.Method()) == method && fast.QueryArgs().Has(query)
 }
 
 // versioned chooses the action by whether a version is named.

@@ -2,6 +2,7 @@ package s3gate
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/auth"
@@ -79,11 +80,16 @@ func (g *guard) DeleteBucketPolicy(request context.Context, bucket string) error
 	return g.inner.DeleteBucketPolicy(request, bucket)
 }
 
-// GetBucketOwnershipControls is also called by versitygw when an ACL is set.
+// GetBucketOwnershipControls is also called by versitygw when an ACL is set, which
+// it may refuse by what it reads.
 func (g *guard) GetBucketOwnershipControls(request context.Context, bucket string) (types.ObjectOwnership, error) {
 	_, _, err := g.caller(request)
-	if err == nil && asks(request, "ownershipControls") {
+	switch {
+	case err != nil:
+	case asks(request, "ownershipControls"):
 		err = g.allow(request, &bucket, nil, auth.GetBucketOwnershipControlsAction)
+	case asksTo(request, http.MethodPut, "acl"):
+		err = g.allow(request, &bucket, nil, auth.PutBucketAclAction)
 	}
 	if err != nil {
 		return "", err
