@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"edgefog.dev/isgw/chunks"
 )
@@ -107,7 +108,8 @@ func (c *committer) write(group []*request) error {
 	return c.w.syncGroup()
 }
 
-// publish commits the index entries of what write has made durable.
+// publish commits the index entries of what write has made durable, and syncs
+// them when it has to.
 func (c *committer) publish() error {
 	s := c.s
 	s.indexMu.Lock()
@@ -134,7 +136,8 @@ func (c *committer) publish() error {
 	for no, m := range c.ended {
 		u.setMark(no, m)
 	}
-	if err := u.commit(true); err != nil {
+	sync := c.syncsIndex()
+	if err := u.commit(sync); err != nil {
 		return err
 	}
 	for i := range c.added {
@@ -155,8 +158,25 @@ func (c *committer) publish() error {
 	if cur := c.w.cur; cur != nil {
 		s.diskBytes.Add(cur.size - cur.indexed)
 		cur.indexed = cur.size
+		if sync {
+			cur.synced = cur.size
+		}
 	}
 	return nil
+}
+
+// syncsIndex says whether the index has to be durable with the group being
+// committed. Mostly it need not be: the group's records are, in a segment whose
+// mark does not say that it is sealed, where the next Open finds them. It has to
+//   - when a segment ends, so that Open reads at most the last one again, and
+//     of that IndexSyncBytes;
+//   - when a chunk is replaced whose mark of damage may not be durable: without
+//     the mark Open would keep the damaged place.
+func (c *committer) syncsIndex() bool {
+	cur := c.w.cur
+	return len(c.w.full) > 0 || len(c.ended) > 0 ||
+		cur != nil && cur.size-cur.synced >= c.s.opts.IndexSyncBytes ||
+		slices.ContainsFunc(c.added, func(a addition) bool { return a.again })
 }
 
 // abandon ends the segments of a group that failed, at what the index knows of

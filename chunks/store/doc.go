@@ -7,11 +7,12 @@
 //
 // # What is promised
 //
-// When Put returns nil, the batch survives a power cut: the segment was synced
-// before the index entry, and the index entry before the return. A chunk that
-// Has reports was durable when it was reported. Get verifies every byte it
-// returns against the ID. After a crash, records that were synced but not yet
-// indexed are verified and indexed at the next Open, and a torn end is cut off.
+// When Put returns nil, the batch survives a power cut: its records were synced
+// in their segment before the index knew of them. A chunk that Has reports was
+// durable when it was reported. Get verifies every byte it returns against the
+// ID. The index itself is synced seldom. After a crash, the records of the last
+// segment that it does not know are verified and indexed by the next Open, and
+// a torn end is cut off.
 //
 // A failed write or sync fails the batches of its group, of which nothing is
 // then visible, and ends the segment: a sync that failed once is never tried

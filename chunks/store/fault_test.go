@@ -222,7 +222,9 @@ func TestFailedIndex(t *testing.T) {
 	for _, kind := range []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSyncData, errorfs.OpFileSync} {
 		rig := &faultRig{}
 		mem := vfs.NewCrashableMem()
-		s := open(t, small(errorfs.Wrap(mem, rig), "store"))
+		o := small(errorfs.Wrap(mem, rig), "store")
+		o.IndexSyncBytes = 1 // every commit
+		s := open(t, o)
 		before, beforeRaws := chunkstest.Batch(1, 4, 1000)
 		if err := s.Put(t.Context(), before); err != nil {
 			t.Fatal(err)
@@ -262,6 +264,91 @@ func TestFailedIndex(t *testing.T) {
 			t.Error(err)
 		}
 		_ = s.Close() // it may report the failure again
+	}
+}
+
+// TestIndexIsSyncedSeldom counts the syncs of small puts: one each, of the
+// segment, until IndexSyncBytes have come together. What was acknowledged
+// survives a power cut at any of them.
+func TestIndexIsSyncedSeldom(t *testing.T) {
+	const puts, length = 40, 10_000
+	rig := &faultRig{}
+	mem := vfs.NewCrashableMem()
+	o := small(errorfs.Wrap(mem, rig), "store")
+	o.SegmentSize, o.IndexSyncBytes = 1<<20, 10*(length+recordHeaderSize)
+	var segment, log atomic.Int32
+	s := open(t, o)
+	rig.plan(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync {
+			switch path.Ext(op.Path) {
+			case ".seg":
+				segment.Add(1)
+			case ".log":
+				log.Add(1)
+			}
+		}
+		return nil
+	})
+	var raws [][]byte
+	for seed := range uint64(puts) {
+		batch, r := chunkstest.Batch(seed+1, 1, length)
+		if err := s.Put(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		raws = append(raws, r...)
+		if seed%13 == 7 {
+			again := open(t, small(mem.CrashClone(vfs.CrashCloneCfg{}), "store"))
+			chunkstest.Check(t, again, raws)
+			if err := again.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Some of the chunks are stored compressed, so it is not exactly ten.
+	if segment.Load() != puts || log.Load() == 0 || log.Load() > puts/10 {
+		t.Errorf("%d puts synced the segment %d times and the index %d times, want %d and at most %d",
+			puts, segment.Load(), log.Load(), puts, puts/10)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReplacedChunkSurvives damages a chunk, reads it, which marks it, and puts
+// it again: the replacement is durable although the mark alone is not.
+func TestReplacedChunkSurvives(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := open(t, small(mem, "store"))
+	batch, raws := chunkstest.Batch(1, 3, 1000)
+	if err := s.Put(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // the index is synced
+		t.Fatal(err)
+	}
+	f, err := mem.OpenReadWrite("store/segments/"+segmentName(0), writeCategory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{0xff, 0xff}, segmentHeaderSize+recordHeaderSize+10); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, small(mem, "store"))
+	var b chunks.Buffer
+	if err := s.Get(t.Context(), batch[0].ID, &b); !errors.Is(err, chunks.ErrCorrupt) {
+		t.Fatalf("Get of a damaged chunk: %v", err)
+	}
+	if err := s.Put(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, small(mem.CrashClone(vfs.CrashCloneCfg{}), "store"))
+	chunkstest.Check(t, again, raws)
+	if err := errors.Join(again.Close(), s.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

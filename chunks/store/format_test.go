@@ -167,8 +167,8 @@ func TestOptions(t *testing.T) {
 	if err := (Options{Dir: "x"}).Validate(); err != nil {
 		t.Errorf("defaults: %v", err)
 	}
-	err := Options{SegmentSize: 1, FilterBytes: 1, IndexCacheBytes: 1, GroupBytes: -1, ReserveBytes: -2, MaxOpenSegments: -1}.Validate()
-	for _, field := range []string{"Dir", "SegmentSize", "FilterBytes", "IndexCacheBytes", "GroupBytes", "ReserveBytes", "MaxOpenSegments"} {
+	err := Options{SegmentSize: 1, FilterBytes: 1, IndexCacheBytes: 1, GroupBytes: -1, IndexSyncBytes: -1, ReserveBytes: -2, MaxOpenSegments: -1}.Validate()
+	for _, field := range []string{"Dir", "SegmentSize", "FilterBytes", "IndexCacheBytes", "GroupBytes", "IndexSyncBytes", "ReserveBytes", "MaxOpenSegments"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("the fault of %s is not reported: %v", field, err)
 		}

@@ -16,6 +16,7 @@ const (
 	DefaultFilterBytes     = 16 << 20
 	DefaultIndexCacheBytes = 32 << 20
 	DefaultGroupBytes      = 32 << 20
+	DefaultIndexSyncBytes  = 32 << 20
 	DefaultReserveBytes    = 64 << 20
 	DefaultMaxOpenSegments = 256
 )
@@ -44,6 +45,10 @@ type Options struct {
 	// committed; a Put beyond it waits for its turn. It costs no memory of
 	// the store's own: the bytes are the callers'.
 	GroupBytes int64
+	// IndexSyncBytes is how much of a segment may be ahead of what the disk
+	// holds of the index. It bounds what Open reads again after a crash, and
+	// costs a sync each time; a segment's end always is one.
+	IndexSyncBytes int64
 	// ReserveBytes is disk space left for the index, so that a full disk
 	// stops Put and not the index. -1 reserves nothing.
 	ReserveBytes int64
@@ -63,6 +68,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.FilterBytes, DefaultFilterBytes)
 	setDefault(&o.IndexCacheBytes, DefaultIndexCacheBytes)
 	setDefault(&o.GroupBytes, DefaultGroupBytes)
+	setDefault(&o.IndexSyncBytes, DefaultIndexSyncBytes)
 	setDefault(&o.ReserveBytes, DefaultReserveBytes)
 	setDefault(&o.MaxOpenSegments, DefaultMaxOpenSegments)
 	if o.FS == nil {
@@ -97,6 +103,7 @@ func (o Options) Validate() error {
 	check(o.FilterBytes >= filterBlockBytes, "FilterBytes %d is less than %d", o.FilterBytes, filterBlockBytes)
 	check(o.IndexCacheBytes >= 1<<20, "IndexCacheBytes %d is less than 1 MiB", o.IndexCacheBytes)
 	check(o.GroupBytes >= 1, "GroupBytes %d is not positive", o.GroupBytes)
+	check(o.IndexSyncBytes >= 1, "IndexSyncBytes %d is not positive", o.IndexSyncBytes)
 	check(o.ReserveBytes >= -1, "ReserveBytes %d is negative", o.ReserveBytes)
 	check(o.MaxOpenSegments >= 1, "MaxOpenSegments %d is not positive", o.MaxOpenSegments)
 	if len(faults) == 0 {

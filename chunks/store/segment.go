@@ -23,6 +23,8 @@ type segment struct {
 	// indexed is the end of what the index knows, 0 when it knows nothing of
 	// the segment: the records after it belong to the group being committed.
 	indexed int64
+	// synced is the end of what the disk holds of the index.
+	synced int64
 }
 
 // segmentWriter appends records to segments.
