@@ -22,7 +22,7 @@ const (
 type attempt struct {
 	word string // queued, trying, ok, failed
 	step step   // while trying: how far it came
-	why  string
+	why  string // of the last failure
 	took time.Duration
 }
 
@@ -96,7 +96,7 @@ func (c *connection) begin(now time.Time, cancel context.CancelFunc) (Endpoint, 
 	c.current = (c.current + 1) % len(c.nodes)
 	c.started, c.moved, c.cancel = now, now, cancel
 	c.retries++
-	c.attempts[c.current] = attempt{word: "trying"}
+	c.attempts[c.current] = attempt{word: "trying", why: c.attempts[c.current].why}
 	return c.nodes[c.current], c.generation
 }
 

@@ -154,7 +154,9 @@ func (p *connectPage) attempts(r screen.Rect, y int) {
 		case "queued":
 			text = "queued"
 		case "trying":
-			text = a.step.doing()
+			if text = a.step.doing(); a.step == stepDial && a.why != "" {
+				text = a.why // to be read while it is tried again and again
+			}
 		case "ok":
 			text = "connected"
 		}

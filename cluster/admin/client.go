@@ -184,6 +184,8 @@ func (c *caller) unreachable(err *connect.Error) *Error {
 		return &Error{Code: CodeInterrupted, Message: "interrupted", Err: err}
 	case err.Code() == connect.CodeDeadlineExceeded:
 		code, why, hint = CodeTimeout, "it took too long", ""
+	case strings.HasPrefix(err.Message(), "HTTP status "): // of a server that has no such procedure
+		return &Error{Code: CodeUnavailable, Message: "what answers at " + c.target + " is no admin API: " + err.Message(), Hint: "is it the port of the admin API? see --admin of the node", Err: err}
 	case err.Code() != connect.CodeUnavailable && err.Code() != connect.CodeUnknown:
 		return &Error{Code: codeOf(err.Code()), Message: "talk to the node at " + c.target + ": " + err.Message(), Err: err}
 	}
