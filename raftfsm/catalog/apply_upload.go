@@ -80,7 +80,7 @@ func (b *Batch) CreateUpload(cmd *pb.CreateUpload, now int64) *raftfsmpb.Result 
 	if b.get(uploadKey(nil, number, in.GetId()), new(pb.Upload)) {
 		return refuse(raftfsmpb.Code_EXISTS, "upload %s exists already", in.GetId())
 	}
-	up := &pb.Upload{Id: in.GetId(), Bucket: in.GetBucket(), Key: in.GetKey(), Created: in.GetCreated(), Headers: in.GetHeaders(), Metadata: in.GetMetadata()}
+	up := &pb.Upload{Id: in.GetId(), Bucket: in.GetBucket(), Key: in.GetKey(), Created: in.GetCreated(), Headers: in.GetHeaders(), Metadata: in.GetMetadata(), Tags: in.GetTags(), Lock: in.GetLock()}
 	if up.Created == 0 {
 		up.Created = now
 	}
@@ -104,11 +104,14 @@ func (b *Batch) PutPart(cmd *pb.PutPart, now int64) *raftfsmpb.Result {
 	if n := len(in.GetRoot().GetId()); n != 0 && n != 32 || in.GetRoot().GetSize() > MaxObjectSize || len(in.GetEtag()) > 256 {
 		return refuse(raftfsmpb.Code_INVALID, "part %d of upload %s does not name its content rightly", in.GetNumber(), id)
 	}
+	if n := proto.Size(in); n > maxPartSize {
+		return refuse(raftfsmpb.Code_INVALID, "part %d of upload %s has %d bytes of checksums, more than %d", in.GetNumber(), id, n, maxPartSize)
+	}
 	number := t.state.GetNumber()
 	if checkUploadID(id) != nil || !b.get(uploadKey(nil, number, id), new(pb.Upload)) {
 		return b.result(refuse(raftfsmpb.Code_NOT_FOUND, "upload %s does not exist", id))
 	}
-	part := &pb.Part{Number: in.GetNumber(), Root: in.GetRoot(), Etag: in.GetEtag(), Time: in.GetTime()}
+	part := &pb.Part{Number: in.GetNumber(), Root: in.GetRoot(), Etag: in.GetEtag(), Time: in.GetTime(), Checksums: in.GetChecksums()}
 	if part.Time == 0 {
 		part.Time = now
 	}
@@ -124,6 +127,9 @@ func (b *Batch) PutPart(cmd *pb.PutPart, now int64) *raftfsmpb.Result {
 
 // maxParts is the greatest number of a part, as S3 has it.
 const maxParts = 10_000
+
+// maxPartSize bounds what is kept of a part, in bytes.
+const maxPartSize = 1 << 10
 
 // AbortUpload removes an upload and its parts. NOT_FOUND: it is gone.
 func (b *Batch) AbortUpload(cmd *pb.AbortUpload) *raftfsmpb.Result {
