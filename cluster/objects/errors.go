@@ -9,6 +9,21 @@ var (
 	ErrNoBucket = errors.New("no such bucket")
 	// ErrNoKey says that the bucket has no object of that key.
 	ErrNoKey = errors.New("no such key")
+	// ErrNoVersion says that the key has no such version.
+	ErrNoVersion = errors.New("no such version")
+	// ErrDeleteMarker says that the version that was named is a delete marker,
+	// which has no content.
+	ErrDeleteMarker = errors.New("the version is a delete marker")
+	// ErrVersionID says that no version can have such an ID.
+	ErrVersionID = errors.New("invalid version ID")
+	// ErrLocked says that a legal hold or a retention forbids it.
+	ErrLocked = errors.New("the version is locked")
+	// ErrNoLock says that the bucket has no object lock, so that no version of it
+	// can be locked.
+	ErrNoLock = errors.New("the bucket has no object lock")
+	// ErrQuota says that a write would exceed the quota of the bucket or of its
+	// tenant.
+	ErrQuota = errors.New("quota exceeded")
 	// ErrPrecondition says that a condition did not hold. Nothing was changed.
 	ErrPrecondition = errors.New("precondition failed")
 	// ErrNoUpload says that the upload does not exist: it was completed or

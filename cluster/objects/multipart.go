@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 
 	"edgefog.dev/isgw/chunks/manifest"
 	"edgefog.dev/isgw/raftfsm/catalog"
@@ -22,13 +23,26 @@ const (
 	MaxParts = 10000
 )
 
-// CreateUpload begins a multipart upload. The object gets these headers and
-// this metadata when the upload is completed.
-func (s *Store) CreateUpload(ctx context.Context, bucket, key string, headers, metadata map[string]string) (*catalogpb.Upload, error) {
-	if err := checkKey(key); err != nil {
+// CreateUploadRequest says what the object of an upload will be.
+type CreateUploadRequest struct {
+	Bucket string
+	Key    string
+	// Headers and Metadata are as in PutRequest. Headers that begin with
+	// UploadPrefix belong to the upload alone.
+	Headers  map[string]string
+	Metadata map[string]string
+	// Tags and Lock are as in PutRequest; a default lock is that of the time of
+	// completion.
+	Tags map[string]string
+	Lock *catalogpb.Lock
+}
+
+// CreateUpload begins a multipart upload.
+func (s *Store) CreateUpload(ctx context.Context, r CreateUploadRequest) (*catalogpb.Upload, error) {
+	if err := checkKey(r.Key); err != nil {
 		return nil, fmt.Errorf("create upload: %w", err)
 	}
-	if err := s.CheckBucket(ctx, bucket); err != nil {
+	if err := s.checkTarget(ctx, r.Bucket, r.Lock); err != nil {
 		return nil, fmt.Errorf("create upload: %w", err)
 	}
 	now := s.clock()
@@ -39,14 +53,14 @@ func (s *Store) CreateUpload(ctx context.Context, bucket, key string, headers, m
 	up := &catalogpb.Upload{
 		// The time first, so that a listing by ID is one by time.
 		Id:      fmt.Sprintf("%016x%x", now.UnixNano(), random),
-		Bucket:  bucket,
-		Key:     []byte(key),
-		Created: now.UnixNano(), Headers: headers, Metadata: metadata,
+		Bucket:  r.Bucket,
+		Key:     []byte(r.Key),
+		Created: now.UnixNano(), Headers: r.Headers, Metadata: r.Metadata, Tags: r.Tags, Lock: r.Lock,
 	}
-	err := s.proposeUpload(ctx, bucket, &raftfsmpb.Command{Command: &raftfsmpb.Command_CreateUpload{
+	err := s.proposeUpload(ctx, r.Bucket, &raftfsmpb.Command{Command: &raftfsmpb.Command_CreateUpload{
 		CreateUpload: &catalogpb.CreateUpload{Upload: up}}})
 	if err != nil {
-		return nil, fmt.Errorf("create upload of %s/%s: %w", bucket, key, err)
+		return nil, fmt.Errorf("create upload of %s/%s: %w", r.Bucket, r.Key, err)
 	}
 	return up, nil
 }
@@ -60,6 +74,10 @@ type PutPartRequest struct {
 	// Body and Size are as in PutRequest.
 	Body io.Reader
 	Size int64
+	// Checksums is called once the body was read to its end, and returns the
+	// checksums to be kept with the part, by the names of a record's headers. Nil
+	// keeps none.
+	Checksums func() map[string]string
 }
 
 // PutPart stores one part and returns it. A part of the same number that was
@@ -80,13 +98,14 @@ func (s *Store) PutPart(ctx context.Context, r PutPartRequest) (*catalogpb.Part,
 
 // CopyPart makes a part out of n bytes at off of an object; n is -1 for all
 // that follow. Body and Size of r are not used. A whole object that was
-// uploaded in one piece is not read; any other range is, to know its MD5.
-func (s *Store) CopyPart(ctx context.Context, r PutPartRequest, source *Object, off, n int64) (*catalogpb.Part, error) {
+// uploaded in one piece is not read; any other range is, to know its MD5, and so is
+// any when through is set: the bytes are then read through what it returns.
+func (s *Store) CopyPart(ctx context.Context, r PutPartRequest, source *Object, off, n int64, through func(io.Reader) (io.Reader, error)) (*catalogpb.Part, error) {
 	if n < 0 {
 		n = source.Size() - off
 	}
 	rec := source.Record
-	if off == 0 && n == source.Size() && len(rec.GetPartSizes()) == 0 && len(rec.GetEtag()) == 2*md5.Size {
+	if through == nil && off == 0 && n == source.Size() && len(rec.GetPartSizes()) == 0 && len(rec.GetEtag()) == 2*md5.Size {
 		if r.Number < 1 || r.Number > MaxParts {
 			return nil, fmt.Errorf("copy part: its number %d is not within 1 to %d: %w", r.Number, MaxParts, ErrInvalid)
 		}
@@ -101,11 +120,19 @@ func (s *Store) CopyPart(ctx context.Context, r PutPartRequest, source *Object, 
 	}
 	defer body.Close()
 	r.Body, r.Size = body, n
+	if through != nil {
+		if r.Body, err = through(body); err != nil {
+			return nil, fmt.Errorf("copy part: %w", err)
+		}
+	}
 	return s.PutPart(ctx, r)
 }
 
 func (s *Store) putPart(ctx context.Context, r PutPartRequest, ref manifest.Ref, etag string) (*catalogpb.Part, error) {
 	part := &catalogpb.Part{Number: uint32(r.Number), Root: rootMessage(ref), Etag: etag, Time: s.clock().UnixNano()}
+	if r.Checksums != nil {
+		part.Checksums = r.Checksums()
+	}
 	err := s.proposeUpload(ctx, r.Bucket, &raftfsmpb.Command{Command: &raftfsmpb.Command_PutPart{
 		PutPart: &catalogpb.PutPart{Bucket: r.Bucket, Upload: r.Upload, Part: part}}})
 	if err != nil {
@@ -140,10 +167,8 @@ func (s *Store) proposeUpload(ctx context.Context, bucket string, cmd *raftfsmpb
 			return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoBucket)
 		}
 		return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoUpload)
-	case res.GetCode() == raftfsmpb.Code_INVALID:
-		return fmt.Errorf("%s: %w", res.GetMessage(), ErrInvalid)
 	}
-	return fmt.Errorf("refused with %v: %s", res.GetCode(), res.GetMessage())
+	return refused(res)
 }
 
 // Upload returns an upload of the key that is under way.
@@ -187,6 +212,11 @@ type CompleteRequest struct {
 	// Size, unless negative, is what the parts' sizes must add up to.
 	Size       int64
 	Conditions Conditions
+	// Checksums, when set, sees the upload and the parts before anything is made
+	// of them, and returns the checksums of the object, by the names of a record's
+	// headers, and those of its parts, if they are to be kept. Its error refuses
+	// the completion.
+	Checksums func(up *catalogpb.Upload, parts []*catalogpb.Part) (object map[string]string, ofParts [][]byte, err error)
 	// Verify, when set, sees the content before it is committed; its error
 	// refuses the completion.
 	Verify func(ctx context.Context, o *Object) error
@@ -225,6 +255,15 @@ func (s *Store) completeUpload(ctx context.Context, r CompleteRequest) (*catalog
 	if err != nil {
 		return nil, err
 	}
+	headers := withUpload(up.GetHeaders(), r.Upload)
+	var checksums [][]byte
+	if r.Checksums != nil {
+		var object map[string]string
+		if object, checksums, err = r.Checksums(up, used); err != nil {
+			return nil, err
+		}
+		maps.Copy(headers, object)
+	}
 	var size int64
 	refs, sizes, numbers := make([]manifest.Ref, len(used)), make([]uint64, len(used)), make([]uint32, len(used))
 	for i, p := range used {
@@ -242,13 +281,16 @@ func (s *Store) completeUpload(ctx context.Context, r CompleteRequest) (*catalog
 		return nil, err
 	}
 	rec := &catalogpb.Record{
-		Key:       []byte(r.Key),
-		Kind:      catalogpb.RecordKind_RECORD_VERSION,
-		Root:      rootMessage(root),
-		Etag:      etag,
-		Headers:   withUpload(up.GetHeaders(), r.Upload),
-		Metadata:  up.GetMetadata(),
-		PartSizes: sizes,
+		Key:           []byte(r.Key),
+		Kind:          catalogpb.RecordKind_RECORD_VERSION,
+		Root:          rootMessage(root),
+		Etag:          etag,
+		Headers:       headers,
+		Metadata:      up.GetMetadata(),
+		PartSizes:     sizes,
+		PartChecksums: checksums,
+		Tags:          up.GetTags(),
+		Lock:          up.GetLock(),
 	}
 	if r.Verify != nil {
 		if err := r.Verify(ctx, &Object{Record: rec, store: s, ref: root}); err != nil {
@@ -265,14 +307,23 @@ func (s *Store) completeUpload(ctx context.Context, r CompleteRequest) (*catalog
 	})
 }
 
-// uploadHeader is the record header that names the upload which made a version.
-const uploadHeader = "x-isgw-upload"
+const (
+	// UploadPrefix begins the headers of an upload that its object does not get.
+	UploadPrefix = "x-isgw-"
+	// ChecksumPrefix begins the headers that keep checksums.
+	ChecksumPrefix = "x-amz-checksum-"
+	// uploadHeader is the record header that names the upload which made a version.
+	uploadHeader = UploadPrefix + "upload"
+)
 
 // withUpload returns a copy of headers that names an upload, or none.
 func withUpload(headers map[string]string, upload string) map[string]string {
 	out := make(map[string]string, len(headers)+1)
-	maps.Copy(out, headers)
-	delete(out, uploadHeader)
+	for name, value := range headers {
+		if !strings.HasPrefix(name, UploadPrefix) {
+			out[name] = value
+		}
+	}
 	if upload != "" {
 		out[uploadHeader] = upload
 	}

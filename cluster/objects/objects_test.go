@@ -222,7 +222,8 @@ func TestDelete(t *testing.T) {
 		list = append(list, objects.Deletion{Key: key})
 	}
 	list[7].Key = strings.Repeat("k", 2000)
-	for i, err := range s.DeleteMany(t.Context(), bk1, list) {
+	_, errs := s.DeleteMany(t.Context(), bk1, list)
+	for i, err := range errs {
 		if (err != nil) != (i == 7) {
 			t.Errorf("deletion %d: %v", i, err)
 		}
@@ -231,7 +232,8 @@ func TestDelete(t *testing.T) {
 	if err != nil || state.GetObjects() != 1 { // the one that key 7 would have been
 		t.Errorf("bucket %v, error %v", state, err)
 	}
-	for _, err := range s.DeleteMany(t.Context(), "Hawaii/Cola/none", list[:2]) {
+	_, errs = s.DeleteMany(t.Context(), "Hawaii/Cola/none", list[:2])
+	for _, err := range errs {
 		if !errors.Is(err, objects.ErrNoBucket) {
 			t.Errorf("no bucket: %v", err)
 		}
@@ -291,7 +293,7 @@ func TestProposerFails(t *testing.T) {
 	if _, err := broken.Put(t.Context(), objects.PutRequest{Bucket: bk1, Key: "k", Body: strings.NewReader("x"), Size: 1}); !errors.Is(err, lost) {
 		t.Errorf("put: %v", err)
 	}
-	if _, err := broken.CreateUpload(t.Context(), bk1, "k", nil, nil); !errors.Is(err, lost) {
+	if _, err := broken.CreateUpload(t.Context(), objects.CreateUploadRequest{Bucket: bk1, Key: "k"}); !errors.Is(err, lost) {
 		t.Errorf("create upload: %v", err)
 	}
 	if _, err := objects.New(objects.Options{}); err == nil {
@@ -301,7 +303,7 @@ func TestProposerFails(t *testing.T) {
 
 func (s *site) upload(t testing.TB, key string, parts ...[]byte) (*catalogpb.Upload, []objects.CompletePart) {
 	t.Helper()
-	up, err := s.CreateUpload(t.Context(), bk1, key, map[string]string{"content-type": "video/mp4"}, map[string]string{"m": "1"})
+	up, err := s.CreateUpload(t.Context(), objects.CreateUploadRequest{Bucket: bk1, Key: key, Headers: map[string]string{"content-type": "video/mp4", "x-isgw-own": "1"}, Metadata: map[string]string{"m": "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,7 +466,7 @@ func TestUploads(t *testing.T) {
 	s := openSite(t, nil)
 	var ids []string
 	for _, key := range []string{"a", "b/1", "b/1", "b/2", "c"} {
-		up, err := s.CreateUpload(t.Context(), bk1, key, nil, nil)
+		up, err := s.CreateUpload(t.Context(), objects.CreateUploadRequest{Bucket: bk1, Key: key})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,7 +501,7 @@ func TestUploads(t *testing.T) {
 		t.Errorf("part of an aborted upload: %v", err)
 	}
 	s.config(t, &statepb.Txn{Deletes: []*statepb.ObjectKey{{Kind: statepb.Kind_KIND_BUCKET, Name: bk1}}})
-	if _, err := s.CreateUpload(t.Context(), bk1, "a", nil, nil); !errors.Is(err, objects.ErrNoBucket) {
+	if _, err := s.CreateUpload(t.Context(), objects.CreateUploadRequest{Bucket: bk1, Key: "a"}); !errors.Is(err, objects.ErrNoBucket) {
 		t.Errorf("upload in a deleted bucket: %v", err)
 	}
 }
@@ -518,7 +520,7 @@ func TestCopyPart(t *testing.T) {
 	var list []objects.CompletePart
 	for i, r := range [][2]int64{{0, -1}, {1000, 6 << 20}, {5, 7}} {
 		req := objects.PutPartRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Number: i + 1}
-		part, err := s.CopyPart(t.Context(), req, src, r[0], r[1])
+		part, err := s.CopyPart(t.Context(), req, src, r[0], r[1], nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -527,7 +529,7 @@ func TestCopyPart(t *testing.T) {
 	if list[0].ETag != src.Record.GetEtag() {
 		t.Errorf("ETag %s of a whole object, want %s", list[0].ETag, src.Record.GetEtag())
 	}
-	if _, err := s.CopyPart(t.Context(), objects.PutPartRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Number: 4}, src, 7<<20, 1); !errors.Is(err, objects.ErrRange) {
+	if _, err := s.CopyPart(t.Context(), objects.PutPartRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Number: 4}, src, 7<<20, 1, nil); !errors.Is(err, objects.ErrRange) {
 		t.Errorf("a range beyond the end: %v", err)
 	}
 	if _, err := s.CompleteUpload(t.Context(), objects.CompleteRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Parts: list, Size: -1}); err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/chunks/manifest"
@@ -22,13 +24,22 @@ type Conditions struct {
 	IfNoneMatch string
 	// Head, when set, is the record that must be the key's newest.
 	Head *catalogpb.Dot
+	// Modified and Size, when set, are the time in whole seconds and the length in
+	// bytes that the content must have. They are for deletions.
+	Modified *time.Time
+	Size     *uint64
 }
 
 func (c Conditions) message() *catalogpb.Conditions {
 	if c == (Conditions{}) {
 		return nil
 	}
-	return &catalogpb.Conditions{IfMatch: c.IfMatch, IfNoneMatch: c.IfNoneMatch, Head: c.Head}
+	m := &catalogpb.Conditions{IfMatch: c.IfMatch, IfNoneMatch: c.IfNoneMatch, Head: c.Head, IfSize: c.Size}
+	if c.Modified != nil {
+		at := c.Modified.UnixNano()
+		m.IfModified = &at
+	}
+	return m
 }
 
 // PutRequest is what Put writes.
@@ -42,7 +53,11 @@ type PutRequest struct {
 	// Headers are the system headers to keep, names in lower case.
 	Headers map[string]string
 	// Metadata is the user's metadata, names in lower case without x-amz-meta-.
-	Metadata   map[string]string
+	Metadata map[string]string
+	// Tags and Lock are what the version begins with. A version without a lock gets
+	// the bucket's default. A lock is ErrNoLock in a bucket without object lock.
+	Tags       map[string]string
+	Lock       *catalogpb.Lock
 	Conditions Conditions
 }
 
@@ -53,7 +68,7 @@ func (s *Store) Put(ctx context.Context, r PutRequest) (*catalogpb.Record, error
 	if err := checkKey(r.Key); err != nil {
 		return nil, fmt.Errorf("put object: %w", err)
 	}
-	if err := s.CheckBucket(ctx, r.Bucket); err != nil {
+	if err := s.checkTarget(ctx, r.Bucket, r.Lock); err != nil {
 		return nil, fmt.Errorf("put object: %w", err)
 	}
 	c, err := s.storeBody(ctx, r.Body, r.Size)
@@ -69,6 +84,8 @@ func (s *Store) Put(ctx context.Context, r PutRequest) (*catalogpb.Record, error
 			Etag:     hex.EncodeToString(c.md5[:]),
 			Headers:  r.Headers,
 			Metadata: r.Metadata,
+			Tags:     r.Tags,
+			Lock:     r.Lock,
 		},
 		Conditions: r.Conditions.message(),
 	})
@@ -84,9 +101,12 @@ type CopyRequest struct {
 	Key    string
 	// Replace gives the copy these headers and this metadata; without it they
 	// are the source's.
-	Replace    bool
-	Headers    map[string]string
-	Metadata   map[string]string
+	Replace  bool
+	Headers  map[string]string
+	Metadata map[string]string
+	// Tags and Lock are as in PutRequest. Those of the source are not taken over.
+	Tags       map[string]string
+	Lock       *catalogpb.Lock
 	Conditions Conditions
 }
 
@@ -96,40 +116,34 @@ func (s *Store) Copy(ctx context.Context, source *catalogpb.Record, r CopyReques
 	if err := checkKey(r.Key); err != nil {
 		return nil, fmt.Errorf("copy object: %w", err)
 	}
+	if err := s.checkTarget(ctx, r.Bucket, r.Lock); err != nil {
+		return nil, fmt.Errorf("copy object: %w", err)
+	}
 	rec := &catalogpb.Record{
-		Key:       []byte(r.Key),
-		Kind:      catalogpb.RecordKind_RECORD_VERSION,
-		Root:      source.GetRoot(),
-		Etag:      source.GetEtag(),
-		PartSizes: source.GetPartSizes(),
-		Headers:   withUpload(source.GetHeaders(), ""),
-		Metadata:  source.GetMetadata(),
+		Key:           []byte(r.Key),
+		Kind:          catalogpb.RecordKind_RECORD_VERSION,
+		Root:          source.GetRoot(),
+		Etag:          source.GetEtag(),
+		PartSizes:     source.GetPartSizes(),
+		PartChecksums: source.GetPartChecksums(),
+		Headers:       withUpload(source.GetHeaders(), ""),
+		Metadata:      source.GetMetadata(),
+		Tags:          r.Tags,
+		Lock:          r.Lock,
 	}
 	if r.Replace {
 		rec.Headers, rec.Metadata = r.Headers, r.Metadata
+	}
+	for name, value := range source.GetHeaders() {
+		if strings.HasPrefix(name, ChecksumPrefix) && rec.GetHeaders()[name] != value {
+			rec.PartChecksums = nil // they are of that algorithm
+		}
 	}
 	out, err := s.write(ctx, &catalogpb.Write{Bucket: r.Bucket, Record: rec, Conditions: r.Conditions.message()})
 	if err != nil {
 		return nil, fmt.Errorf("copy object to %s/%s: %w", r.Bucket, r.Key, err)
 	}
 	return out, nil
-}
-
-// Delete deletes the key's content and returns the tombstone, or nil when
-// there was none, which is no error.
-func (s *Store) Delete(ctx context.Context, bucket, key string, c Conditions) (*catalogpb.Record, error) {
-	if err := checkKey(key); err != nil {
-		return nil, fmt.Errorf("delete object: %w", err)
-	}
-	rec, err := s.write(ctx, &catalogpb.Write{
-		Bucket:     bucket,
-		Record:     &catalogpb.Record{Key: []byte(key), Kind: catalogpb.RecordKind_RECORD_TOMBSTONE},
-		Conditions: c.message(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("delete object %s/%s: %w", bucket, key, err)
-	}
-	return rec, nil
 }
 
 // write proposes one record.
@@ -149,24 +163,40 @@ func (s *Store) write(ctx context.Context, w *catalogpb.Write) (*catalogpb.Recor
 func (s *Store) refusal(w *catalogpb.Write, res *raftfsmpb.Result) error {
 	switch res.GetCode() {
 	case raftfsmpb.Code_CONFLICT:
-		head := res.GetRecord()
-		if head.GetKind() != catalogpb.RecordKind_RECORD_VERSION {
-			head = nil
-		}
-		switch cond := w.GetConditions(); {
-		case cond.GetIfMatch() != "" && head == nil:
-			return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoKey)
-		case cond == nil && w.GetUpload() != "":
+		if w.GetConditions() == nil && w.GetUpload() != "" {
 			return fmt.Errorf("%s: %w", res.GetMessage(), ErrUploadChanged)
 		}
-		return fmt.Errorf("%s: %w", res.GetMessage(), ErrPrecondition)
+		return conflict(w.GetConditions(), res)
 	case raftfsmpb.Code_NOT_FOUND:
 		if _, err := s.catalog.Bucket(w.GetBucket()); err == nil && w.GetUpload() != "" {
 			return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoUpload)
 		}
 		return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoBucket)
+	}
+	return refused(res)
+}
+
+// conflict names the condition that did not hold.
+func conflict(c *catalogpb.Conditions, res *raftfsmpb.Result) error {
+	if c.GetIfMatch() != "" && res.GetRecord().GetKind() != catalogpb.RecordKind_RECORD_VERSION {
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoKey)
+	}
+	return fmt.Errorf("%s: %w", res.GetMessage(), ErrPrecondition)
+}
+
+// refused names what any command may meet.
+func refused(res *raftfsmpb.Result) error {
+	switch res.GetCode() {
+	case raftfsmpb.Code_CONFLICT:
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrPrecondition)
+	case raftfsmpb.Code_NOT_FOUND:
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoBucket)
 	case raftfsmpb.Code_INVALID:
 		return fmt.Errorf("%s: %w", res.GetMessage(), ErrInvalid)
+	case raftfsmpb.Code_QUOTA:
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrQuota)
+	case raftfsmpb.Code_LOCKED:
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrLocked)
 	}
 	return fmt.Errorf("refused with %v: %s", res.GetCode(), res.GetMessage())
 }

@@ -143,7 +143,7 @@ func (b *tenantBackend) PutObjectAcl(request context.Context, in *s3.PutObjectAc
 	if err != nil {
 		return err
 	}
-	if _, _, err := b.head(request, "put object ACL", in.Bucket, in.Key, in.VersionId); err != nil {
+	if _, _, _, err := b.find(request, "put object ACL", in.Bucket, in.Key, in.VersionId); err != nil {
 		return err
 	}
 	_, tenant, err := b.tenant(request)

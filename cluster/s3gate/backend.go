@@ -3,6 +3,7 @@ package s3gate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/versity/versitygw/s3response"
 
 	"edgefog.dev/isgw/cluster/objects"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/state"
 )
 
@@ -157,11 +159,12 @@ func (b *tenantBackend) CreateBucket(request context.Context, in *s3.CreateBucke
 	if b.createBucket == nil {
 		return s3err.GetAPIError(s3err.ErrNotImplemented)
 	}
-	if in.ObjectLockEnabledForBucket != nil && *in.ObjectLockEnabledForBucket {
-		return s3err.GetNotImplementedErr("x-amz-bucket-object-lock-enabled", "")
-	}
-	if in.CreateBucketConfiguration != nil && len(in.CreateBucketConfiguration.Tags) > 0 {
-		return s3err.GetAPIError(s3err.ErrNotImplemented)
+	var tags map[string]string
+	if c := in.CreateBucketConfiguration; c != nil {
+		var err error
+		if tags, err = backend.ParseCreateBucketTags(c.Tags); err != nil {
+			return err
+		}
 	}
 	ctx, tenant, err := b.tenant(request)
 	if err != nil {
@@ -182,7 +185,30 @@ func (b *tenantBackend) CreateBucket(request context.Context, in *s3.CreateBucke
 	if err := b.createBucket(ctx, path, BucketAccess{Ownership: ownership}); err != nil {
 		return b.apiError("create bucket", path, "", err)
 	}
+	if err := b.furnish(ctx, path, cloneMap(tags), in.ObjectLockEnabledForBucket != nil && *in.ObjectLockEnabledForBucket); err != nil {
+		// Half a bucket is none.
+		if b.deleteBucket != nil {
+			err = errors.Join(err, b.deleteBucket(ctx, path))
+		}
+		return b.apiError("create bucket", path, "", err)
+	}
 	return nil
+}
+
+// furnish gives a new bucket what its creation asked for.
+func (b *tenantBackend) furnish(ctx context.Context, path string, tags map[string]string, lock bool) error {
+	if len(tags) > 0 {
+		if err := b.objects.SetBucketTags(ctx, path, tags); err != nil {
+			return err
+		}
+	}
+	if !lock {
+		return nil
+	}
+	if err := b.objects.SetVersioning(ctx, path, catalogpb.Versioning_VERSIONING_ENABLED); err != nil {
+		return err
+	}
+	return b.objects.SetDefaultLock(ctx, path, &catalogpb.DefaultLock{Enabled: true})
 }
 
 // DeleteBucket deletes an empty bucket of the tenant.

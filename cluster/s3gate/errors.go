@@ -28,6 +28,11 @@ var (
 		Description:    "A part was uploaded again while the upload was completed. Please try again.",
 		HTTPStatusCode: http.StatusConflict,
 	}
+	errCopyOfMarker = s3err.APIError{
+		Code:           "InvalidRequest",
+		Description:    "The source of a copy request may not specifically refer to a delete marker by version id.",
+		HTTPStatusCode: http.StatusBadRequest,
+	}
 	errTimeout = s3err.APIError{
 		Code:           "RequestTimeout",
 		Description:    "Your socket connection to the server was not read from or written to within the timeout period.",
@@ -48,6 +53,18 @@ func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
 		return s3err.GetBucketErr(s3err.ErrNoSuchBucket, name)
 	case errors.Is(err, objects.ErrNoKey):
 		return s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case errors.Is(err, objects.ErrNoVersion):
+		return s3err.GetAPIError(s3err.ErrNoSuchVersion)
+	case errors.Is(err, objects.ErrDeleteMarker):
+		return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+	case errors.Is(err, objects.ErrVersionID):
+		return s3err.GetAPIError(s3err.ErrInvalidRequest)
+	case errors.Is(err, objects.ErrLocked):
+		return s3err.GetAPIError(s3err.ErrObjectLocked)
+	case errors.Is(err, objects.ErrNoLock):
+		return s3err.GetAPIError(s3err.ErrMissingObjectLockConfiguration)
+	case errors.Is(err, objects.ErrQuota):
+		return s3err.GetAPIError(s3err.ErrQuotaExceeded)
 	case errors.Is(err, objects.ErrPrecondition):
 		return s3err.GetAPIError(s3err.ErrPreconditionFailed)
 	case errors.Is(err, objects.ErrNoUpload):

@@ -127,6 +127,7 @@ func New(o Options) (*Gate, error) {
 		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
 		s3api.WithMiddleware("/", keepContext),
 		s3api.WithMiddleware("/", refuseUnsupported),
+		s3api.WithMiddleware("/", rewriteAnswer),
 		s3api.WithMiddleware("/", aliasKeys),
 	)
 	if err != nil {

@@ -192,7 +192,7 @@ func TestDeleteObjects(t *testing.T) {
 		t.Fatalf("%d deleted, %d errors, %v", len(out.Deleted), len(out.Errors), err)
 	}
 	for _, e := range out.Errors {
-		if *e.Key == "k4" && *e.Code != "NoSuchVersion" || *e.Key == "k5" && *e.Code != "PreconditionFailed" {
+		if *e.Key == "k4" && *e.Code != "InvalidArgument" || *e.Key == "k5" && *e.Code != "PreconditionFailed" {
 			t.Errorf("%s: %s", *e.Key, *e.Code)
 		}
 	}

@@ -3,14 +3,12 @@ package s3gate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -24,14 +22,21 @@ func (b *tenantBackend) CreateMultipartUpload(request context.Context, in s3resp
 	if err != nil {
 		return out, err
 	}
-	if err := refuseExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockLegalHoldStatus); err != nil {
+	extras, err := readExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus)
+	if err != nil {
 		return out, err
 	}
 	key := keyOf(in.Key)
-	up, err := b.objects.CreateUpload(ctx, path, key, contentHeaders(contentFields{
+	headers := contentHeaders(contentFields{
 		contentType: in.ContentType, encoding: in.ContentEncoding, disposition: in.ContentDisposition,
 		language: in.ContentLanguage, cacheControl: in.CacheControl, expires: in.Expires,
-	}), cloneMap(in.Metadata))
+	})
+	if in.ChecksumAlgorithm != "" {
+		headers[uploadAlgorithm], headers[uploadKind] = strings.Clone(string(in.ChecksumAlgorithm)), strings.Clone(string(in.ChecksumType))
+	}
+	up, err := b.objects.CreateUpload(ctx, objects.CreateUploadRequest{
+		Bucket: path, Key: key, Headers: headers, Metadata: cloneMap(in.Metadata), Tags: extras.tags, Lock: extras.lock,
+	})
 	if err != nil {
 		return out, b.apiError("create upload", path, key, err)
 	}
@@ -40,37 +45,37 @@ func (b *tenantBackend) CreateMultipartUpload(request context.Context, in s3resp
 
 // UploadPart stores a part.
 func (b *tenantBackend) UploadPart(request context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	const op = "upload part"
 	ctx, path, err := b.bucketPath(request, str(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(in.Key)
-	sum, err := newChecked(in.Body, map[types.ChecksumAlgorithm]*string{
-		types.ChecksumAlgorithmCrc32:     in.ChecksumCRC32,
-		types.ChecksumAlgorithmCrc32c:    in.ChecksumCRC32C,
-		types.ChecksumAlgorithmCrc64nvme: in.ChecksumCRC64NVME,
-		types.ChecksumAlgorithmSha1:      in.ChecksumSHA1,
-		types.ChecksumAlgorithmSha256:    in.ChecksumSHA256,
-		types.ChecksumAlgorithmSha512:    in.ChecksumSHA512,
-		types.ChecksumAlgorithmMd5:       in.ChecksumMD5,
-		types.ChecksumAlgorithmXxhash64:  in.ChecksumXXHASH64,
-		types.ChecksumAlgorithmXxhash3:   in.ChecksumXXHASH3,
-		types.ChecksumAlgorithmXxhash128: in.ChecksumXXHASH128,
-	})
+	key, id := keyOf(in.Key), strings.Clone(str(in.UploadId))
+	up, err := b.objects.Upload(ctx, path, key, id)
 	if err != nil {
-		return nil, b.apiError("upload part", path, key, err)
+		return nil, b.uploadError(op, path, key, in.UploadId, err)
+	}
+	sums := sumsOf(up.GetHeaders())
+	body, err := newChecked(in.Body, only(in.ChecksumCRC32, in.ChecksumCRC32C, in.ChecksumCRC64NVME, in.ChecksumSHA1, in.ChecksumSHA256,
+		in.ChecksumSHA512, in.ChecksumMD5, in.ChecksumXXHASH64, in.ChecksumXXHASH3, in.ChecksumXXHASH128), sums.algorithm)
+	if err != nil {
+		return nil, b.apiError(op, path, key, err)
+	}
+	if err := sums.accepts(body.given()); err != nil {
+		return nil, err
 	}
 	size := int64(-1)
 	if in.ContentLength != nil {
 		size = *in.ContentLength
 	}
 	part, err := b.objects.PutPart(ctx, objects.PutPartRequest{
-		Bucket: path, Key: key, Upload: strings.Clone(str(in.UploadId)), Number: int(*in.PartNumber), Body: sum, Size: size,
+		Bucket: path, Key: key, Upload: id, Number: int(*in.PartNumber), Body: body, Size: size,
+		Checksums: func() map[string]string { return body.sum.header() },
 	})
 	if err != nil {
-		return nil, b.uploadError("upload part", path, key, in.UploadId, err)
+		return nil, b.uploadError(op, path, key, in.UploadId, err)
 	}
-	v := sum.values()
+	v := body.sum.of
 	return &s3.UploadPartOutput{
 		ETag:          quoted(part.GetEtag()),
 		ChecksumCRC32: v(types.ChecksumAlgorithmCrc32), ChecksumCRC32C: v(types.ChecksumAlgorithmCrc32c),
@@ -81,8 +86,10 @@ func (b *tenantBackend) UploadPart(request context.Context, in *s3.UploadPartInp
 	}, nil
 }
 
-// UploadPartCopy makes a part out of an object.
+// UploadPartCopy makes a part out of a version of an object. An upload with a
+// checksum has the source's bytes read for it.
 func (b *tenantBackend) UploadPartCopy(request context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	const op = "copy part"
 	var out s3response.CopyPartResult
 	ctx, path, err := b.bucketPath(request, str(in.Bucket))
 	if err != nil {
@@ -92,26 +99,58 @@ func (b *tenantBackend) UploadPartCopy(request context.Context, in *s3.UploadPar
 	if err != nil {
 		return out, err
 	}
-	key := keyOf(in.Key)
-	obj, err := b.objects.Open(src.record)
+	key, id := keyOf(in.Key), strings.Clone(str(in.UploadId))
+	up, err := b.objects.Upload(ctx, path, key, id)
 	if err != nil {
-		return out, b.apiError("copy part", path, key, err)
+		return out, b.uploadError(op, path, key, in.UploadId, err)
+	}
+	obj, err := b.objects.Open(src.record())
+	if err != nil {
+		return out, b.apiError(op, path, key, err)
 	}
 	off, n, err := copyRange(obj.Size(), str(in.CopySourceRange))
 	if err != nil {
 		return out, err
 	}
-	part, err := b.objects.CopyPart(ctx, objects.PutPartRequest{
-		Bucket: path, Key: key, Upload: strings.Clone(str(in.UploadId)), Number: int(*in.PartNumber),
-	}, obj, off, n)
-	if err != nil {
-		return out, b.uploadError("copy part", path, key, in.UploadId, err)
+	r := objects.PutPartRequest{Bucket: path, Key: key, Upload: id, Number: int(*in.PartNumber)}
+	sum := checksum{}
+	var body *checked
+	r.Checksums = func() map[string]string {
+		if body != nil {
+			sum = body.sum
+		}
+		return sum.header()
 	}
-	return s3response.CopyPartResult{ETag: quoted(part.GetEtag()), LastModified: modified(part.GetTime())}, nil
+	var through func(io.Reader) (io.Reader, error)
+	if a := sumsOf(up.GetHeaders()).algorithm; a != "" {
+		whole := kept(src.record().GetHeaders())
+		if off == 0 && n == obj.Size() && whole.algorithm == a && whole.kind() == types.ChecksumTypeFullObject {
+			sum = whole
+		} else {
+			through = func(content io.Reader) (_ io.Reader, err error) {
+				body, err = newChecked(content, checksum{}, a)
+				return body, err
+			}
+		}
+	}
+	part, err := b.objects.CopyPart(ctx, r, obj, off, n, through)
+	if err != nil {
+		return out, b.uploadError(op, path, key, in.UploadId, err)
+	}
+	v := sum.of
+	return s3response.CopyPartResult{
+		ETag: quoted(part.GetEtag()), LastModified: modified(part.GetTime()), CopySourceVersionId: str(b.versionID(src.path, src.record())),
+		ChecksumCRC32: v(types.ChecksumAlgorithmCrc32), ChecksumCRC32C: v(types.ChecksumAlgorithmCrc32c),
+		ChecksumCRC64NVME: v(types.ChecksumAlgorithmCrc64nvme), ChecksumSHA1: v(types.ChecksumAlgorithmSha1),
+		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
+		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
+		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
+	}, nil
 }
 
 // CompleteMultipartUpload makes an object out of parts.
 func (b *tenantBackend) CompleteMultipartUpload(request context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	const op = "complete upload"
 	var out s3response.CompleteMultipartUploadResult
 	ctx, path, err := b.bucketPath(request, str(in.Bucket))
 	if err != nil {
@@ -131,71 +170,36 @@ func (b *tenantBackend) CompleteMultipartUpload(request context.Context, in *s3.
 		}
 		r.Parts = append(r.Parts, objects.CompletePart{Number: int(*p.PartNumber), ETag: strings.Trim(*p.ETag, `"`)})
 	}
-	want := map[types.ChecksumAlgorithm]*string{
-		types.ChecksumAlgorithmCrc32:     in.ChecksumCRC32,
-		types.ChecksumAlgorithmCrc32c:    in.ChecksumCRC32C,
-		types.ChecksumAlgorithmCrc64nvme: in.ChecksumCRC64NVME,
-		types.ChecksumAlgorithmSha1:      in.ChecksumSHA1,
-		types.ChecksumAlgorithmSha256:    in.ChecksumSHA256,
-		types.ChecksumAlgorithmSha512:    in.ChecksumSHA512,
-		types.ChecksumAlgorithmMd5:       in.ChecksumMD5,
-		types.ChecksumAlgorithmXxhash64:  in.ChecksumXXHASH64,
-		types.ChecksumAlgorithmXxhash3:   in.ChecksumXXHASH3,
-		types.ChecksumAlgorithmXxhash128: in.ChecksumXXHASH128,
+	c := completion{
+		parts: in.MultipartUpload.Parts, kind: types.ChecksumType(strings.Clone(string(in.ChecksumType))),
+		given: only(in.ChecksumCRC32, in.ChecksumCRC32C, in.ChecksumCRC64NVME, in.ChecksumSHA1, in.ChecksumSHA256,
+			in.ChecksumSHA512, in.ChecksumMD5, in.ChecksumXXHASH64, in.ChecksumXXHASH3, in.ChecksumXXHASH128),
 	}
-	if r.Verify, err = verifier(want); err != nil {
-		return out, "", err
-	}
+	r.Checksums, r.Verify = c.checksums, c.verify
 	rec, err := b.objects.CompleteUpload(ctx, r)
 	if err != nil {
 		if errors.Is(err, objects.ErrBodySize) {
 			return out, "", s3err.GetAPIError(s3err.ErrInvalidRequest)
 		}
 		if errors.Is(err, objects.ErrPrecondition) {
-			return out, "", b.writeError("complete upload", path, key, in.IfMatch, in.IfNoneMatch, err)
+			return out, "", b.writeError(op, path, key, in.IfMatch, in.IfNoneMatch, err)
 		}
-		return out, "", b.uploadError("complete upload", path, key, in.UploadId, err)
+		return out, "", b.uploadError(op, path, key, in.UploadId, err)
 	}
-	return s3response.CompleteMultipartUploadResult{
+	sum := kept(rec.GetHeaders())
+	v := sum.of
+	out = s3response.CompleteMultipartUploadResult{
 		Bucket: ptr(strings.Clone(str(in.Bucket))), Key: &key, ETag: quoted(rec.GetEtag()),
-	}, "", nil
-}
-
-// verifier returns what compares the checksum that a completion gives with that
-// of the whole content, which is read for it. A checksum of checksums is refused:
-// the parts' checksums are verified when they come, and not kept.
-func verifier(want map[types.ChecksumAlgorithm]*string) (func(context.Context, *objects.Object) error, error) {
-	for algorithm, value := range want {
-		v := strings.Clone(str(value))
-		if v == "" {
-			continue
-		}
-		if strings.Contains(v, "-") {
-			return nil, s3err.GetNotImplementedErr(checksumHeader+strings.ToLower(string(algorithm)), "")
-		}
-		return func(ctx context.Context, o *objects.Object) error {
-			body, err := o.Reader(ctx, 0, -1)
-			if err != nil {
-				return err
-			}
-			defer body.Close()
-			sum, err := utils.NewHashReader(body, v, utils.HashType(strings.ToLower(string(algorithm))))
-			if err != nil {
-				return fmt.Errorf("verify checksum %s: %w", algorithm, err)
-			}
-			if _, err := io.Copy(io.Discard, sum); err != nil {
-				return err
-			}
-			// The maps of an upload's headers belong to the catalog.
-			h := map[string]string{checksumHeader + strings.ToLower(string(algorithm)): v}
-			for name, value := range o.Record.GetHeaders() {
-				h[name] = value
-			}
-			o.Record.Headers = h
-			return nil
-		}, nil
+		ChecksumCRC32: v(types.ChecksumAlgorithmCrc32), ChecksumCRC32C: v(types.ChecksumAlgorithmCrc32c),
+		ChecksumCRC64NVME: v(types.ChecksumAlgorithmCrc64nvme), ChecksumSHA1: v(types.ChecksumAlgorithmSha1),
+		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
+		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
+		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
 	}
-	return nil, nil
+	if kind := sum.kind(); kind != "" {
+		out.ChecksumType = &kind
+	}
+	return out, str(b.versionID(path, rec)), nil
 }
 
 // AbortMultipartUpload ends an upload without an object.
@@ -247,6 +251,12 @@ func (b *tenantBackend) ListParts(request context.Context, in *s3.ListPartsInput
 		Initiator: s3response.Initiator{ID: tenant, DisplayName: tenant},
 		MaxParts:  int(*in.MaxParts), PartNumberMarker: after, StorageClass: types.StorageClassStandard,
 	}
+	up, err := b.objects.Upload(ctx, path, key, upload)
+	if err != nil {
+		return out, b.uploadError("list parts", path, key, in.UploadId, err)
+	}
+	sums := sumsOf(up.GetHeaders())
+	out.ChecksumAlgorithm, out.ChecksumType = sums.algorithm, sums.kind
 	parts, more, err := b.objects.Parts(ctx, path, key, upload, uint32(after), max(limit, 1))
 	if err != nil {
 		return out, b.uploadError("list parts", path, key, in.UploadId, err)
@@ -256,121 +266,16 @@ func (b *tenantBackend) ListParts(request context.Context, in *s3.ListPartsInput
 	}
 	out.IsTruncated = more
 	for _, p := range parts {
+		v := kept(p.GetChecksums()).of
 		out.Parts = append(out.Parts, s3response.Part{
 			PartNumber: int(p.GetNumber()), ETag: *quoted(p.GetEtag()), Size: int64(p.GetRoot().GetSize()), LastModified: modified(p.GetTime()),
+			ChecksumCRC32: v(types.ChecksumAlgorithmCrc32), ChecksumCRC32C: v(types.ChecksumAlgorithmCrc32c),
+			ChecksumCRC64NVME: v(types.ChecksumAlgorithmCrc64nvme), ChecksumSHA1: v(types.ChecksumAlgorithmSha1),
+			ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
+			ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
+			ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
 		})
 		out.NextPartNumberMarker = int(p.GetNumber())
 	}
 	return out, nil
-}
-
-// ListMultipartUploads lists the uploads under way.
-func (b *tenantBackend) ListMultipartUploads(request context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
-	var out s3response.ListMultipartUploadsResult
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return out, err
-	}
-	_, tenant, err := b.tenant(request)
-	if err != nil {
-		return out, err
-	}
-	e, err := requestedEncoding(request)
-	if err != nil {
-		return out, err
-	}
-	prefix, delimiter := str(in.Prefix), str(in.Delimiter)
-	out = s3response.ListMultipartUploadsResult{
-		Bucket: strings.Clone(str(in.Bucket)), Prefix: *e.name(prefix), Delimiter: *e.name(delimiter),
-		KeyMarker: *e.name(str(in.KeyMarker)), UploadIDMarker: strings.Clone(str(in.UploadIdMarker)),
-		MaxUploads: int(*in.MaxUploads), EncodingType: string(e.kind),
-	}
-	limit := min(int(*in.MaxUploads), maxKeys)
-	if limit == 0 {
-		return out, nil
-	}
-	w := uploadWalk{prefix: prefix, delimiter: delimiter, limit: limit}
-	page := objects.UploadsPage{Prefix: prefix, AfterKey: str(in.KeyMarker), AfterID: str(in.UploadIdMarker), Limit: maxKeys}
-	if page.AfterKey != "" {
-		w.skip = rolledUp(page.AfterKey, prefix, delimiter)
-		if page.AfterID == "" {
-			page.AfterID = afterAllIDs
-		}
-	}
-	for !w.full {
-		uploads, more, err := b.objects.Uploads(ctx, path, page)
-		if err != nil {
-			return out, b.apiError("list uploads", path, prefix, err)
-		}
-		for _, up := range uploads {
-			w.add(string(up.GetKey()), up.GetId(), up.GetCreated())
-			page.AfterKey, page.AfterID = string(up.GetKey()), up.GetId()
-		}
-		if !more {
-			break
-		}
-	}
-	for _, u := range w.uploads {
-		out.Uploads = append(out.Uploads, s3response.Upload{
-			Key: *e.name(u.key), UploadID: u.id, Initiated: modified(u.created), StorageClass: types.StorageClassStandard,
-			Owner:     s3response.Owner{ID: tenant, DisplayName: tenant},
-			Initiator: s3response.Initiator{ID: tenant, DisplayName: tenant},
-		})
-	}
-	for _, p := range w.prefixes {
-		out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: *e.name(p)})
-	}
-	if out.IsTruncated = w.full; w.full {
-		out.NextKeyMarker, out.NextUploadIDMarker = *e.name(w.lastKey), w.lastID
-	}
-	return out, nil
-}
-
-// afterAllIDs is above every upload ID, which are hexadecimal.
-const afterAllIDs = "~"
-
-// rolledUp returns the common prefix that rolls up a key, or "".
-func rolledUp(key, prefix, delimiter string) string {
-	if delimiter == "" || !strings.HasPrefix(key, prefix) {
-		return ""
-	}
-	if i := strings.Index(key[len(prefix):], delimiter); i >= 0 {
-		return key[:len(prefix)+i+len(delimiter)]
-	}
-	return ""
-}
-
-// uploadWalk gathers one page of uploads, with common prefixes.
-type uploadWalk struct {
-	prefix, delimiter string
-	limit             int
-	skip              string // a common prefix that the page before has named
-
-	uploads         []walkedUpload
-	prefixes        []string
-	full            bool // there is more than the page holds
-	lastKey, lastID string
-}
-
-type walkedUpload struct {
-	key, id string
-	created int64
-}
-
-func (w *uploadWalk) add(key, id string, created int64) {
-	p := rolledUp(key, w.prefix, w.delimiter)
-	if w.full || p != "" && (p == w.skip || len(w.prefixes) > 0 && w.prefixes[len(w.prefixes)-1] == p) {
-		return
-	}
-	if len(w.uploads)+len(w.prefixes) == w.limit {
-		w.full = true
-		return
-	}
-	if p != "" {
-		w.prefixes = append(w.prefixes, p)
-		w.lastKey, w.lastID = p, ""
-		return
-	}
-	w.uploads = append(w.uploads, walkedUpload{key, id, created})
-	w.lastKey, w.lastID = key, id
 }

@@ -127,10 +127,10 @@ func TestMultipartRefused(t *testing.T) {
 	wantCode(t, "another upload", complete(func(in *s3.CompleteMultipartUploadInput) { in.UploadId = aws.String("none") }, 2, 3), "NoSuchUpload")
 	wantCode(t, "another key", complete(func(in *s3.CompleteMultipartUploadInput) { in.Key = aws.String("other") }, 2, 3), "NoSuchUpload")
 	wantCode(t, "another size", complete(func(in *s3.CompleteMultipartUploadInput) { in.MpuObjectSize = aws.Int64(1) }, 2, 3), "InvalidRequest")
-	wantCode(t, "a checksum of checksums", complete(func(in *s3.CompleteMultipartUploadInput) {
+	wantCode(t, "a checksum of checksums that the parts do not have", complete(func(in *s3.CompleteMultipartUploadInput) {
 		in.ChecksumSHA256 = aws.String("LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=-2")
 		in.ChecksumType = types.ChecksumTypeComposite
-	}, 2, 3), "NotImplemented")
+	}, 2, 3), "InvalidRequest")
 	wantCode(t, "a wrong checksum", complete(func(in *s3.CompleteMultipartUploadInput) { in.ChecksumCRC32 = aws.String("AAAAAA==") }, 2, 3), "BadDigest")
 	wantCode(t, "a condition", complete(func(in *s3.CompleteMultipartUploadInput) { in.IfMatch = aws.String("x") }, 2, 3), "NoSuchKey")
 	if err := complete(nil, 2, 3); err != nil {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -15,31 +15,19 @@ import (
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
-// nullVersion is the version ID of every object of a bucket without versioning.
-const nullVersion = "null"
-
 // PutObject stores an object.
 func (b *tenantBackend) PutObject(request context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	ctx, path, err := b.bucketPath(request, str(in.Bucket))
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
-	if err := refuseExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockLegalHoldStatus); err != nil {
+	extras, err := readExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus)
+	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
 	key := keyOf(in.Key)
-	sum, err := newChecked(in.Body, map[types.ChecksumAlgorithm]*string{
-		types.ChecksumAlgorithmCrc32:     in.ChecksumCRC32,
-		types.ChecksumAlgorithmCrc32c:    in.ChecksumCRC32C,
-		types.ChecksumAlgorithmCrc64nvme: in.ChecksumCRC64NVME,
-		types.ChecksumAlgorithmSha1:      in.ChecksumSHA1,
-		types.ChecksumAlgorithmSha256:    in.ChecksumSHA256,
-		types.ChecksumAlgorithmSha512:    in.ChecksumSHA512,
-		types.ChecksumAlgorithmMd5:       in.ChecksumMD5,
-		types.ChecksumAlgorithmXxhash64:  in.ChecksumXXHASH64,
-		types.ChecksumAlgorithmXxhash3:   in.ChecksumXXHASH3,
-		types.ChecksumAlgorithmXxhash128: in.ChecksumXXHASH128,
-	})
+	sum, err := newChecked(in.Body, only(in.ChecksumCRC32, in.ChecksumCRC32C, in.ChecksumCRC64NVME, in.ChecksumSHA1, in.ChecksumSHA256,
+		in.ChecksumSHA512, in.ChecksumMD5, in.ChecksumXXHASH64, in.ChecksumXXHASH3, in.ChecksumXXHASH128), "")
 	if err != nil {
 		return s3response.PutObjectOutput{}, b.apiError("put object", path, key, err)
 	}
@@ -54,35 +42,38 @@ func (b *tenantBackend) PutObject(request context.Context, in s3response.PutObje
 	}
 	rec, err := b.objects.Put(ctx, objects.PutRequest{
 		Bucket: path, Key: key, Body: sum, Size: size,
-		Headers: headers, Metadata: cloneMap(in.Metadata),
+		Headers: headers, Metadata: cloneMap(in.Metadata), Tags: extras.tags, Lock: extras.lock,
 		Conditions: writeConditions(in.IfMatch, in.IfNoneMatch),
 	})
 	if err != nil {
 		return s3response.PutObjectOutput{}, b.writeError("put object", path, key, in.IfMatch, in.IfNoneMatch, err)
 	}
-	v := sum.values()
+	v := sum.sum.of
 	return s3response.PutObjectOutput{
-		ETag: *quoted(rec.GetEtag()), Size: ptr(int64(rec.GetRoot().GetSize())),
+		ETag: *quoted(rec.GetEtag()), Size: ptr(int64(rec.GetRoot().GetSize())), VersionID: str(b.versionID(path, rec)),
 		ChecksumCRC32: v(types.ChecksumAlgorithmCrc32), ChecksumCRC32C: v(types.ChecksumAlgorithmCrc32c),
 		ChecksumCRC64NVME: v(types.ChecksumAlgorithmCrc64nvme), ChecksumSHA1: v(types.ChecksumAlgorithmSha1),
 		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
 		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
 		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
-		ChecksumType: sum.kind(),
+		ChecksumType: sum.sum.kind(),
 	}, nil
 }
 
-// refuseExtras refuses what an object cannot have here.
-func refuseExtras(tagging, redirect *string, lock types.ObjectLockMode, hold types.ObjectLockLegalHoldStatus) error {
-	switch {
-	case str(tagging) != "":
-		return s3err.GetNotImplementedErr("x-amz-tagging", "")
-	case str(redirect) != "":
-		return s3err.GetNotImplementedErr("x-amz-website-redirect-location", "")
-	case lock != "" || hold != "":
-		return s3err.GetAPIError(s3err.ErrMissingObjectLockConfiguration)
+// extras are what a version begins with beside its content.
+type extras struct {
+	tags map[string]string
+	lock *catalogpb.Lock
+}
+
+// readExtras reads what a write gives its version, and refuses what a version
+// cannot have here.
+func readExtras(tagging, redirect *string, mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) (extras, error) {
+	if str(redirect) != "" {
+		return extras{}, s3err.GetNotImplementedErr("x-amz-website-redirect-location", "")
 	}
-	return nil
+	tags, err := parseTags(tagging)
+	return extras{tags: tags, lock: lockOf(mode, until, hold)}, err
 }
 
 // writeConditions are those of a PUT's headers, whose quotes are gone.
@@ -101,30 +92,16 @@ func (b *tenantBackend) writeError(op, path, key string, ifMatch, ifNoneMatch *s
 	return b.apiError(op, path, key, err)
 }
 
-// head returns the record of a key, once the version that a request names is
-// the one there is.
-func (b *tenantBackend) head(request context.Context, op string, bucket, key, version *string) (context.Context, *catalogpb.Record, error) {
-	ctx, path, err := b.bucketPath(request, str(bucket))
-	if err != nil {
-		return nil, nil, err
-	}
-	k := keyOf(key)
-	if v := str(version); v != "" && v != nullVersion {
-		return nil, nil, s3err.GetNoSuchVersionErr(k, strings.Clone(v))
-	}
-	rec, err := b.objects.Head(ctx, path, k)
-	if err != nil {
-		return nil, nil, b.apiError(op, path, k, err)
-	}
-	return ctx, rec, nil
-}
-
 // HeadObject describes an object.
 func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	_, rec, err := b.head(request, "head object", in.Bucket, in.Key, in.VersionId)
+	_, t, found, err := b.find(request, "head object", in.Bucket, in.Key, in.VersionId)
 	if err != nil {
+		if found != nil {
+			return &s3.HeadObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(modified(found.Record.GetTime()))}, err
+		}
 		return nil, err
 	}
+	rec := found.Record
 	if err := readConditions(rec, conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}); err != nil {
 		return nil, err
 	}
@@ -133,7 +110,9 @@ func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInp
 		return nil, err
 	}
 	h := rec.GetHeaders()
-	v, kind := keptChecksums(rec, in.ChecksumMode == types.ChecksumModeEnabled && sel.whole)
+	sum := sel.checksum(rec, in.ChecksumMode)
+	v := sum.of
+	mode, until, hold := lockHeaders(found.Lock)
 	return &s3.HeadObjectOutput{
 		AcceptRanges: ptr("bytes"), ContentLength: &sel.length, ContentRange: sel.header, PartsCount: sel.parts,
 		ETag: quoted(rec.GetEtag()), LastModified: ptr(modified(rec.GetTime())), Metadata: rec.GetMetadata(),
@@ -145,7 +124,8 @@ func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInp
 		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
 		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
 		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
-		ChecksumType: kind,
+		ChecksumType: sum.kind(), VersionId: b.versionID(t.path, rec), TagCount: tagCount(found.Tags),
+		ObjectLockMode: mode, ObjectLockRetainUntilDate: until, ObjectLockLegalHoldStatus: hold,
 	}, nil
 }
 
@@ -153,10 +133,14 @@ func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInp
 // method has returned; its first chunk is read before, so that a damaged object
 // is an error and not a broken connection where that can be told.
 func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	ctx, rec, err := b.head(request, "get object", in.Bucket, in.Key, in.VersionId)
+	ctx, t, found, err := b.find(request, "get object", in.Bucket, in.Key, in.VersionId)
 	if err != nil {
+		if found != nil {
+			return &s3.GetObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(modified(found.Record.GetTime()))}, err
+		}
 		return nil, err
 	}
+	rec := found.Record
 	if err := readConditions(rec, conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}); err != nil {
 		return nil, err
 	}
@@ -164,7 +148,7 @@ func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput
 	if err != nil {
 		return nil, err
 	}
-	bucket, key := strings.Clone(str(in.Bucket)), string(rec.GetKey())
+	bucket, key := t.path, t.key
 	obj, err := b.objects.Open(rec)
 	if err != nil {
 		return nil, b.apiError("get object", bucket, key, err)
@@ -178,7 +162,9 @@ func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput
 		return nil, b.apiError("get object", bucket, key, err)
 	}
 	h := rec.GetHeaders()
-	v, kind := keptChecksums(rec, in.ChecksumMode == types.ChecksumModeEnabled && sel.whole)
+	sum := sel.checksum(rec, in.ChecksumMode)
+	v := sum.of
+	mode, until, hold := lockHeaders(found.Lock)
 	return &s3.GetObjectOutput{
 		Body:         &sentBody{Reader: body, backend: b, bucket: bucket, key: key},
 		AcceptRanges: ptr("bytes"), ContentLength: &sel.length, ContentRange: sel.header, PartsCount: sel.parts,
@@ -191,13 +177,22 @@ func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput
 		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
 		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
 		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
-		ChecksumType: kind,
+		ChecksumType: sum.kind(), VersionId: b.versionID(t.path, rec), TagCount: tagCount(found.Tags),
+		ObjectLockMode: mode, ObjectLockRetainUntilDate: until, ObjectLockLegalHoldStatus: hold,
 	}, nil
+}
+
+// tagCount returns the number of tags, nil for none.
+func tagCount(tags map[string]string) *int32 {
+	if len(tags) == 0 {
+		return nil
+	}
+	return ptr(int32(len(tags)))
 }
 
 // GetObjectAcl says that the object belongs to the tenant.
 func (b *tenantBackend) GetObjectAcl(request context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	if _, _, err := b.head(request, "get object ACL", in.Bucket, in.Key, in.VersionId); err != nil {
+	if _, _, _, err := b.find(request, "get object ACL", in.Bucket, in.Key, in.VersionId); err != nil {
 		return nil, err
 	}
 	_, tenant, err := b.tenant(request)
@@ -205,137 +200,6 @@ func (b *tenantBackend) GetObjectAcl(request context.Context, in *s3.GetObjectAc
 		return nil, err
 	}
 	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &tenant, DisplayName: &tenant}}, nil
-}
-
-// GetObjectAttributes describes an object in a body.
-func (b *tenantBackend) GetObjectAttributes(request context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
-	_, rec, err := b.head(request, "get object attributes", in.Bucket, in.Key, in.VersionId)
-	if err != nil {
-		return s3response.GetObjectAttributesResponse{}, err
-	}
-	return s3response.GetObjectAttributesResponse{
-		ETag: ptr(rec.GetEtag()), ObjectSize: ptr(int64(rec.GetRoot().GetSize())),
-		StorageClass: types.StorageClassStandard, LastModified: ptr(modified(rec.GetTime())),
-	}, nil
-}
-
-// DeleteObject deletes an object.
-func (b *tenantBackend) DeleteObject(request context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return nil, err
-	}
-	if in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
-		return nil, s3err.GetAPIError(s3err.ErrNotImplemented)
-	}
-	key := keyOf(in.Key)
-	if v := str(in.VersionId); v != "" && v != nullVersion {
-		return nil, s3err.GetNoSuchVersionErr(key, strings.Clone(v))
-	}
-	if _, err := b.objects.Delete(ctx, path, key, writeConditions(in.IfMatch, nil)); err != nil {
-		return nil, b.writeError("delete object", path, key, in.IfMatch, nil, err)
-	}
-	return &s3.DeleteObjectOutput{}, nil
-}
-
-// maxDeletions is the greatest number of keys of DeleteObjects.
-const maxDeletions = 1000
-
-// DeleteObjects deletes many objects and tells of each what became of it.
-func (b *tenantBackend) DeleteObjects(request context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return s3response.DeleteResult{}, err
-	}
-	if in.Delete == nil || len(in.Delete.Objects) > maxDeletions {
-		return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrMalformedXML)
-	}
-	var out s3response.DeleteResult
-	var list []objects.Deletion
-	var ids []types.ObjectIdentifier
-	refuse := func(o types.ObjectIdentifier, err error) {
-		out.Error = append(out.Error, s3err.ObjectDeleteError(o.Key, o.VersionId, err))
-	}
-	for _, o := range in.Delete.Objects {
-		switch v := str(o.VersionId); {
-		case v != "" && v != nullVersion:
-			refuse(o, s3err.GetNoSuchVersionErr(str(o.Key), v))
-		case o.LastModifiedTime != nil || o.Size != nil:
-			refuse(o, s3err.GetAPIError(s3err.ErrNotImplemented))
-		default:
-			ids = append(ids, o)
-			list = append(list, objects.Deletion{Key: str(o.Key), Conditions: writeConditions(backend.TrimEtag(o.ETag), nil)})
-		}
-	}
-	for i, err := range b.objects.DeleteMany(ctx, path, list) {
-		if err != nil {
-			refuse(ids[i], b.writeError("delete object", path, list[i].Key, ids[i].ETag, nil, err))
-			continue
-		}
-		out.Deleted = append(out.Deleted, types.DeletedObject{Key: ids[i].Key, VersionId: ids[i].VersionId})
-	}
-	return out, nil
-}
-
-// CopyObject makes a version with the content of another object. No content is
-// read or written.
-func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return s3response.CopyObjectOutput{}, err
-	}
-	if err := refuseExtras(in.Tagging, in.WebsiteRedirectLocation, in.ObjectLockMode, in.ObjectLockLegalHoldStatus); err != nil {
-		return s3response.CopyObjectOutput{}, err
-	}
-	src, err := b.copySource(request, in.CopySource, conditions{in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince})
-	if err != nil {
-		return s3response.CopyObjectOutput{}, err
-	}
-	key := keyOf(in.Key)
-	r := objects.CopyRequest{Bucket: path, Key: key, Replace: in.MetadataDirective == types.MetadataDirectiveReplace}
-	if !r.Replace && src.path == path && src.key == key {
-		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
-	}
-	if r.Replace {
-		r.Headers = contentHeaders(contentFields{
-			contentType: in.ContentType, encoding: in.ContentEncoding, disposition: in.ContentDisposition,
-			language: in.ContentLanguage, cacheControl: in.CacheControl, expires: in.Expires,
-		})
-		keepChecksums(r.Headers, src.record)
-		r.Metadata = cloneMap(in.Metadata)
-	}
-	rec, err := b.objects.Copy(ctx, src.record, r)
-	if err != nil {
-		return s3response.CopyObjectOutput{}, b.apiError("copy object", path, key, err)
-	}
-	return s3response.CopyObjectOutput{CopyObjectResult: &s3response.CopyObjectResult{
-		ETag: quoted(rec.GetEtag()), LastModified: ptr(modified(rec.GetTime())),
-	}}, nil
-}
-
-// copySource is an object that a copy is made of.
-type copySource struct {
-	path, key string
-	record    *catalogpb.Record
-}
-
-// copySource finds the object that a copy is made of, in a bucket of the same
-// tenant, and checks the conditions, all of which answer PreconditionFailed.
-func (b *tenantBackend) copySource(request context.Context, source *string, c conditions) (copySource, error) {
-	bucket, name, version, err := backend.ParseCopySource(str(source))
-	if err != nil {
-		return copySource{}, err
-	}
-	bucket, key := strings.Clone(bucket), keyOf(&name)
-	_, rec, err := b.head(request, "copy object", &bucket, &name, &version)
-	if err != nil {
-		return copySource{}, err
-	}
-	if err := readConditions(rec, c); err != nil {
-		return copySource{}, s3err.GetAPIError(s3err.ErrPreconditionFailed)
-	}
-	_, path, err := b.bucketPath(request, bucket)
-	return copySource{path: path, key: key, record: rec}, err
 }
 
 // sentBody logs a body that failed while it was sent: the client sees only that

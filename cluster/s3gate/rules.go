@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 
@@ -55,7 +56,22 @@ type selection struct {
 	off, length int64
 	header      *string // Content-Range, when it is a part
 	parts       *int32  // with a part number: how many parts there are
+	part        int     // the number of the part of an upload that it is, or 0
 	whole       bool
+}
+
+// checksum returns the checksum of what a request reads, if it asks for it and
+// there is one.
+func (s selection) checksum(rec *catalogpb.Record, mode types.ChecksumMode) checksum {
+	switch {
+	case mode != types.ChecksumModeEnabled:
+		return checksum{}
+	case s.whole:
+		return kept(rec.GetHeaders())
+	case s.part > 0:
+		return keptPart(rec, s.part-1)
+	}
+	return checksum{}
 }
 
 // selectRange reads a Range header or a part number. A Range that is malformed,
@@ -93,7 +109,7 @@ func selectPart(rec *catalogpb.Record, size int64, part int) (selection, error) 
 	if part < 1 || part > len(sizes) {
 		return selection{}, s3err.GetInvalidPartNumberRangeErr(int32(len(sizes)), int32(part))
 	}
-	s := selection{parts: ptr(int32(len(sizes)))}
+	s := selection{parts: ptr(int32(len(sizes))), part: part}
 	for _, n := range sizes[:part-1] {
 		s.off += int64(n)
 	}

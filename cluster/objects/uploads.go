@@ -4,36 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
-
-// manyAtOnce is how many deletions of one call are proposed at a time; the
-// proposer commits those that wait together.
-const manyAtOnce = 64
-
-// Deletion is one of DeleteMany.
-type Deletion struct {
-	Key        string
-	Conditions Conditions
-}
-
-// DeleteMany deletes several keys and returns an error for each, nil where it
-// was deleted or was not there. One failure does not stop the others.
-func (s *Store) DeleteMany(ctx context.Context, bucket string, list []Deletion) []error {
-	errs := make([]error, len(list))
-	var g errgroup.Group
-	g.SetLimit(manyAtOnce)
-	for i, d := range list {
-		g.Go(func() error {
-			_, errs[i] = s.Delete(ctx, bucket, d.Key, d.Conditions)
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return nil
-	return errs
-}
 
 // UploadsPage selects a page of the uploads under way.
 type UploadsPage struct {
