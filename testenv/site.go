@@ -104,7 +104,6 @@ func (s *Site) Resume() {
 // Stop ends the node as SIGTERM does, and fails the test if it does not end cleanly.
 func (s *Site) Stop() {
 	s.env.t.Helper()
-	s.Admin.Close() // an HTTP/2 server gives idle connections a second to go
 	if s.child != nil {
 		s.signal(syscall.SIGTERM)
 		if err := s.child.Wait(); err != nil {

@@ -127,6 +127,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	conns := newIdleConns()
 	server := &http.Server{
 		Handler:           s.handler,
 		Protocols:         protocols,
@@ -134,6 +135,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxRequest,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnState:         conns.note,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -152,7 +154,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	s.drain.Do(func() { close(s.draining) })
 	grace, cancel := context.WithTimeout(base, drainTime)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
+	var err error
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		err = server.Shutdown(grace)
+	}()
+	conns.closeQuiet(gone)
+	if err != nil {
 		end()
 		server.Close()
 	}
