@@ -15,7 +15,6 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/identity"
-	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/state"
 )
 
@@ -197,15 +196,6 @@ func (n *Node) AdminAddress() string {
 		return s.adminAddress
 	}
 	return ""
-}
-
-// LogState describes the log of a bucket; see catalogpb.BucketState.
-func (n *Node) LogState(bucket string) (*catalogpb.BucketState, error) {
-	s, err := n.running()
-	if err != nil {
-		return nil, err
-	}
-	return s.replica.Catalog().Bucket(bucket)
 }
 
 // lockDir makes sure that one process at a time uses a data directory. The

@@ -415,11 +415,12 @@ func gated(t *testing.T, groupBytes int64) (s *Store, waiting, permit chan struc
 // eventually polls.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
+	look := time.NewTicker(100 * time.Microsecond)
+	defer look.Stop()
+	for end := time.Now().Add(10 * time.Second); !ok(); <-look.C {
 		if time.Now().After(end) {
 			t.Fatalf("never happened: %s", what)
 		}
-		time.Sleep(100 * time.Microsecond) // between two looks, not to wait for anything
 	}
 }
 
