@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -26,9 +27,10 @@ func (b *tenantBackend) GetObjectAttributes(request context.Context, in *s3.GetO
 	rec := found.Record
 	out := s3response.GetObjectAttributesResponse{
 		ETag: ptr(rec.GetEtag()), ObjectSize: ptr(int64(rec.GetRoot().GetSize())),
-		StorageClass: types.StorageClassStandard, LastModified: ptr(modified(rec.GetTime())),
-		VersionId: b.versionID(t.path, rec),
+		StorageClass: types.StorageClassStandard, VersionId: b.versionID(t.path, rec),
 	}
+	// versitygw would write the time in a form that clients do not read.
+	tell(request, "Last-Modified", modified(rec.GetTime()).Format(http.TimeFormat))
 	if sum := kept(rec.GetHeaders()); sum.value != "" {
 		v := sum.of
 		out.Checksum = &types.Checksum{
