@@ -1,92 +1,84 @@
 package testenv
 
 import (
-	"os"
+	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-// terminal is a program in a terminal of tmux.
-type terminal struct {
-	e    *Env
-	tmux string
-	name string
-}
-
-// openTerminal runs a command in a terminal of 80x24, with a tmux server of its own.
-func (e *Env) openTerminal(tmux string, command ...string) *terminal {
-	e.t.Helper()
-	x := &terminal{e: e, tmux: tmux, name: filepath.Base(e.dir)}
-	x.run(append([]string{"-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24"}, command...)...)
-	e.t.Cleanup(func() { _ = exec.Command(tmux, "-L", x.name, "kill-server").Run() }) // it may have ended with its program
-	return x
-}
-
-func (x *terminal) run(args ...string) string {
-	x.e.t.Helper()
-	cmd := exec.Command(x.tmux, append([]string{"-u", "-L", x.name}, args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=xterm-256color") // whatever runs the test
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		x.e.t.Fatalf("tmux %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-func (x *terminal) keys(keys ...string) {
-	x.e.t.Helper()
-	x.run(append([]string{"send-keys"}, keys...)...)
-}
-
-// shows waits until the screen has all the texts.
-func (x *terminal) shows(texts ...string) {
-	x.e.t.Helper()
-	var screen string
-	defer func() {
-		if x.e.t.Failed() {
-			x.e.t.Logf("the screen:\n%s", screen)
-		}
-	}()
-	x.e.Eventually("the console shows "+strings.Join(texts, ", "), func() bool {
-		screen = x.run("capture-pane", "-p")
-		for _, text := range texts {
-			if !strings.Contains(screen, text) {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// TestConsole drives the console in a terminal against two real sites: what is
-// healthy, a link that is cut and healed, and the death and the return of the
-// node that is watched.
+// TestConsole drives the console in a terminal against two real sites, through
+// the whole of what it is for: connect, make the link with a token, serve a
+// bucket, see the transfer and the lag, cut the link, read why, heal it and see
+// it drain; then the death and the return of the node that is watched.
 func TestConsole(t *testing.T) {
-	if !long() {
-		t.Skip("driving the console in a terminal is a long form: set ISGW_LONG=1")
-	}
 	tmux := client(t, "tmux")
-	e, a, b, l := twoSites(t, SiteOptions{Process: true})
-	binary := e.Dir("isgwctl")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/isgwctl").CombinedOutput(); err != nil {
-		t.Fatalf("build isgwctl: %v\n%s", err, out)
+	e := New(t)
+	binary := e.command("isgwctl")
+	a, b := e.Start("alpha", SiteOptions{Process: true}), e.Start("beta", SiteOptions{})
+	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
+	b.Create("Hawaii", "Hawaii/Cola")
+	l := e.Line("hawaii", a, b, bucketPath)
+	invitation, err := b.Admin.Sites.Invite(e.Context(), &adminpb.InviteRequest{Address: l.address(0)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	e.mustPut(a, "key", []byte("value"))
-	l.WaitSynced()
 
-	x := e.openTerminal(tmux, binary, "--connect", "unix:"+a.DataDir()+"/admin.sock")
-	x.shows("HEALTHY", "alpha", "[1 Home]")
+	// Connect: the site has no links, and says what the first step is.
+	x := e.openTerminal(tmux, "env", "XDG_CONFIG_HOME="+e.Dir("config"), binary, "--connect", "unix:"+a.DataDir()+"/admin.sock")
+	x.shows("ok HEALTHY: this site has no links yet", "No links yet", "alpha-1 ok", "[1 Home]")
+
+	// The link: address, direction, replication, the token, the bucket, the target.
+	x.keys("n")
+	x.shows("new link", "NAME")
+	for _, field := range []struct{ shows, text string }{
+		{"a short name", "hawaii"},
+		{"of the other site's link endpoint", l.address(0)},
+		{"← → choose", ""},
+		{"what is there already", ""},
+		{"from isgwctl site invite", invitation.GetToken()},
+		{"several with commas", bucketPath},
+		{"further behind than this", "5s"},
+	} {
+		x.shows(field.shows)
+		if field.text != "" {
+			x.text(field.text)
+		}
+		x.keys("Enter")
+	}
+	x.shows("WHAT WILL HAPPEN", "pairing", "link", "serve", "CHECKS")
+	if strings.Contains(x.screen, invitation.GetToken()) {
+		t.Error("the token is on the screen")
+	}
+	if links, err := a.Admin.Services.List(e.Context(), false); err != nil || len(links) != 0 {
+		t.Fatalf("before the plan was applied there are the links %v, %v", links, err)
+	}
+	x.keys("a")
+	x.shows("ok: new link hawaii", "hawaii")
+	l.create(1)
 	x.keys("2")
-	x.shows("[2 Links]", "hawaii", "synced")
+	x.shows("[2 Links]", "Links 1/1", "hawaii", "synced")
 	x.keys("Enter")
-	x.shows("Links ▸ hawaii", "throughput", bucketPath)
+	x.shows("Links ▸ hawaii", "throughput", "SYNCED", "lag s")
 
+	// The transfer, on a narrow line: it is behind, by more than its target.
+	l.Slow(32)
+	content := randomBytes(1, 1<<20)
+	e.mustPut(a, "slow", content)
+	x.shows("behind", "oldest unsent: slow", "backlog 1 ")
+	x.shows("LAGGING", "target 5s")
+	l.Slow(0)
+	x.shows("SYNCED", "backlog 0 ")
+	e.mustHave(b, "slow", content)
+
+	// Cut: the cause in words, here and on the first page.
 	l.Cut()
 	x.shows("DOWN", "refused")
 	e.mustPut(a, "behind", []byte("value"))
-	x.keys("Escape")
+	x.shows("oldest unsent: behind")
 	x.keys("1")
 	x.shows("NOT HEALTHY", "hawaii", "refused")
 	l.Restore()
@@ -94,15 +86,112 @@ func TestConsole(t *testing.T) {
 	l.WaitSynced()
 	e.mustHave(b, "behind", []byte("value"))
 
+	// The node dies and comes back: nothing is cleared meanwhile, and nothing can
+	// be changed.
 	a.Kill()
-	x.shows("stale", "[1 Home]") // nothing is cleared
+	x.shows("stale", "the link is in sync", "beta", "nothing can be changed")
+	x.keys("n")
+	x.shows("changes wait until a node answers")
 	a.Resume()
-	x.shows("alpha-1 ok", "HEALTHY")
+	x.shows("alpha-1 ok", "HEALTHY", "[1 Home]")
 	x.keys("?")
-	x.shows("help")
-	x.keys("Escape")
-	x.keys("q")
-	e.Eventually("the console ends", func() bool {
-		return exec.Command(tmux, "-L", x.name, "has-session").Run() != nil
+	x.shows("keys that work on Home")
+	x.keys("Escape", "q") // together, as a slow line delivers them
+	x.waitGone()
+}
+
+// isgwctl is the console's process below the shell of a terminal.
+func (x *terminal) isgwctl() int {
+	x.e.t.Helper()
+	pid := 0
+	x.e.Eventually("the console runs", func() bool {
+		out, err := exec.Command("pgrep", "-P", strings.TrimSpace(x.run("display-message", "-p", "#{pane_pid}"))).Output()
+		if err != nil {
+			return false
+		}
+		_, err = fmt.Sscan(string(out), &pid)
+		return err == nil
 	})
+	return pid
+}
+
+// TestConsoleGivesTheTerminalBack: however the console ends, and while it is
+// suspended, the shell has its terminal as it was.
+func TestConsoleGivesTheTerminalBack(t *testing.T) {
+	e := New(t)
+	binary := e.command("isgwctl")
+	x := e.shell(t)
+	open := func() {
+		t.Helper()
+		x.text(binary + " --connect unix:" + e.Dir("nobody.sock"))
+		x.keys("Enter")
+		x.shows("Connect to a node", "there is no such socket")
+	}
+	for what, end := range map[string]func(){
+		"q":       func() { x.keys("q") },
+		"ctrl-c":  func() { x.keys("C-c") },
+		"sigterm": func() { kill(t, x.isgwctl(), syscall.SIGTERM) },
+		"sighup":  func() { kill(t, x.isgwctl(), syscall.SIGHUP) },
+	} {
+		open()
+		end()
+		x.prompt(what)
+	}
+
+	open()
+	x.keys("C-z")
+	x.shows("Stopped")
+	x.prompt("suspend")
+	x.text("fg")
+	x.keys("Enter")
+	x.shows("Connect to a node", "there is no such socket", "quit")
+
+	// Fifty resizes leave no debris: what is there is what a new drawing shows.
+	for i := range 50 {
+		x.run("resize-window", "-x", fmt.Sprint(41+i*37%120), "-y", fmt.Sprint(11+i*13%40))
+	}
+	x.run("resize-window", "-x", "80", "-y", "24")
+	x.shows("Connect to a node", "PROFILE", "quit")
+	settled := func() string { // without the clock and what an attempt shows in passing
+		lines := strings.Split(x.look(), "\n")
+		return strings.Join(append(lines[1:5:5], lines[12:]...), "\n")
+	}
+	resized := ""
+	e.Eventually("the screen stands still", func() bool {
+		was := resized
+		resized = settled()
+		return was == resized
+	})
+	x.keys("C-z")
+	x.shows("Stopped")
+	x.text("fg")
+	x.keys("Enter")
+	x.shows("Connect to a node", "quit")
+	e.Eventually("a new drawing looks the same", func() bool { return settled() == resized })
+	x.keys("q")
+	x.prompt("resizes")
+
+	// A terminal that cannot place its cursor is refused, one that has ASCII and
+	// no colours is not.
+	x.text("TERM=dumb " + binary + " --connect unix:/none; echo status $?")
+	x.keys("Enter")
+	x.shows("the console needs a terminal that can place its cursor", "status 2")
+	x.keys("C-l")
+	for _, term := range []string{"vt100", "xterm", "linux"} {
+		x.text("TERM=" + term + " " + binary + " --connect unix:" + e.Dir("nobody.sock"))
+		x.keys("Enter")
+		x.shows("PROFILE", "there is no such socket")
+		if strings.ContainsFunc(x.screen, func(r rune) bool { return r > 126 }) && term == "vt100" {
+			t.Errorf("a vt100 is shown more than ASCII:\n%s", x.screen)
+		}
+		x.keys("q")
+		x.prompt(term)
+	}
+}
+
+func kill(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -26,6 +26,18 @@ type Link struct {
 // Link pairs two sites if they are not, and links them; the paths are tenants
 // or buckets that both serve.
 func (e *Env) Link(name string, a, b *Site, paths ...string) *Link {
+	e.t.Helper()
+	l := e.Line(name, a, b, paths...)
+	e.pair(a, b, l.proxies[1].Listen)
+	for i := range l.Sites {
+		l.create(i)
+	}
+	return l
+}
+
+// Line lays the line of a link that is to be made: the proxies, and nothing at
+// either site.
+func (e *Env) Line(name string, a, b *Site, paths ...string) *Link {
 	t := e.t
 	t.Helper()
 	l := &Link{Name: name, Sites: [2]*Site{a, b}, Buckets: paths, env: e, up: true}
@@ -38,20 +50,26 @@ func (e *Env) Link(name string, a, b *Site, paths ...string) *Link {
 		l.proxies[i] = p
 	}
 	e.links = append(e.links, l)
-	e.pair(a, b, l.proxies[1].Listen)
-	for i, s := range l.Sites {
-		if _, err := s.Admin.Services.Create(e.Context(), &adminpb.CreateServiceRequest{
-			Type: "isgw", Name: name, Remote: "ccow://" + l.proxies[i].Listen,
-		}); err != nil {
-			t.Fatalf("create link %s at %s: %v", name, s.Name, err)
-		}
-		for _, path := range paths {
-			if _, err := s.Admin.Services.Serve(e.Context(), name, path); err != nil {
-				t.Fatalf("serve %s at %s: %v", path, s.Name, err)
-			}
+	return l
+}
+
+// address is where Sites[i] reaches the other one.
+func (l *Link) address(i int) string { return l.proxies[i].Listen }
+
+// create makes the link at Sites[i] and serves its buckets.
+func (l *Link) create(i int) {
+	s, t := l.Sites[i], l.env.t
+	t.Helper()
+	if _, err := s.Admin.Services.Create(l.env.Context(), &adminpb.CreateServiceRequest{
+		Type: "isgw", Name: l.Name, Remote: "ccow://" + l.address(i),
+	}); err != nil {
+		t.Fatalf("create link %s at %s: %v", l.Name, s.Name, err)
+	}
+	for _, path := range l.Buckets {
+		if _, err := s.Admin.Services.Serve(l.env.Context(), l.Name, path); err != nil {
+			t.Fatalf("serve %s at %s: %v", path, s.Name, err)
 		}
 	}
-	return l
 }
 
 // pair pairs b with a, which b reaches at an address.

@@ -27,15 +27,12 @@ func (e Endpoint) label() string {
 }
 
 // short is how the endpoint is shown where there is little room: a socket by
-// the name of its directory.
+// the name of its directory, a host without the scheme.
 func (e Endpoint) short() string {
-	if e.Name != "" {
-		return e.Name
-	}
-	if path, ok := strings.CutPrefix(e.Target, "unix:"); ok {
+	if path, ok := strings.CutPrefix(e.label(), "unix:"); ok {
 		return filepath.Base(filepath.Dir(path))
 	}
-	return strings.TrimPrefix(e.Target, "https://")
+	return strings.TrimPrefix(e.label(), "https://")
 }
 
 // Options are what the console is opened with.
