@@ -23,11 +23,11 @@ func (tx *applyTx) applyConfig(txn *statepb.Txn, now int64) (*raftfsmpb.Result, 
 			}
 		}
 	}
-	versions := map[string]uint32{} // of the tenants that are put, before
+	before := map[string]*statepb.Tenant{} // the tenants that are put
 	for _, object := range txn.GetPuts() {
 		if t := object.GetTenant(); t != nil {
 			old, _, _ := tx.config.Tenant(t.GetPath())
-			versions[t.GetPath()] = old.GetVersions()
+			before[t.GetPath()] = old
 		}
 	}
 
@@ -44,7 +44,7 @@ func (tx *applyTx) applyConfig(txn *statepb.Txn, now int64) (*raftfsmpb.Result, 
 			err = tx.put(configKey(change.Key), change.Stored)
 		}
 		if err == nil {
-			err = tx.follow(change, versions, now)
+			err = tx.follow(change, before, now)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("change config: %s: %w", change.Key, err)
@@ -56,21 +56,19 @@ func (tx *applyTx) applyConfig(txn *statepb.Txn, now int64) (*raftfsmpb.Result, 
 	return &raftfsmpb.Result{Revision: revision}, nil
 }
 
-// follow changes the catalog after the config. versions holds, for the
-// tenants of the transaction, the history they kept before.
-func (tx *applyTx) follow(change state.Change, versions map[string]uint32, now int64) error {
+// follow changes the catalog after the config. before holds the tenants of the
+// transaction as they were; nil for a new one.
+func (tx *applyTx) follow(change state.Change, before map[string]*statepb.Tenant, now int64) error {
 	object := change.Stored.GetObject()
 	switch change.Key.Kind {
 	case statepb.Kind_KIND_SITE:
 		tx.setSelf()
 	case statepb.Kind_KIND_TENANT:
-		if object == nil || object.GetTenant().GetVersions() == versions[change.Key.Name] {
+		was, is := before[change.Key.Name], object.GetTenant()
+		if object == nil || is.GetVersions() == was.GetVersions() && is.GetQuota() == was.GetQuota() {
 			return nil
 		}
 		for _, bucket := range tx.config.Buckets(change.Key.Name) {
-			if bucket.GetVersions() != 0 {
-				continue // it has its own
-			}
 			if err := tx.putBucket(bucket, now); err != nil {
 				return err
 			}
@@ -93,7 +91,14 @@ func (tx *applyTx) putBucket(bucket *statepb.Bucket, now int64) error {
 		return err
 	}
 	tenant, _, _ := tx.config.Tenant(path.Parent().String())
-	return mustApply(tx.catalog.PutBucket(bucket, state.EffectiveVersions(bucket, tenant), now))
+	versions := bucket.GetVersions() // 0: nobody has set a number
+	if versions == 0 {
+		versions = tenant.GetVersions()
+	}
+	if err := mustApply(tx.catalog.PutBucket(bucket, versions, now)); err != nil {
+		return err
+	}
+	return mustApply(tx.catalog.LimitTenant(bucket.GetPath(), tenant.GetQuota()))
 }
 
 // mustApply turns a refusal where none is possible into a fault.

@@ -194,6 +194,12 @@ func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfs
 		switch c := cmd.Command.(type) {
 		case *raftfsmpb.Command_Write:
 			return b.Write(c.Write, now)
+		case *raftfsmpb.Command_Purge:
+			return b.Purge(c.Purge, now)
+		case *raftfsmpb.Command_SetAttribute:
+			return b.SetAttribute(c.SetAttribute, now)
+		case *raftfsmpb.Command_SetBucketAttribute:
+			return b.SetBucketAttribute(c.SetBucketAttribute, now)
 		case *raftfsmpb.Command_Ingest:
 			s.ingests = append(s.ingests, c.Ingest)
 			return b.Ingest(c.Ingest, now)
@@ -378,6 +384,7 @@ type half struct {
 
 	mu     sync.Mutex
 	served []string
+	fixed  []string // instead of served, and never changed
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -386,6 +393,9 @@ type half struct {
 func (h *half) list() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.fixed != nil {
+		return h.fixed
+	}
 	return slices.Clone(h.served)
 }
 

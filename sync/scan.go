@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -156,20 +157,12 @@ func (s *session) deleteDropped(ctx context.Context, path string, from []byte, p
 	}
 }
 
-// deleteHere writes the deletion of a key whose head is r.
+// deleteHere follows the sender in the removal of a version or a delete marker.
 func (s *session) deleteHere(ctx context.Context, path string, r *catalogpb.Record) error {
-	res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
-		Bucket: path,
-		Record: &catalogpb.Record{
-			Key:  r.GetKey(),
-			Kind: catalogpb.RecordKind_RECORD_TOMBSTONE,
-			Time: s.o.Clock().UnixNano(),
-		},
-		Conditions: &catalogpb.Conditions{Head: r.GetDot()},
-	}}})
+	res, err := s.o.Propose(ctx, catalog.Follow(path, r))
 	switch {
 	case err == nil && res.GetCode() == raftfsmpb.Code_CONFLICT:
-		return nil // the key was written meanwhile: it stays
+		return nil // a lock forbids it here: it stays
 	case err == nil && res.GetCode() != raftfsmpb.Code_OK:
 		err = errors.New(res.GetMessage())
 	}

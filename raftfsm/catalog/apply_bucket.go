@@ -14,9 +14,10 @@ import (
 )
 
 // PutBucket makes a bucket, continues a deleted one with the new incarnation,
-// or changes the number of versions kept of one that exists; fewer are kept of a
-// key from its next record on. INVALID: a bucket that exists cannot get another
-// incarnation.
+// or changes the quota, or the number of versions kept, of one that exists; fewer
+// are kept of a key from its next record on. With 0 versions one null version is
+// kept of a key, and all that have an id of their own. INVALID: a bucket that
+// exists cannot get another incarnation.
 func (b *Batch) PutBucket(obj *statepb.Bucket, versions uint32, now int64) *raftfsmpb.Result {
 	path := obj.GetPath()
 	if p, err := state.ParsePath(path); err != nil {
@@ -27,7 +28,6 @@ func (b *Batch) PutBucket(obj *statepb.Bucket, versions uint32, now int64) *raft
 	if n := len(obj.GetIncarnation()); n == 0 || n > 64 {
 		return refuse(raftfsmpb.Code_INVALID, "incarnation of bucket %s has %d bytes, not 1 to 64", path, n)
 	}
-	versions = max(versions, 1)
 	t := b.find(path)
 	if b.err != nil {
 		return b.fail(b.err)
@@ -48,7 +48,20 @@ func (b *Batch) PutBucket(obj *statepb.Bucket, versions uint32, now int64) *raft
 	case string(t.state.GetIncarnation()) != string(obj.GetIncarnation()):
 		return refuse(raftfsmpb.Code_INVALID, "bucket %s exists with another incarnation", path)
 	}
-	t.state.Versions = versions
+	t.state.Versions, t.state.Bounded = max(versions, 1), versions > 0
+	t.state.Quota = obj.GetQuota()
+	t.dirty = true
+	return b.result(ok())
+}
+
+// LimitTenant gives a bucket the quota of its tenant: bytes that all of the
+// tenant's buckets may hold together, 0 for no bound.
+func (b *Batch) LimitTenant(path string, quota uint64) *raftfsmpb.Result {
+	t, refused := b.live(path)
+	if refused != nil {
+		return refused
+	}
+	t.state.TenantQuota = quota
 	t.dirty = true
 	return b.result(ok())
 }
@@ -75,6 +88,9 @@ func (b *Batch) CheckDeleteBucket(path string) *raftfsmpb.Result {
 	if n := t.state.GetObjects(); n > 0 {
 		return refuse(raftfsmpb.Code_NOT_EMPTY, "bucket %s is not empty: it has %d objects", path, n)
 	}
+	if n := t.state.GetVersioned(); n > 0 {
+		return refuse(raftfsmpb.Code_NOT_EMPTY, "bucket %s is not empty: it has %d versions or delete markers", path, n)
+	}
 	return ok()
 }
 
@@ -91,11 +107,12 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	t := b.find(path)
 	s := t.state
 	b.noteIncomplete(t)
-	drop := []byte{rowVersion, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart}
+	drop := []byte{rowVersion, rowOwn, rowAttributes, rowField, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart}
 	if len(s.GetIncomplete()) == 0 {
-		drop = append(drop, rowHead, rowDot, rowLog)
+		drop = append(drop, rowHead, rowRegister, rowDot, rowLog)
 		s.Trimmed = s.GetSeq()
 		s.GenerationFloor = max(s.GetGenerationFloor(), s.GetMaxGeneration())
+		s.Stored = 0
 	} else {
 		b.dropHistory(t)
 	}
@@ -103,6 +120,7 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 		b.deleteRange(bounds(row, s.GetNumber()))
 	}
 	s.Deleted = true
+	s.Versioning, s.Lock = pb.Versioning_VERSIONING_NEVER, nil
 	t.dirty = true
 	b.sumAgain(t)
 	return b.result(ok())
@@ -127,13 +145,15 @@ func (b *Batch) noteIncomplete(t *bucketTxn) {
 	}
 }
 
-// dropHistory leaves of each key, all of which are deleted, the tombstone alone.
+// dropHistory leaves of each key, all of which are deleted, what deletes it alone:
+// the tombstone, or the purges. The bucket's settings go.
 func (b *Batch) dropHistory(t *bucketTxn) {
+	number := t.state.GetNumber()
 	var keys [][]byte
-	lower, upper := bounds(rowHead, t.state.GetNumber())
+	lower, upper := bounds(rowHead, number)
 	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
-		older, _, err := decodeHead(value)
-		if older > 0 {
+		m, _, err := decodeMeta(value)
+		if m.older+m.attributes > 0 {
 			keys = append(keys, bytes.Clone(key[prefixLen:]))
 		}
 		return true, err
@@ -142,10 +162,39 @@ func (b *Batch) dropHistory(t *bucketTxn) {
 		b.fail(err)
 	}
 	for _, key := range keys {
-		if k := b.loadKey(t, key); len(k.records) > 1 {
-			b.storeKey(t, k, k.records[:1])
+		k := b.loadKey(t, key)
+		if len(k.nulls) > 1 {
+			b.change(t, k, keyChange{nulls: k.nulls[:1]})
 		}
+		for _, target := range b.attributed(t, k) {
+			b.dropAttributes(t, k, target)
+		}
+		b.save(t, k)
 	}
+	fields, err := readFields(b.rows, number)
+	if err != nil {
+		b.fail(err)
+	}
+	for _, f := range fields {
+		b.delete(dotKey(nil, number, f.GetDot()))
+	}
+}
+
+// attributed returns the names of a key's versions that have attributes.
+func (b *Batch) attributed(t *bucketTxn, k *keyTxn) (targets []*pb.Dot) {
+	if k.meta.attributes == 0 {
+		return nil
+	}
+	prefix := ofKey(nil, rowAttributes, t.state.GetNumber(), k.key)
+	err := scan(b.rows, prefix, successor(prefix), func(key, _ []byte) (bool, error) {
+		d, err := parseDot(key[len(prefix):])
+		targets = append(targets, d.dot())
+		return true, err
+	})
+	if err != nil {
+		b.fail(err)
+	}
+	return targets
 }
 
 // sumAgain computes the bucket's set hash from the rows that are left.

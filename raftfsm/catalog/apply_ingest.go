@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -189,15 +190,96 @@ type ingest struct {
 	applied uint64
 }
 
-// decide gives the verdict about a record of the peer, and the key it is about.
+// decide gives the verdict about a record of the peer, and the key it is about;
+// a setting of the bucket is about none.
 func (in *ingest) decide(r *pb.Record) (k *keyTxn, v Verdict, why string) {
-	k = in.loadKey(in.t, r.GetKey())
-	v, why = Situation{
-		Existing: k.records, Seen: in.t.state.GetSeen(), Pending: in.t.isPending(idOf(r.GetDot())),
-		Self: in.c.self, Epoch: in.t.state.GetEpoch(), Seq: in.t.state.GetSeq(),
-		Versions: int(in.t.state.GetVersions()),
-	}.decide(r)
+	if r.GetKind() != pb.RecordKind_RECORD_BUCKET {
+		k = in.loadKey(in.t, r.GetKey())
+	} else {
+		k = &keyTxn{}
+	}
+	s, err := situation(in.rows, in.t.state, k, r)
+	if err != nil {
+		in.fail(err)
+	}
+	s.Pending, s.Self, s.Epoch = in.t.isPending(idOf(r.GetDot())), in.c.self, in.t.state.GetEpoch()
+	v, why = s.decide(r)
 	return k, v, why
+}
+
+// situation gathers what a verdict about a record depends on. The caller adds
+// what it knows of the site and of pending records.
+func situation(rows pebble.Reader, state *pb.BucketState, k *keyTxn, r *pb.Record) (s Situation, err error) {
+	number := state.GetNumber()
+	s = Situation{
+		Existing: k.nulls, Seen: state.GetSeen(), Seq: state.GetSeq(),
+		Versions: int(state.GetVersions()), Bounded: state.GetBounded(),
+	}
+	if nullLane(r) {
+		return s, nil
+	}
+	if r.GetKind() == pb.RecordKind_RECORD_BUCKET {
+		s.Field, err = readField(rows, number, r.GetField())
+		s.Here = s.Field != nil && sameDot(s.Field, r.GetDot())
+		return s, err
+	}
+	target := r.GetDot()
+	if r.GetTarget() != nil {
+		target = r.GetTarget()
+	}
+	if s.Kept, err = keptVersion(rows, number, k, target); err != nil {
+		return s, err
+	}
+	if s.Register, err = readRegister(rows, number, k.key, k.meta, target); err != nil {
+		return s, err
+	}
+	switch r.GetKind() {
+	case pb.RecordKind_RECORD_PURGE:
+		s.Here = s.Register != nil && sameDot(s.Register, r.GetDot())
+	case pb.RecordKind_RECORD_ATTRIBUTE:
+		all, err := readAttributes(rows, number, k.key, k.meta, target)
+		if err != nil {
+			return s, err
+		}
+		for _, a := range all {
+			if a.GetField() == r.GetField() {
+				s.Field, s.Here = a, sameDot(a, r.GetDot())
+			}
+		}
+	default:
+		if s.Here = s.Kept; !s.Here && s.Bounded {
+			s.Above, err = ownAbove(rows, number, k, r, s.Versions)
+		}
+	}
+	return s, err
+}
+
+// keptVersion reports whether a version of a key is kept, whether it has an id of
+// its own or is a null version.
+func keptVersion(rows pebble.Reader, number uint64, k *keyTxn, d *pb.Dot) (bool, error) {
+	if k.head != nil && sameDot(k.head, d) {
+		return true, nil
+	}
+	if k.meta.older+k.meta.own == 0 {
+		return false, nil
+	}
+	at, kept, err := readDot(rows, number, d)
+	return kept && (at.row == rowOwn || at.row == rowVersion) && bytes.Equal(at.key, k.key), err
+}
+
+// ownAbove counts the versions of a key with an id of their own that are greater
+// than a record, up to a number.
+func ownAbove(rows pebble.Reader, number uint64, k *keyTxn, r *pb.Record, most int) (n int, err error) {
+	if k.head != nil && HasID(k.head) && Compare(k.head, r) > 0 {
+		n++
+	}
+	err = scanOwn(rows, number, k.key, k.meta, func(o *pb.Record) (bool, error) {
+		if Compare(o, r) > 0 {
+			n++
+		}
+		return n < most, nil
+	})
+	return n, err
 }
 
 // take carries out the rules for one record; fault is what CheckRecord says.
@@ -212,15 +294,102 @@ func (in *ingest) take(r *pb.Record, fault error) {
 		in.putPending(in.t, in.peer, in.quarantined(r, why))
 		return
 	case Apply:
-		covered := Covers(in.t.state.GetSeen(), r.GetDot()) && !in.t.isPending(idOf(r.GetDot()))
-		in.insert(in.t, k, r, in.peer.Bytes(), in.now, AnnounceApplied(r, k.head(), covered))
+		in.apply(k, r)
 		in.applied++
-	case Covered, Superseded:
+	case Superseded:
+		if rowOf(r) == rowOwn && !removes(in.register(in.t, k, r.GetDot())) {
+			in.sparse(in.t) // there are as many as are kept
+		}
+		in.announce(k, r)
+	case Covered:
 		in.announce(k, r)
 	}
 	if v != Covered {
 		in.settle(r)
 	}
+}
+
+// apply keeps a record that is news.
+func (in *ingest) apply(k *keyTxn, r *pb.Record) {
+	t, via := in.t, in.peer.Bytes()
+	covered := Covers(t.state.GetSeen(), r.GetDot()) && !t.isPending(idOf(r.GetDot()))
+	switch {
+	case r.GetKind() == pb.RecordKind_RECORD_BUCKET:
+		in.appendLog(t, r, via, in.now, covered)
+		in.setField(t, r)
+	case r.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE:
+		in.appendLog(t, r, via, in.now, covered)
+		in.setAttribute(t, k, r)
+		in.save(t, k)
+	case register(r):
+		in.takeRegister(k, r)
+	case nullLane(r):
+		in.takeNull(k, r, covered)
+	default:
+		// One that is covered is back because its purge was revoked; whoever carried
+		// the purge out has seen it too, and must be offered it again.
+		in.insert(t, k, r, via, in.now, covered)
+	}
+}
+
+// takeNull keeps a record of a key's null version.
+func (in *ingest) takeNull(k *keyTxn, r *pb.Record, covered bool) {
+	v := k.null()
+	again := AnnounceApplied(r, v, covered)
+	voided := r.GetKind() == pb.RecordKind_RECORD_PURGE && Live(v) && sameDot(v, r.GetTarget()) &&
+		Voided(r, v, in.attributes(in.t, k, v.GetDot())) != ""
+	lock := &pb.Lock{}
+	var tags map[string]string
+	if voided {
+		all := in.attributes(in.t, k, v.GetDot())
+		l := EffectiveLock(v, all)
+		lock, tags = &pb.Lock{Mode: l.Mode, Until: l.Until, Hold: l.Hold}, effectiveTags(v, all)
+	}
+	in.insert(in.t, k, r, in.peer.Bytes(), in.now, again)
+	if !voided {
+		return
+	}
+	// The null version has no id that would have to stay: it is written again.
+	back := proto.CloneOf(v)
+	back.Dot = in.nextDot(in.t)
+	back.Generation, back.Time = Deletion(r)
+	back.Context = Context([]*pb.Record{v, r})
+	back.Lock, back.Tags = lock, tags
+	in.insert(in.t, k, back, nil, in.now, false)
+}
+
+// takeRegister keeps a purge, or the revocation of one. A purge that goes against
+// a lock of which its writer did not know is revoked: the version stays, and is
+// announced again with its attributes to those who have carried the purge out.
+func (in *ingest) takeRegister(k *keyTxn, r *pb.Record) {
+	t := in.t
+	v := in.ownVersion(t, k, r.GetTarget())
+	if r.GetRevoked() {
+		in.appendLog(t, r, in.peer.Bytes(), in.now, false)
+		in.setRegister(t, k, r.GetTarget(), r)
+		in.save(t, k)
+		return
+	}
+	var all []*pb.Record
+	if v != nil {
+		all = in.attributes(t, k, v.GetDot())
+	}
+	if v == nil || Voided(r, v, all) == "" {
+		in.purge(t, k, v, r, in.peer.Bytes(), in.now)
+		return
+	}
+	back := &pb.Record{
+		Key: r.GetKey(), Kind: pb.RecordKind_RECORD_PURGE, Versioning: r.GetVersioning(), Target: r.GetTarget(),
+		Revoked: true, Dot: in.nextDot(t), Context: Context([]*pb.Record{r}), At: in.now,
+	}
+	back.Generation, back.Time = Deletion(r)
+	in.appendLog(t, back, nil, in.now, false)
+	in.setRegister(t, k, r.GetTarget(), back)
+	for _, a := range all {
+		in.appendLog(t, a, nil, in.now, true)
+	}
+	in.appendLog(t, v, nil, in.now, true)
+	in.save(t, k)
 }
 
 func (in *ingest) quarantined(r *pb.Record, why string) *pb.Pending {
@@ -256,8 +425,8 @@ func (in *ingest) settle(r *pb.Record) {
 // announce gives the tombstone that heads a key a new place in the log when the
 // record that lost against it shows that the peer has dropped the tombstone.
 func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
-	head := k.head()
-	if head == nil || Live(head) || Compare(head, lost) <= 0 {
+	head := k.null()
+	if !nullLane(lost) || head == nil || Live(head) || Compare(head, lost) <= 0 {
 		return
 	}
 	var p pb.PeerProgress
@@ -265,13 +434,13 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 	if !in.get(progressKey(nil, number, in.peer), &p) || !Announce(head, lost, p.GetSeen()) {
 		return
 	}
-	seq, _, err := readDot(in.rows, number, head.GetDot())
+	at, _, err := readDot(in.rows, number, head.GetDot())
 	if err != nil {
 		in.fail(err)
 		return
 	}
 	var e pb.LogEntry
-	if seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, seq), &e) && e.GetAgain() {
+	if at.seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, at.seq), &e) && e.GetAgain() {
 		return // the peer is about to hear of it
 	}
 	in.appendLog(in.t, head, nil, in.now, true)
@@ -298,7 +467,7 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 		return
 	}
 	// What peers say of this site's present epoch is not news: the log is the truth.
-	news := &pb.Vector{}
+	news := &pb.Vector{Sparse: cmd.GetSeen().GetSparse()}
 	for _, d := range cmd.GetSeen().GetUpto() {
 		if !bytes.Equal(d.GetOrigin(), in.c.self[:]) || d.GetEpoch() < in.t.state.GetEpoch() {
 			news.Upto = append(news.Upto, d)

@@ -2,33 +2,58 @@ package catalog
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
-// keyTxn is a key of a bucket as the batch has it so far.
+// keyTxn is a key of a bucket as the batch has it so far. What it holds is
+// changed by change and by the functions for registers and attributes; save
+// writes the key's row at the end of a command.
 type keyTxn struct {
-	key     []byte
-	records []*pb.Record // greatest first
+	key   []byte
+	meta  keyMeta
+	head  *pb.Record   // the greatest that is visible, or the deletion of all of them
+	nulls []*pb.Record // of the null version, greatest first
+
+	// What the key's row says so far.
+	saved struct {
+		exists bool
+		meta   keyMeta
+		head   *pb.Record
+	}
 }
 
-func (k *keyTxn) head() *pb.Record {
-	if len(k.records) == 0 {
+// null is the record that counts of the null version.
+func (k *keyTxn) null() *pb.Record {
+	if len(k.nulls) == 0 {
 		return nil
 	}
-	return k.records[0]
+	return k.nulls[0]
 }
 
-// loadKey reads all records of a key. A failure is kept by the batch.
+// prior is the greatest record that a new one of the key must beat.
+func (k *keyTxn) prior() *pb.Record {
+	if n := k.null(); n != nil && (k.head == nil || Compare(n, k.head) > 0) {
+		return n
+	}
+	return k.head
+}
+
+// loadKey reads a key's row and its null version. A failure is kept by the batch.
 func (b *Batch) loadKey(t *bucketTxn, key []byte) *keyTxn {
-	records, err := readKey(b.rows, t.state.GetNumber(), key)
+	k := &keyTxn{key: key}
+	number := t.state.GetNumber()
+	var err error
+	if k.meta, k.head, k.saved.exists, err = readHead(b.rows, number, key); err == nil {
+		k.nulls, err = readNulls(b.rows, number, key, k.meta, k.head)
+	}
 	if err != nil {
 		b.fail(err)
 	}
-	return &keyTxn{key: key, records: records}
+	k.saved.meta, k.saved.head = k.meta, k.head
+	return k
 }
 
 // restored reports whether the site's epoch has risen since the bucket's sequence
@@ -88,15 +113,6 @@ func (b *Batch) unfinishCursors(t *bucketTxn) {
 	}
 }
 
-// insert keeps a record of a key: the log gets an entry, and what the bucket
-// keeps no longer is dropped. The caller has made sure that it is kept.
-func (b *Batch) insert(t *bucketTxn, k *keyTxn, rec *pb.Record, via []byte, now int64, again bool) {
-	kept, _ := Retain(Insert(k.records, rec), int(t.state.GetVersions()))
-	b.appendLog(t, rec, via, now, again)
-	b.storeKey(t, k, kept)
-	t.state.MaxGeneration = max(t.state.GetMaxGeneration(), rec.GetGeneration())
-}
-
 // appendLog gives a record the next sequence of the bucket's log. The record's
 // dot then leads to that sequence.
 func (b *Batch) appendLog(t *bucketTxn, rec *pb.Record, via []byte, now int64, again bool) {
@@ -105,83 +121,14 @@ func (b *Batch) appendLog(t *bucketTxn, rec *pb.Record, via []byte, now int64, a
 	t.dirty = true
 	e := &pb.LogEntry{
 		Key: rec.GetKey(), Dot: rec.GetDot(), Generation: rec.GetGeneration(), Time: rec.GetTime(),
-		Committed: now, Via: via, Size: rec.GetRoot().GetSize(), Again: again, Kind: rec.GetKind(),
+		Committed: now, Via: via, Size: rec.GetRoot().GetSize(), Again: again, Kind: rec.GetKind(), Target: rec.GetTarget(),
 	}
 	b.key = logKey(b.key[:0], number, t.state.Seq)
 	b.put(b.key, e)
 	t.sum.add(b.hashes.entry(t.state.Seq, e))
 	b.key = dotKey(b.key[:0], number, rec.GetDot())
-	b.value = append(binary.BigEndian.AppendUint64(b.value[:0], t.state.Seq), rec.GetKey()...)
+	b.value = appendDotRow(b.value[:0], t.state.Seq, rec)
 	b.set(b.key, b.value)
-}
-
-// storeKey replaces the records of a key. after is ordered, and what of it is
-// not new is the same pointers as in k. When the last record goes, the bucket's
-// generation floor rises above it.
-func (b *Batch) storeKey(t *bucketTxn, k *keyTxn, after []*pb.Record) {
-	number, before := t.state.GetNumber(), k.records
-	t.dirty = true
-	i, j := 0, 0
-	for i < len(before) || j < len(after) {
-		switch {
-		case i < len(before) && j < len(after) && before[i] == after[j]:
-			if i == 0 && j > 0 { // the former head
-				b.putVersion(number, after[j])
-			} else if i > 0 && j == 0 {
-				b.deleteVersion(number, before[i])
-			}
-			i, j = i+1, j+1
-		case j == len(after) || i < len(before) && Compare(before[i], after[j]) > 0:
-			t.sum.sub(b.hashes.record(before[i]))
-			b.key = dotKey(b.key[:0], number, before[i].GetDot())
-			b.delete(b.key)
-			if i > 0 {
-				b.deleteVersion(number, before[i])
-			}
-			i++
-		default:
-			t.sum.add(b.hashes.record(after[j]))
-			if j > 0 {
-				b.putVersion(number, after[j])
-			}
-			j++
-		}
-	}
-	b.key = headKey(b.key[:0], number, k.key)
-	switch {
-	case len(after) == 0:
-		b.delete(b.key)
-		if head := k.head(); head != nil {
-			t.state.GenerationFloor = max(t.state.GetGenerationFloor(), head.GetGeneration())
-		}
-	case len(before) == 0 || before[0] != after[0] || len(before) != len(after):
-		value, err := appendHead(b.value[:0], len(after)-1, after[0])
-		if err != nil {
-			b.fail(err)
-			return
-		}
-		b.value = value
-		b.set(b.key, value)
-	}
-	if head := k.head(); Live(head) {
-		t.state.Objects--
-		t.state.Bytes -= head.GetRoot().GetSize()
-	}
-	k.records = after
-	if head := k.head(); Live(head) {
-		t.state.Objects++
-		t.state.Bytes += head.GetRoot().GetSize()
-	}
-}
-
-func (b *Batch) putVersion(number uint64, r *pb.Record) {
-	b.key = versionKey(b.key[:0], number, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
-	b.put(b.key, r)
-}
-
-func (b *Batch) deleteVersion(number uint64, r *pb.Record) {
-	b.key = versionKey(b.key[:0], number, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
-	b.delete(b.key)
 }
 
 // sameDot reports whether a record has the dot.

@@ -13,20 +13,24 @@ import (
 // maxTrim bounds the entries that one Trim drops.
 const maxTrim = 10_000
 
-// Trim drops the oldest entries of a bucket's log, in their order, and the
-// tombstones whose last entry goes, with what history their keys have; now is the
-// entry's time, Unix nanoseconds. It stops at the first entry that is not old
-// enough, or that somebody needs and the horizon has not passed. Needed is
+// Trim drops the oldest entries of a bucket's log, in their order, and what has
+// done its work when its last entry goes: a deletion that is not listed, with what
+// history its key has, a purge, and an attribute whose version is not coming; now
+// is the entry's time, Unix nanoseconds. It stops at the first entry that is not
+// old enough, or that somebody needs and the horizon has not passed. Needed is
 //
 //   - what is above the cursor of a peer that has told its progress,
 //   - what such a peer has in its own pending table,
-//   - a tombstone, while this site's own copy from some peer is not complete,
-//   - a tombstone of versions that this site cannot yet tell others it has seen:
-//     dropped, it would be as if they had never been deleted.
+//   - a deletion or a purge, while this site's own copy from some peer is not
+//     complete,
+//   - a deletion or a purge of versions that this site cannot yet tell others it
+//     has seen: dropped, it would be as if they had never been deleted.
 //
-// A tombstone of the last kind is not dropped even past the horizon; it moves to
-// the end of the log, where it is announced again. The result counts the entries
-// dropped.
+// What is of the last kind is not dropped even past the horizon; it moves to the
+// end of the log, where it is announced again. So does what waits for its version:
+// an attribute that came first, or the revocation of a purge that was carried out
+// here. The revocation of a purge stays as long as its version. The result counts
+// the entries dropped.
 func (b *Batch) Trim(cmd *pb.Trim, now int64) *raftfsmpb.Result {
 	t, refused := b.live(cmd.GetBucket())
 	if refused != nil {
@@ -43,7 +47,7 @@ func (b *Batch) Trim(cmd *pb.Trim, now int64) *raftfsmpb.Result {
 	dropped := uint64(0)
 	first := t.state.GetTrimmed() + 1
 	number := t.state.GetNumber()
-	var tombstones []*keyTxn
+	var last []*pb.Record // whose last entries go
 	err = scan(b.rows, logKey(nil, number, first), logKey(nil, number, t.state.GetSeq()+1), func(key, value []byte) (bool, error) {
 		e := new(pb.LogEntry)
 		if err := proto.Unmarshal(value, e); err != nil {
@@ -54,11 +58,11 @@ func (b *Batch) Trim(cmd *pb.Trim, now int64) *raftfsmpb.Result {
 		if dropped == uint64(limit) || !past && (e.GetCommitted() >= cmd.GetBefore() || need.entry(seq, e)) {
 			return false, nil
 		}
-		if k := b.tombstoneOf(t, seq, e); k != nil {
-			if !past && (need.tombstones || !need.told(k.head())) {
+		if r := b.closing(t, seq, e); r != nil {
+			if !past && deletes(r) && (need.tombstones || !need.told(r)) {
 				return false, nil
 			}
-			tombstones = append(tombstones, k)
+			last = append(last, r)
 		}
 		t.sum.sub(b.hashes.entry(seq, e))
 		dropped++
@@ -73,32 +77,87 @@ func (b *Batch) Trim(cmd *pb.Trim, now int64) *raftfsmpb.Result {
 	t.state.Trimmed += dropped
 	t.dirty = true
 	b.deleteRange(logKey(nil, number, first), logKey(nil, number, t.state.GetTrimmed()+1))
-	for _, k := range tombstones {
-		if need.told(k.head()) {
-			b.storeKey(t, k, nil)
-		} else {
-			b.advanceEpoch(t)
-			b.appendLog(t, k.head(), nil, now, true)
+	for _, r := range last {
+		if b.forget(t, need, r, now) {
+			continue
 		}
+		b.advanceEpoch(t)
+		b.appendLog(t, r, nil, now, true)
 	}
 	return b.result(&raftfsmpb.Result{Applied: dropped})
 }
 
-// tombstoneOf returns the key that a log entry deleted, if it still is deleted and
-// this is the last entry of its tombstone; nil otherwise.
-func (b *Batch) tombstoneOf(t *bucketTxn, seq uint64, e *pb.LogEntry) *keyTxn {
-	if e.GetKind() != pb.RecordKind_RECORD_TOMBSTONE {
+// deletes reports whether a record takes a version away without being listed.
+func deletes(r *pb.Record) bool {
+	return r.GetKind() == pb.RecordKind_RECORD_TOMBSTONE && !Visible(r) || r.GetKind() == pb.RecordKind_RECORD_PURGE && !r.GetRevoked()
+}
+
+// closing returns the record of a log entry if this is its last entry and it does
+// not stay without one, as content does, a delete marker and a setting; nil
+// otherwise.
+func (b *Batch) closing(t *bucketTxn, seq uint64, e *pb.LogEntry) *pb.Record {
+	switch e.GetKind() {
+	case pb.RecordKind_RECORD_TOMBSTONE, pb.RecordKind_RECORD_PURGE, pb.RecordKind_RECORD_ATTRIBUTE:
+	default:
 		return nil
 	}
-	last, _, err := readDot(b.rows, t.state.GetNumber(), e.GetDot())
+	at, kept, err := readDot(b.rows, t.state.GetNumber(), e.GetDot())
 	if err != nil {
 		b.fail(err)
-		return nil
 	}
-	if last != seq {
+	if !kept || at.seq != seq {
 		return nil // not kept any more, or announced again
 	}
-	return b.loadKey(t, e.GetKey())
+	r, err := readRecord(b.rows, t.state.GetNumber(), e.GetDot(), at)
+	if err != nil {
+		b.fail(err)
+	}
+	if r == nil || Visible(r) {
+		return nil
+	}
+	return r
+}
+
+// forget drops a record that has lost its last log entry, if it has done its work,
+// or leaves it if it has to stay as long as something else; false says that it must
+// have another entry.
+func (b *Batch) forget(t *bucketTxn, need *needed, r *pb.Record, now int64) bool {
+	k := b.loadKey(t, r.GetKey())
+	var waits bool // for its version
+	if r.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE || r.GetRevoked() {
+		kept, err := keptVersion(b.rows, t.state.GetNumber(), k, r.GetTarget())
+		if err != nil {
+			b.fail(err)
+		}
+		if kept {
+			return true
+		}
+		waits = r.GetRevoked() || b.register(t, k, r.GetTarget()) != nil
+	}
+	switch {
+	case waits:
+		return false
+	case r.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE:
+		if !Covers(need.seen, r.GetTarget()) {
+			return false
+		}
+		b.dropAttributes(t, k, r.GetTarget())
+	case !need.told(r):
+		return false
+	case register(r):
+		b.setRegister(t, k, r.GetTarget(), nil)
+	case k.null() == nil || !sameDot(k.null(), r.GetDot()):
+		return true
+	default:
+		for _, hidden := range k.nulls[1:] {
+			if b.lock(t, k, hidden).Forbids(now, false) != "" {
+				return false // it would come to light
+			}
+		}
+		b.change(t, k, keyChange{})
+	}
+	b.save(t, k)
+	return true
 }
 
 // needed says what of a log somebody needs.
@@ -119,14 +178,17 @@ func (n *needed) entry(seq uint64, e *pb.LogEntry) bool {
 }
 
 // told reports whether others can learn from this site's vector that the versions
-// a tombstone deletes, and it itself, were seen here.
-func (n *needed) told(tombstone *pb.Record) bool {
-	for _, d := range tombstone.GetContext() {
+// which a deletion or a purge removes, and it itself, were seen here.
+func (n *needed) told(r *pb.Record) bool {
+	if register(r) {
+		return Covers(n.seen, r.GetTarget()) && Covers(n.seen, r.GetDot())
+	}
+	for _, d := range r.GetContext() {
 		if !Covers(n.seen, d) {
 			return false
 		}
 	}
-	return Covers(n.seen, tombstone.GetDot())
+	return Covers(n.seen, r.GetDot())
 }
 
 // needs gathers what the peers and this site's own cursors need. A peer whose

@@ -91,6 +91,7 @@ func (b *Batch) Done() {
 			k = &bucket{pending: make(map[state.SiteID]map[dotID]*untold)}
 			b.c.buckets[path] = k
 		}
+		b.c.countStored(k.state, t.state)
 		k.state = t.state
 		for peer, dots := range t.pend {
 			for d, u := range dots {
@@ -164,6 +165,21 @@ func (b *Batch) live(path string) (*bucketTxn, *raftfsmpb.Result) {
 		return nil, refuse(raftfsmpb.Code_NOT_FOUND, "bucket %s does not exist", path)
 	}
 	return t, nil
+}
+
+// tenantStored is what all buckets of a tenant hold, as the batch has it so far.
+func (b *Batch) tenantStored(tenant string) uint64 {
+	sum := b.c.tenants[tenant]
+	for path, t := range b.buckets {
+		if tenantOf(path) == tenant {
+			var was *pb.BucketState
+			if t.base != nil {
+				was = t.base.state
+			}
+			sum += t.state.GetStored() - was.GetStored()
+		}
+	}
+	return sum
 }
 
 // put writes a row.

@@ -89,6 +89,67 @@ func (c *canon) record(r *pb.Record) {
 		c.u64(n)
 	}
 	c.unknown(r)
+	c.recordMore(r)
+}
+
+// recordMore adds what only some records have. It adds nothing to a record without
+// any of it, so that the encoding of those is what it was before there was more.
+func (c *canon) recordMore(r *pb.Record) {
+	c.field(1, r.GetVersioning() != 0, func() { c.u32(uint32(r.GetVersioning())) })
+	c.field(2, r.GetTarget() != nil, func() { c.dot(r.GetTarget()) })
+	c.field(3, r.GetField() != "", func() { c.str(r.GetField()) })
+	c.field(4, r.GetValue() != nil, func() { c.value(r.GetValue()) })
+	c.field(5, len(r.GetTags()) > 0, func() { c.pairs(r.GetTags()) })
+	c.field(6, r.GetLock() != nil, func() {
+		c.u32(uint32(r.GetLock().GetMode()))
+		c.i64(r.GetLock().GetUntil())
+		c.flag(r.GetLock().GetHold())
+		c.unknown(r.GetLock())
+	})
+	c.field(7, len(r.GetPartChecksums()) > 0, func() {
+		c.u32(uint32(len(r.GetPartChecksums())))
+		for _, sum := range r.GetPartChecksums() {
+			c.bytes(sum)
+		}
+	})
+	c.field(8, r.GetRevoked(), func() {})
+	c.field(9, r.GetBypass(), func() {})
+	c.field(10, len(r.GetKnown()) > 0, func() {
+		c.u32(uint32(len(r.GetKnown())))
+		for _, k := range r.GetKnown() {
+			c.record(k)
+			c.u8(0)
+		}
+	})
+	c.field(11, r.GetAt() != 0, func() { c.i64(r.GetAt()) })
+}
+
+// field adds a numbered field, if it is there.
+func (c *canon) field(number uint8, there bool, add func()) {
+	if there {
+		c.u8(number)
+		add()
+	}
+}
+
+func (c *canon) value(v *pb.Value) {
+	c.pairs(v.GetTags())
+	c.u32(uint32(v.GetMode()))
+	c.i64(v.GetUntil())
+	c.flag(v.GetHold())
+	c.u32(uint32(v.GetVersioning()))
+	c.flag(v.GetLock() != nil)
+	c.defaultLock(v.GetLock())
+	c.bytes(v.GetCors())
+	c.unknown(v)
+}
+
+func (c *canon) defaultLock(l *pb.DefaultLock) {
+	c.flag(l.GetEnabled())
+	c.u32(uint32(l.GetMode()))
+	c.u32(l.GetDays())
+	c.u32(l.GetYears())
+	c.unknown(l)
 }
 
 func (c *canon) entry(seq uint64, e *pb.LogEntry) {
@@ -102,6 +163,9 @@ func (c *canon) entry(seq uint64, e *pb.LogEntry) {
 	c.u64(e.GetSize())
 	c.flag(e.GetAgain())
 	c.u32(uint32(e.GetKind()))
+	if e.GetTarget() != nil {
+		c.dot(e.GetTarget())
+	}
 }
 
 func (c *canon) cursor(v *pb.Cursor) {
@@ -142,6 +206,12 @@ func (c *canon) upload(u *pb.Upload) {
 	c.i64(u.GetCreated())
 	c.pairs(u.GetHeaders())
 	c.pairs(u.GetMetadata())
+	if len(u.GetTags()) > 0 || u.GetLock() != nil {
+		c.pairs(u.GetTags())
+		c.u32(uint32(u.GetLock().GetMode()))
+		c.i64(u.GetLock().GetUntil())
+		c.flag(u.GetLock().GetHold())
+	}
 }
 
 func (c *canon) part(upload string, p *pb.Part) {
@@ -155,6 +225,9 @@ func (c *canon) partContent(p *pb.Part) {
 	c.u32(p.GetNumber())
 	c.root(p.GetRoot())
 	c.str(p.GetEtag())
+	if len(p.GetChecksums()) > 0 {
+		c.pairs(p.GetChecksums())
+	}
 }
 
 func (c *canon) bucket(s *pb.BucketState) {
@@ -181,4 +254,12 @@ func (c *canon) bucket(s *pb.BucketState) {
 	for _, peer := range s.GetIncomplete() {
 		c.bytes(peer)
 	}
+	c.field(1, s.GetSeen().GetSparse(), func() {})
+	c.field(2, s.GetVersioning() != 0, func() { c.u32(uint32(s.GetVersioning())) })
+	c.field(3, s.GetLock() != nil, func() { c.defaultLock(s.GetLock()) })
+	c.field(4, s.GetStored() != 0, func() { c.u64(s.GetStored()) })
+	c.field(5, s.GetVersioned() != 0, func() { c.u64(s.GetVersioned()) })
+	c.field(6, s.GetBounded(), func() {})
+	c.field(7, s.GetQuota() != 0, func() { c.u64(s.GetQuota()) })
+	c.field(8, s.GetTenantQuota() != 0, func() { c.u64(s.GetTenantQuota()) })
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -60,6 +61,7 @@ type Catalog struct {
 	self     state.SiteID
 	epoch    uint32
 	buckets  map[string]*bucket // by path, deleted ones too
+	tenants  map[string]uint64  // by path: stored bytes of all buckets
 	watchers map[*Watcher]struct{}
 }
 
@@ -82,7 +84,35 @@ func New(db *pebble.DB) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{db: db, buckets: buckets, watchers: make(map[*Watcher]struct{})}, nil
+	return &Catalog{db: db, buckets: buckets, tenants: sumTenants(buckets), watchers: make(map[*Watcher]struct{})}, nil
+}
+
+// sumTenants adds up what is stored in the buckets of each tenant.
+func sumTenants(buckets map[string]*bucket) map[string]uint64 {
+	tenants := make(map[string]uint64)
+	for path, b := range buckets {
+		tenants[tenantOf(path)] += b.state.GetStored()
+	}
+	return tenants
+}
+
+// countStored keeps up a tenant's sum when the state of a bucket changes. The
+// catalog's mu is held.
+func (c *Catalog) countStored(was, is *pb.BucketState) {
+	c.tenants[tenantOf(is.GetPath())] += is.GetStored() - was.GetStored()
+}
+
+// tenantOf is the path of the tenant that a bucket belongs to.
+func tenantOf(bucket string) string {
+	return bucket[:max(0, strings.LastIndexByte(bucket, '/'))]
+}
+
+// TenantStored returns the logical bytes of all versions that are kept in the
+// buckets of a tenant, by the tenant's path.
+func (c *Catalog) TenantStored(tenant string) uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.tenants[tenant]
 }
 
 // load reads the buckets' states and the names of the pending records.
@@ -172,7 +202,7 @@ func (b *bucket) told(self state.SiteID) *pb.Vector {
 // told is a bucket's seen vector without what must not be told.
 func told(s *pb.BucketState, except []*pb.Dot, all bool) *pb.Vector {
 	if all {
-		return &pb.Vector{}
+		return &pb.Vector{Sparse: s.GetSeen().GetSparse()}
 	}
 	return CapVector(s.GetSeen(), except)
 }
@@ -230,7 +260,7 @@ func (c *Catalog) Swap(db *pebble.DB) error {
 	}
 	c.swap.Lock()
 	c.mu.Lock()
-	c.db, c.buckets = db, buckets
+	c.db, c.buckets, c.tenants = db, buckets, sumTenants(buckets)
 	c.mu.Unlock()
 	c.swap.Unlock()
 	c.wake()

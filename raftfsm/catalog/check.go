@@ -39,7 +39,7 @@ func (c *Catalog) Check(ctx context.Context, path string) error {
 
 // add reads all rows.
 func (k *checker) add() error {
-	for _, step := range []func() error{k.heads, k.versions, k.dots, k.log, k.peers, k.uploads} {
+	for _, step := range []func() error{k.heads, k.versions, k.beside, k.dots, k.log, k.peers, k.uploads} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -54,8 +54,10 @@ type checker struct {
 	sum            setSum
 	hashes         hashes
 	objects, bytes uint64
-	records, older uint64
+	stored, counts uint64
+	records        uint64
 	named          uint64
+	keys, found    keyMeta // what the keys' rows say there is, and what was found
 }
 
 // rowsOf calls fn with every row of a kind, the key without its prefix.
@@ -75,55 +77,181 @@ func (k *checker) rowsOf(row byte, fn func(key, value []byte) error) error {
 func (k *checker) record(r *pb.Record) {
 	k.records++
 	k.sum.add(k.hashes.record(r))
+	k.stored += r.GetRoot().GetSize()
+	if counted(r) {
+		k.counts++
+	}
 }
 
 func (k *checker) heads() error {
 	return k.rowsOf(rowHead, func(key, value []byte) error {
-		older, head, err := decodeHead(value)
+		m, head, err := decodeHead(value)
 		if err != nil {
 			return err
+		}
+		if head == nil && m.older+m.own > 0 || head == nil && m == (keyMeta{}) {
+			return errors.New("it has no head, but versions, or nothing at all")
+		}
+		if m.floor > 0 {
+			k.sum.add(k.hashes.floor(key, m.floor))
+		}
+		k.keys.older += m.older
+		k.keys.own += m.own
+		k.keys.registers += m.registers
+		k.keys.attributes += m.attributes
+		if head == nil {
+			return nil
 		}
 		if !bytes.Equal(head.GetKey(), key) {
 			return fmt.Errorf("its record is of key %q", head.GetKey())
 		}
-		all := []*pb.Record{head}
-		if older > 0 {
-			if all, err = readKey(k.rows, k.number, key); err != nil {
-				return err
-			}
-		}
-		for i := 1; i < len(all); i++ {
-			if Compare(all[i-1], all[i]) <= 0 || !Live(all[i]) || !bytes.Equal(all[i].GetKey(), key) {
-				return fmt.Errorf("version %d below the head is out of order, a tombstone, or of another key", i)
-			}
+		if err := k.order(key, m, head); err != nil {
+			return err
 		}
 		if Live(head) {
 			k.objects++
 			k.bytes += head.GetRoot().GetSize()
 		}
-		k.older += uint64(older)
 		k.record(head)
 		return nil
 	})
 }
 
+// order checks that the head is what the key's other versions make it, and what is
+// kept of the null version.
+func (k *checker) order(key []byte, m keyMeta, head *pb.Record) error {
+	if m.older+m.own == 0 {
+		return nil
+	}
+	nulls, err := readNulls(k.rows, k.number, key, m, head)
+	if err != nil {
+		return err
+	}
+	for i := 1; i < len(nulls); i++ {
+		if Compare(nulls[i-1], nulls[i]) <= 0 || !Live(nulls[i]) {
+			return fmt.Errorf("record %d of the null version is out of order or a deletion", i)
+		}
+	}
+	if len(nulls) > 0 && Visible(nulls[0]) && Compare(nulls[0], head) > 0 {
+		return errors.New("its null version is greater than its head")
+	}
+	if m.own > 0 && !Visible(head) {
+		return errors.New("its head is not visible, but versions below it are")
+	}
+	return scanOwn(k.rows, k.number, key, m, func(r *pb.Record) (bool, error) {
+		if Compare(r, head) >= 0 {
+			return false, errors.New("a version is greater than its head")
+		}
+		return false, nil
+	})
+}
+
 func (k *checker) versions() error {
-	n := uint64(0)
-	err := k.rowsOf(rowVersion, func(key, value []byte) error {
+	for _, row := range [...]byte{rowVersion, rowOwn} {
+		err := k.rowsOf(row, func(key, value []byte) error {
+			r := new(pb.Record)
+			if err := proto.Unmarshal(value, r); err != nil {
+				return err
+			}
+			want := versionKey(nil, k.number, r)
+			if want[0] != row || !bytes.Equal(want[prefixLen:], key) {
+				return errors.New("it does not stand where its record belongs")
+			}
+			if row == rowOwn {
+				k.found.own++
+			} else {
+				k.found.older++
+			}
+			k.record(r)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beside checks what belongs to versions: registers and attributes; and the
+// settings of the bucket.
+func (k *checker) beside() error {
+	one := func(r *pb.Record) {
+		k.records++
+		k.sum.add(k.hashes.beside(r))
+	}
+	err := k.rowsOf(rowRegister, func(key, value []byte) error {
 		r := new(pb.Record)
 		if err := proto.Unmarshal(value, r); err != nil {
 			return err
 		}
-		want := versionKey(nil, k.number, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
-		if !bytes.Equal(want[prefixLen:], key) {
+		if want := targetKey(nil, rowRegister, k.number, r.GetKey(), r.GetTarget()); !register(r) || !bytes.Equal(want[prefixLen:], key) {
 			return errors.New("it does not stand where its record belongs")
 		}
-		n++
-		k.record(r)
+		k.found.registers++
+		one(r)
+		if _, kept, err := readDot(k.rows, k.number, r.GetTarget()); err != nil || kept && removes(r) {
+			return errors.Join(err, errors.New("the version that it removes is kept"))
+		}
 		return nil
 	})
-	if err == nil && n != k.older {
-		err = fmt.Errorf("%d older versions, but the heads say %d", n, k.older)
+	if err != nil {
+		return err
+	}
+	err = k.rowsOf(rowAttributes, func(key, value []byte) error {
+		var a pb.Attributes
+		if err := proto.Unmarshal(value, &a); err != nil {
+			return err
+		}
+		if len(a.GetRecords()) == 0 {
+			return errors.New("it has no attribute")
+		}
+		for i, r := range a.GetRecords() {
+			want := targetKey(nil, rowAttributes, k.number, r.GetKey(), r.GetTarget())
+			if r.GetKind() != pb.RecordKind_RECORD_ATTRIBUTE || !bytes.Equal(want[prefixLen:], key) ||
+				i > 0 && a.GetRecords()[i-1].GetField() >= r.GetField() {
+				return fmt.Errorf("attribute %d does not stand where it belongs", i)
+			}
+			one(r)
+		}
+		k.found.attributes++
+		return k.waits(a.GetRecords()[0])
+	})
+	if err != nil {
+		return err
+	}
+	fields, err := readFields(k.rows, k.number)
+	for _, r := range fields {
+		one(r)
+	}
+	if v, lock := versioningOf(fields); err == nil && (v != k.state.GetVersioning() || !proto.Equal(lock, k.state.GetLock())) {
+		err = fmt.Errorf("its settings say versioning %v, but the state says %v", v, k.state.GetVersioning())
+	}
+	k.keys.floor, k.found.floor = 0, 0
+	if err == nil && k.keys != k.found {
+		err = fmt.Errorf("rows beside the heads are %+v, but the heads say %+v", k.found, k.keys)
+	}
+	return err
+}
+
+// waits checks that an attribute has its version, or has reason to wait for it.
+func (k *checker) waits(r *pb.Record) error {
+	at, kept, err := readDot(k.rows, k.number, r.GetTarget())
+	if err != nil {
+		return err
+	}
+	if kept {
+		if at.row != rowOwn && at.row != rowVersion || !bytes.Equal(at.key, r.GetKey()) {
+			return errors.New("what it is an attribute of is no version of the key")
+		}
+		return nil
+	}
+	m, _, _, err := readHead(k.rows, k.number, r.GetKey())
+	if err != nil {
+		return err
+	}
+	reg, err := readRegister(k.rows, k.number, r.GetKey(), m, r.GetTarget())
+	if err == nil && removes(reg) {
+		err = errors.New("it waits for a version that was purged")
 	}
 	return err
 }
@@ -137,7 +265,11 @@ func (k *checker) dots() error {
 		if _, err := k.byDot(d.dot()); err != nil {
 			return err
 		}
-		seq := binary.BigEndian.Uint64(value)
+		at, err := decodeDotRow(value)
+		if err != nil {
+			return err
+		}
+		seq := at.seq
 		if seq > k.state.GetSeq() {
 			return fmt.Errorf("its sequence %d is above the log's, %d", seq, k.state.GetSeq())
 		}
@@ -267,6 +399,10 @@ func (k *checker) totals() error {
 		return fmt.Errorf("%d objects, but the state says %d", k.objects, s.GetObjects())
 	case k.bytes != s.GetBytes():
 		return fmt.Errorf("%d bytes, but the state says %d", k.bytes, s.GetBytes())
+	case k.stored != s.GetStored():
+		return fmt.Errorf("%d bytes are stored, but the state says %d", k.stored, s.GetStored())
+	case k.counts != s.GetVersioned():
+		return fmt.Errorf("%d versions and delete markers, but the state says %d", k.counts, s.GetVersioned())
 	case k.sum != parseSum(s.GetDigest()):
 		return errors.New("the rows do not have the digest that the state says")
 	case s.GetDeleted() && len(s.GetIncomplete()) == 0 && (k.records > 0 || s.GetTrimmed() != s.GetSeq()):

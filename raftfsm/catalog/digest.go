@@ -69,6 +69,19 @@ func (h *hashes) record(r *pb.Record) setSum {
 	return sumOf(h.buf)
 }
 
+// beside is of a register, an attribute or a setting.
+func (h *hashes) beside(r *pb.Record) setSum {
+	h.start(rowOf(r)).record(r)
+	return sumOf(h.buf)
+}
+
+// floor is of the generation that the next write of a key must be above.
+func (h *hashes) floor(key []byte, floor uint64) setSum {
+	h.start(rowHead).u64(floor)
+	h.buf.bytes(key)
+	return sumOf(h.buf)
+}
+
 func (h *hashes) entry(seq uint64, e *pb.LogEntry) setSum {
 	h.start(rowLog).entry(seq, e)
 	return sumOf(h.buf)

@@ -16,7 +16,11 @@ import (
 const (
 	rowBucket      = 'b' // path -> BucketState
 	rowHead        = 'r' // number key -> head of the key
-	rowVersion     = 'v' // number escaped-key order -> older version of the key
+	rowVersion     = 'v' // number escaped-key order -> record of the key's null version
+	rowOwn         = 'w' // number escaped-key order -> version of the key with an id of its own
+	rowRegister    = 'x' // number escaped-key dot -> PURGE of that version
+	rowAttributes  = 'a' // number escaped-key dot -> Attributes of that version
+	rowField       = 'f' // number field -> BUCKET
 	rowDot         = 'd' // number dot -> sequence, key
 	rowLog         = 'l' // number sequence -> LogEntry
 	rowPending     = 'p' // number peer dot -> Pending
@@ -61,14 +65,27 @@ func headKey(dst []byte, number uint64, key []byte) []byte {
 	return append(below(dst, rowHead, number), key...)
 }
 
-// versionPrefix is what the rows of all older versions of a key begin with.
-func versionPrefix(dst []byte, number uint64, key []byte) []byte {
-	return appendEscaped(below(dst, rowVersion, number), key)
+// ofKey is what the rows of one kind of a key begin with.
+func ofKey(dst []byte, row byte, number uint64, key []byte) []byte {
+	return appendEscaped(below(dst, row, number), key)
 }
 
-// versionKey orders the versions of a key from the greatest down, as Compare does.
-func versionKey(dst []byte, number uint64, key []byte, generation uint64, time int64, d *pb.Dot) []byte {
-	dst = versionPrefix(dst, number, key)
+// versionRow is the kind of row in which a version that is not its key's head lies.
+func versionRow(r *pb.Record) byte {
+	if nullLane(r) {
+		return rowVersion
+	}
+	return rowOwn
+}
+
+// versionKey is the row of a version that is not its key's head.
+func versionKey(dst []byte, number uint64, r *pb.Record) []byte {
+	return orderedKey(dst, versionRow(r), number, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
+}
+
+// orderedKey orders the versions of a key from the greatest down, as Compare does.
+func orderedKey(dst []byte, row byte, number uint64, key []byte, generation uint64, time int64, d *pb.Dot) []byte {
+	dst = ofKey(dst, row, number, key)
 	dst = binary.BigEndian.AppendUint64(dst, ^generation)
 	dst = binary.BigEndian.AppendUint64(dst, ^(uint64(time) ^ 1<<63))
 	for _, c := range d.GetOrigin() {
@@ -78,6 +95,16 @@ func versionKey(dst []byte, number uint64, key []byte, generation uint64, time i
 	return binary.BigEndian.AppendUint64(dst, ^d.GetSeq())
 }
 
+// targetKey is the row of a version's register or attributes.
+func targetKey(dst []byte, row byte, number uint64, key []byte, target *pb.Dot) []byte {
+	return appendDot(ofKey(dst, row, number, key), target)
+}
+
+func fieldKey(dst []byte, number uint64, field string) []byte {
+	return append(below(dst, rowField, number), field...)
+}
+
+// appendDot names a dot in a row's key.
 func appendDot(dst []byte, d *pb.Dot) []byte {
 	dst = append(dst, d.GetOrigin()...)
 	dst = binary.BigEndian.AppendUint32(dst, d.GetEpoch())

@@ -189,9 +189,7 @@ func (m *mesh) deleteDropped(ri int, from []byte, sp *ScanPage) {
 			m.Fatalf("dropped there: %v", err)
 		}
 		for _, rec := range dropped {
-			w := delCmd(string(rec.GetKey()))
-			w.Conditions = &pb.Conditions{Head: rec.GetDot()}
-			m.weak = append(m.weak, r.must(m.now(ri), w).GetRecord())
+			m.weak = append(m.weak, r.must(m.now(ri), Follow(testPath, rec).GetPurge()).GetRecord())
 			m.note("%d deletes %s, which was dropped there", ri, describe(rec))
 		}
 		from, more = resume, resume != nil

@@ -108,7 +108,7 @@ func (c *Catalog) Head(path string, key []byte) (*pb.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, head, err := readHead(c.db, number, key)
+	_, head, _, err := readHead(c.db, number, key)
 	if err == nil && head == nil {
 		err = ErrNoKey
 	}
@@ -126,7 +126,8 @@ func (c *Catalog) number(path string) (uint64, error) {
 	return b.state.GetNumber(), nil
 }
 
-// Versions returns all records kept of a key, greatest first, or ErrNoKey.
+// Versions returns all versions and deletions kept of a key, greatest first, with
+// the history of the null version that S3 does not show; or ErrNoKey.
 func (c *Catalog) Versions(path string, key []byte) ([]*pb.Record, error) {
 	v, err := c.view(path)
 	if err != nil {
@@ -140,7 +141,7 @@ func (c *Catalog) Versions(path string, key []byte) ([]*pb.Record, error) {
 	return records, err
 }
 
-// ByDot returns a record by its name, or ErrNoRecord.
+// ByDot returns a record of any kind by its name, or ErrNoRecord.
 func (c *Catalog) ByDot(path string, dot *pb.Dot) (*pb.Record, error) {
 	if err := CheckDot(dot); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
@@ -154,23 +155,18 @@ func (c *Catalog) ByDot(path string, dot *pb.Dot) (*pb.Record, error) {
 }
 
 func (v *view) byDot(dot *pb.Dot) (*pb.Record, error) {
-	_, key, err := readDot(v.rows, v.number, dot)
+	at, kept, err := readDot(v.rows, v.number, dot)
 	if err != nil {
 		return nil, err
 	}
-	if key == nil {
+	if !kept {
 		return nil, ErrNoRecord
 	}
-	records, err := readKey(v.rows, v.number, key)
-	if err != nil {
-		return nil, err
+	r, err := readRecord(v.rows, v.number, dot, at)
+	if err == nil && r == nil {
+		err = fmt.Errorf("bucket %s is damaged: key %q does not have the record that its dot names", v.state.GetPath(), at.key)
 	}
-	for _, r := range records {
-		if sameDot(r, dot) {
-			return r, nil
-		}
-	}
-	return nil, fmt.Errorf("bucket %s is damaged: key %q does not have the record that its dot names", v.state.GetPath(), key)
+	return r, err
 }
 
 // Seen returns what this site tells others that it has seen of a bucket: its own
@@ -204,17 +200,31 @@ func (c *Catalog) Decide(path string, records []*pb.Record) (verdicts []Verdict,
 			why[i] = err.Error()
 			continue
 		}
-		existing, err := readKey(v.rows, v.number, r.GetKey())
+		s, err := v.situation(r)
 		if err != nil {
 			return nil, nil, err
 		}
-		verdicts[i], why[i] = Situation{
-			Existing: existing, Seen: v.state.GetSeen(), Pending: pending[i],
-			Self: v.self, Epoch: max(v.epoch, v.state.GetEpoch()), Seq: v.state.GetSeq(),
-			Versions: int(v.state.GetVersions()),
-		}.decide(r)
+		s.Pending = pending[i]
+		verdicts[i], why[i] = s.decide(r)
 	}
 	return verdicts, why, nil
+}
+
+// situation is what the verdict about a record depends on, but for what is pending.
+func (v *view) situation(r *pb.Record) (Situation, error) {
+	k := &keyTxn{key: r.GetKey()}
+	if r.GetKind() != pb.RecordKind_RECORD_BUCKET {
+		var err error
+		if k.meta, k.head, _, err = readHead(v.rows, v.number, k.key); err != nil {
+			return Situation{}, err
+		}
+		if k.nulls, err = readNulls(v.rows, v.number, k.key, k.meta, k.head); err != nil {
+			return Situation{}, err
+		}
+	}
+	s, err := situation(v.rows, v.state, k, r)
+	s.Self, s.Epoch = v.self, max(v.epoch, v.state.GetEpoch())
+	return s, err
 }
 
 // pendingAmong reports which records are in a bucket's pending table.

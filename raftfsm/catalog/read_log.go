@@ -91,30 +91,86 @@ func (v *view) trimmed(after uint64) error {
 // returns its size.
 func (v *view) logged(item *LogItem) (size int, err error) {
 	e := item.Entry
-	var older int
+	if e.GetKind() == pb.RecordKind_RECORD_BUCKET {
+		item.Record, size, err = v.loggedField(e)
+		return size, err
+	}
+	var m keyMeta
 	var head *pb.Record
-	_, err = read(v.rows, headKey(nil, v.number, e.GetKey()), func(value []byte) (err error) {
-		older, head, err = decodeHead(value)
+	exists, err := read(v.rows, headKey(nil, v.number, e.GetKey()), func(value []byte) (err error) {
+		m, head, err = decodeHead(value)
 		size = len(value)
 		return err
 	})
 	switch {
-	case err != nil || head == nil:
+	case err != nil || !exists:
 		return 0, err
-	case sameDot(head, e.GetDot()):
+	case head != nil && sameDot(head, e.GetDot()):
 		item.Record = head
 		return size, nil
-	case older == 0 || !Live(head):
-		return 0, nil
+	case e.GetTarget() != nil && e.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE:
+		all, err := readAttributes(v.rows, v.number, e.GetKey(), m, e.GetTarget())
+		item.Record = named(all, e.GetDot())
+		return proto.Size(item.Record), err
+	case e.GetTarget() != nil:
+		reg, err := readRegister(v.rows, v.number, e.GetKey(), m, e.GetTarget())
+		if err != nil {
+			return 0, err
+		}
+		if reg != nil && sameDot(reg, e.GetDot()) {
+			item.Record = reg
+			return proto.Size(reg), nil
+		}
 	}
-	rec := new(pb.Record)
-	found, err := read(v.rows, versionKey(nil, v.number, e.GetKey(), e.GetGeneration(), e.GetTime(), e.GetDot()), func(value []byte) error {
-		size = len(value)
-		return proto.Unmarshal(value, rec)
-	})
-	if err != nil || !found {
-		return 0, err
+	for _, row := range [...]byte{rowOwn, rowVersion} {
+		if row == rowOwn && m.own == 0 || row == rowVersion && m.older == 0 {
+			continue
+		}
+		rec := new(pb.Record)
+		found, err := read(v.rows, orderedKey(nil, row, v.number, e.GetKey(), e.GetGeneration(), e.GetTime(), e.GetDot()), func(value []byte) error {
+			size = len(value)
+			return proto.Unmarshal(value, rec)
+		})
+		if err != nil {
+			return 0, err
+		}
+		if !found {
+			continue
+		}
+		if row == rowVersion {
+			if hidden, err := v.deletedBelow(e.GetKey(), m, head, rec); hidden || err != nil {
+				return 0, err
+			}
+		}
+		item.Record = rec
+		return size, nil
 	}
-	item.Record = rec
-	return size, nil
+	return 0, nil
+}
+
+// deletedBelow reports whether a record of a null version lies below the deletion
+// of that, and so is history that is not sent.
+func (v *view) deletedBelow(key []byte, m keyMeta, head, rec *pb.Record) (bool, error) {
+	if head != nil && nullLane(head) {
+		return !Live(head), nil
+	}
+	nulls, err := readNulls(v.rows, v.number, key, m, head)
+	return err == nil && !Live(nulls[0]) && !sameDot(rec, nulls[0].GetDot()), err
+}
+
+// loggedField finds the setting of a log entry, if it still is one.
+func (v *view) loggedField(e *pb.LogEntry) (*pb.Record, int, error) {
+	fields, err := readFields(v.rows, v.number)
+	rec := named(fields, e.GetDot())
+	return rec, proto.Size(rec), err
+}
+
+// named finds a record by its name; nil if it is not there.
+func named(records []*pb.Record, d *pb.Dot) *pb.Record {
+	for _, r := range records {
+		if sameDot(r, d) {
+			return r
+		}
+	}
+	return nil
 }

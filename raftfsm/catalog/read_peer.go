@@ -197,7 +197,7 @@ func (v *view) behindLog(out *Behind, after uint64, peer state.SiteID, seen *pb.
 		if err := proto.Unmarshal(value, e); err != nil || !Offer(e, peer, seen) {
 			return err == nil, err
 		}
-		if v.state.GetVersions() <= 1 {
+		if v.state.GetVersions() <= 1 && v.state.GetVersioning() == pb.Versioning_VERSIONING_NEVER {
 			if i, again := last[string(e.GetKey())]; again {
 				found[i].key = ""
 			}
@@ -232,11 +232,11 @@ func (v *view) behindHolds(out *Behind, holds []*pb.Dot) error {
 		holds = holds[:maxBehind]
 	}
 	for _, d := range holds {
-		_, key, err := readDot(v.rows, v.number, d)
+		_, kept, err := readDot(v.rows, v.number, d)
 		if err != nil {
 			return err
 		}
-		if key == nil {
+		if !kept {
 			continue // dropped here; the peer will be told that it is gone
 		}
 		r, err := v.byDot(d)

@@ -2,17 +2,22 @@ package catalog
 
 import (
 	"bytes"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 )
 
 // ScanPage holds the records of a range of keys.
 type ScanPage struct {
-	Records []*pb.Record // whole keys in order, the records of a key greatest first
-	NextKey []byte       // where the next page begins
-	Done    bool         // there is no next page; NextKey is nil
+	// Records are whole keys in order. Those of a key are its purges, its attributes,
+	// and then its versions and deletions, so that what a version depends on comes
+	// before it. The settings of the bucket, whose key is empty, come first.
+	Records []*pb.Record
+	NextKey []byte // where the next page begins
+	Done    bool   // there is no next page; NextKey is nil
 	// Seq and Seen are as in LogPage. They are not newer than the records: a scan
 	// that notes those of its first page, and then follows the log from that
 	// sequence, misses nothing.
@@ -37,6 +42,11 @@ func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, erro
 		Done: true,
 	}
 	size := 0
+	if len(from) == 0 {
+		if page.Records, err = readFields(v.rows, v.number); err != nil {
+			return nil, err
+		}
+	}
 	_, upper := bounds(rowHead, v.number)
 	err = scan(v.rows, headKey(nil, v.number, from), upper, func(key, value []byte) (bool, error) {
 		key = key[prefixLen:]
@@ -44,22 +54,21 @@ func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, erro
 			page.NextKey, page.Done = bytes.Clone(key), false
 			return false, nil
 		}
-		older, head, err := decodeHead(value)
+		m, head, err := decodeHead(value)
 		if err != nil {
 			return false, err
 		}
-		page.Records = append(page.Records, head)
 		size += len(value)
-		if older == 0 || !Live(head) {
+		if m == (keyMeta{}) && head != nil {
+			page.Records = append(page.Records, head)
 			return true, nil
 		}
-		prefix := versionPrefix(nil, v.number, key)
-		return true, scan(v.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
-			rec := new(pb.Record)
-			page.Records = append(page.Records, rec)
-			size += len(value)
-			return true, proto.Unmarshal(value, rec)
-		})
+		n := len(page.Records)
+		page.Records, err = v.scanKey(page.Records, key, m, head)
+		for _, r := range page.Records[n:] {
+			size += proto.Size(r)
+		}
+		return true, err
 	})
 	if err != nil {
 		return nil, err
@@ -67,26 +76,64 @@ func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, erro
 	return page, nil
 }
 
-// DroppedThere compares this site with a page of a sender's scan: it returns the
-// local live heads of keys from fromKey (inclusive) up to nextKey (exclusive, nil
-// for the end) that the sender has dropped on purpose, by the rule of the same
-// name. senderRecords are the page's records in any order, and senderSeen the
-// page's vector. It looks at a bounded number of keys; when some are left, resume
-// is the fromKey to go on with. The caller deletes each key with the condition
-// that the record still is its head.
-func (c *Catalog) DroppedThere(path string, fromKey, nextKey []byte, senderRecords []*pb.Record, senderSeen *pb.Vector) (dropped []*pb.Record, resume []byte, err error) {
-	heads := make(map[string]*pb.Record, len(senderRecords))
-	for _, r := range senderRecords {
-		if h := heads[string(r.GetKey())]; h == nil || Compare(h, r) < 0 {
-			heads[string(r.GetKey())] = r
+// scanKey appends what a scan gives of a key.
+func (v *view) scanKey(out []*pb.Record, key []byte, m keyMeta, head *pb.Record) ([]*pb.Record, error) {
+	if m.registers > 0 {
+		prefix := ofKey(nil, rowRegister, v.number, key)
+		err := scan(v.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+			rec := new(pb.Record)
+			out = append(out, rec)
+			return true, proto.Unmarshal(value, rec)
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
+	if m.attributes > 0 {
+		prefix := ofKey(nil, rowAttributes, v.number, key)
+		err := scan(v.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+			var a pb.Attributes
+			err := proto.Unmarshal(value, &a)
+			out = append(out, a.GetRecords()...)
+			return true, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	nulls, err := readNulls(v.rows, v.number, key, m, head)
+	if err != nil {
+		return nil, err
+	}
+	if len(nulls) > 1 && !Live(nulls[0]) {
+		nulls = nulls[:1]
+	}
+	at := len(out)
+	out = append(out, nulls...)
+	if head != nil && !nullLane(head) {
+		out = append(out, head)
+	}
+	err = scanOwn(v.rows, v.number, key, m, func(rec *pb.Record) (bool, error) {
+		out = append(out, rec)
+		return true, nil
+	})
+	slices.SortFunc(out[at:], func(a, b *pb.Record) int { return Compare(b, a) })
+	return out, err
+}
+
+// DroppedThere compares this site with a page of a sender's scan: it returns the
+// local versions and delete markers of keys from fromKey (inclusive) up to nextKey
+// (exclusive, nil for the end) that the sender has dropped on purpose, by the rules
+// DroppedThere and PurgedThere. senderRecords are the page's records in any order,
+// and senderSeen the page's vector. It looks at a bounded number of keys; when some
+// are left, resume is the fromKey to go on with. The caller carries out what
+// [Follow] makes of each.
+func (c *Catalog) DroppedThere(path string, fromKey, nextKey []byte, senderRecords []*pb.Record, senderSeen *pb.Vector) (dropped []*pb.Record, resume []byte, err error) {
 	v, err := c.view(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer v.close()
-	senderSeen = MergeVector(nil, senderSeen) // ordered
 	_, upper := bounds(rowHead, v.number)
 	if nextKey != nil {
 		upper = headKey(nil, v.number, nextKey)
@@ -95,21 +142,97 @@ func (c *Catalog) DroppedThere(path string, fromKey, nextKey []byte, senderRecor
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil, nil, nil
 	}
+	there := newThere(senderRecords, senderSeen)
 	examined, size := 0, 0
 	err = scan(v.rows, lower, upper, func(key, value []byte) (bool, error) {
 		if examined++; examined > MaxPage || len(dropped) >= defaultPage || size >= listBytes {
 			resume = bytes.Clone(key[prefixLen:])
 			return false, nil
 		}
-		_, head, err := decodeHead(value)
-		if err == nil && DroppedThere(head, heads[string(head.GetKey())], senderSeen) {
-			dropped = append(dropped, head)
-			size += len(value)
+		m, head, err := decodeHead(value)
+		if err != nil {
+			return false, err
 		}
-		return true, err
+		n := len(dropped)
+		if dropped, err = v.droppedOf(dropped, key[prefixLen:], m, head, there); err != nil {
+			return false, err
+		}
+		for _, r := range dropped[n:] {
+			size += proto.Size(r)
+		}
+		return true, nil
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return dropped, resume, nil
+}
+
+// there is what a page of a sender's scan says.
+type there struct {
+	seen      *pb.Vector            // ordered
+	nulls     map[string]*pb.Record // by key: the greatest of the null version
+	own       map[dotID]struct{}    // versions with an id of their own
+	registers map[dotID]struct{}    // by their versions
+}
+
+func newThere(records []*pb.Record, seen *pb.Vector) *there {
+	t := &there{seen: MergeVector(nil, seen), nulls: make(map[string]*pb.Record),
+		own: make(map[dotID]struct{}), registers: make(map[dotID]struct{})}
+	for _, r := range records {
+		switch {
+		case nullLane(r):
+			if h := t.nulls[string(r.GetKey())]; h == nil || Compare(h, r) < 0 {
+				t.nulls[string(r.GetKey())] = r
+			}
+		case register(r) && CheckDot(r.GetTarget()) == nil:
+			t.registers[idOf(r.GetTarget())] = struct{}{}
+		case rowOf(r) == rowOwn && CheckDot(r.GetDot()) == nil:
+			t.own[idOf(r.GetDot())] = struct{}{}
+		}
+	}
+	return t
+}
+
+// droppedOf appends what a key here has and the sender has dropped.
+func (v *view) droppedOf(out []*pb.Record, key []byte, m keyMeta, head *pb.Record, there *there) ([]*pb.Record, error) {
+	null := head
+	if m.older > 0 && (head == nil || !nullLane(head)) {
+		nulls, err := readNulls(v.rows, v.number, key, m, head)
+		if err != nil {
+			return nil, err
+		}
+		null = nulls[0]
+	}
+	if null != nil && nullLane(null) && DroppedThere(null, there.nulls[string(key)], there.seen) {
+		out = append(out, null)
+	}
+	own := func(r *pb.Record) (bool, error) {
+		d := idOf(r.GetDot())
+		_, kept := there.own[d]
+		_, known := there.registers[d]
+		if kept || known || there.seen.GetSparse() {
+			return true, nil
+		}
+		reg, err := readRegister(v.rows, v.number, key, m, r.GetDot())
+		if err == nil && PurgedThere(r, reg, kept, known, there.seen) {
+			out = append(out, r)
+		}
+		return true, err
+	}
+	if head != nil && !nullLane(head) {
+		if _, err := own(head); err != nil {
+			return nil, err
+		}
+	}
+	return out, scanOwn(v.rows, v.number, key, m, own)
+}
+
+// Follow is the command by which a site follows a peer that has dropped a record
+// on purpose, as DroppedThere found. A result of CONFLICT says that a lock forbids
+// it here; the record then stays.
+func Follow(path string, dropped *pb.Record) *raftfsmpb.Command {
+	return &raftfsmpb.Command{Command: &raftfsmpb.Command_Purge{Purge: &pb.Purge{
+		Bucket: path, Key: dropped.GetKey(), Target: dropped.GetDot(), Inferred: true,
+	}}}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
@@ -59,67 +60,184 @@ func scan(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) (bool
 	return nil
 }
 
-// appendHead encodes a head's row: the number of older versions, which are rows
-// of their own, and the head.
-func appendHead(dst []byte, older int, head *pb.Record) ([]byte, error) {
-	return marshal.MarshalAppend(binary.AppendUvarint(dst, uint64(older)), head)
+// keyMeta is what a key's row says beside its head.
+type keyMeta struct {
+	older      int    // rows of its null version, besides the head
+	own        int    // rows of versions with an id of their own, besides the head
+	registers  int    // rows of registers
+	attributes int    // rows of attributes
+	floor      uint64 // generation that the next write must be above, whatever the head's
 }
 
-// decodeHead undoes appendHead.
-func decodeHead(value []byte) (older int, head *pb.Record, err error) {
+// metaExtended, added to the number of older versions, says that the rest of the
+// meta follows; it does not for a key that never had another version than null.
+const metaExtended = 1 << 32
+
+// appendHead encodes a key's row: what other rows the key has, and the head, which
+// is nothing when all of its versions are gone or still to come.
+func appendHead(dst []byte, m keyMeta, head *pb.Record) ([]byte, error) {
+	if m == (keyMeta{older: m.older}) && head != nil {
+		dst = binary.AppendUvarint(dst, uint64(m.older))
+		return marshal.MarshalAppend(dst, head)
+	}
+	dst = binary.AppendUvarint(dst, uint64(m.older)|metaExtended)
+	for _, n := range [...]uint64{uint64(m.own), uint64(m.registers), uint64(m.attributes), m.floor} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	if head == nil {
+		return dst, nil
+	}
+	return marshal.MarshalAppend(dst, head)
+}
+
+var errMeta = errors.New("decode head: its counts are damaged")
+
+// decodeMeta reads what precedes the head in a key's row.
+func decodeMeta(value []byte) (m keyMeta, head []byte, err error) {
 	n, used := binary.Uvarint(value)
-	if used <= 0 || n > 1<<31 {
-		return 0, nil, errors.New("decode head: its count is damaged")
+	if used <= 0 || n >= 2*metaExtended || n&(metaExtended-1) > 1<<31 {
+		return m, nil, errMeta
+	}
+	value = value[used:]
+	m.older = int(n &^ metaExtended)
+	if n < metaExtended {
+		return m, value, nil
+	}
+	var more [4]uint64
+	for i := range more {
+		if more[i], used = binary.Uvarint(value); used <= 0 || i < 3 && more[i] > 1<<31 {
+			return m, nil, errMeta
+		}
+		value = value[used:]
+	}
+	m.own, m.registers, m.attributes, m.floor = int(more[0]), int(more[1]), int(more[2]), more[3]
+	return m, value, nil
+}
+
+// decodeHead undoes appendHead; the head is nil when the key has none.
+func decodeHead(value []byte) (m keyMeta, head *pb.Record, err error) {
+	m, value, err = decodeMeta(value)
+	if err != nil || len(value) == 0 {
+		return m, nil, err
 	}
 	head = new(pb.Record)
-	if err := proto.Unmarshal(value[used:], head); err != nil {
-		return 0, nil, fmt.Errorf("decode head: %w", err)
+	if err := proto.Unmarshal(value, head); err != nil {
+		return m, nil, fmt.Errorf("decode head: %w", err)
 	}
-	return int(n), head, nil
+	return m, head, nil
 }
 
-// readHead returns the head of a key and the number of older versions; a nil
-// head when no record of the key is kept.
-func readHead(r pebble.Reader, number uint64, key []byte) (older int, head *pb.Record, err error) {
-	_, err = read(r, headKey(nil, number, key), func(value []byte) (err error) {
-		older, head, err = decodeHead(value)
+// readHead returns the head of a key, nil if it has none, and what other rows it
+// has. exists says that it has a row.
+func readHead(r pebble.Reader, number uint64, key []byte) (m keyMeta, head *pb.Record, exists bool, err error) {
+	exists, err = read(r, headKey(nil, number, key), func(value []byte) (err error) {
+		m, head, err = decodeHead(value)
 		return err
 	})
-	return older, head, err
+	return m, head, exists, err
 }
 
-// readKey returns all records of a key, greatest first.
-func readKey(r pebble.Reader, number uint64, key []byte) ([]*pb.Record, error) {
-	older, head, err := readHead(r, number, key)
-	if err != nil || head == nil {
-		return nil, err
+// readNulls returns the records of a key's null version, greatest first.
+func readNulls(r pebble.Reader, number uint64, key []byte, m keyMeta, head *pb.Record) ([]*pb.Record, error) {
+	var records []*pb.Record
+	if head != nil && nullLane(head) {
+		records = append(make([]*pb.Record, 0, 1+min(m.older, 1024)), head)
 	}
-	records := make([]*pb.Record, 1, 1+min(older, 1024))
-	records[0] = head
-	if older == 0 {
+	if m.older == 0 {
 		return records, nil
 	}
-	prefix := versionPrefix(nil, number, key)
-	err = scan(r, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+	want := len(records) + m.older
+	prefix := ofKey(nil, rowVersion, number, key)
+	err := scan(r, prefix, successor(prefix), func(_, value []byte) (bool, error) {
 		rec := new(pb.Record)
 		records = append(records, rec)
 		return true, proto.Unmarshal(value, rec)
 	})
-	if err == nil && len(records) != 1+older {
-		err = fmt.Errorf("read key %q: %d older versions, but its head says %d", key, len(records)-1, older)
+	if err == nil && len(records) != want {
+		err = fmt.Errorf("read key %q: %d records of its null version, but its row says %d", key, len(records), want)
 	}
 	return records, err
 }
 
-// readDot returns the key that a kept record belongs to, and the record's last
-// sequence in the log; a nil key when the record is not kept.
-func readDot(r pebble.Reader, number uint64, d *pb.Dot) (seq uint64, key []byte, err error) {
-	_, err = read(r, dotKey(nil, number, d), func(value []byte) error {
-		if len(value) <= 8 {
-			return fmt.Errorf("decode dot: %d bytes are too few", len(value))
-		}
-		seq, key = binary.BigEndian.Uint64(value), append([]byte(nil), value[8:]...)
+// scanOwn calls fn with the versions of a key that have an id of their own and are
+// not its head, greatest first, until fn returns false.
+func scanOwn(r pebble.Reader, number uint64, key []byte, m keyMeta, fn func(*pb.Record) (bool, error)) error {
+	if m.own == 0 {
 		return nil
+	}
+	prefix := ofKey(nil, rowOwn, number, key)
+	return scan(r, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+		rec := new(pb.Record)
+		if err := proto.Unmarshal(value, rec); err != nil {
+			return false, err
+		}
+		return fn(rec)
 	})
-	return seq, key, err
+}
+
+// readKey returns all versions, delete markers and records of the null version of
+// a key, greatest first.
+func readKey(r pebble.Reader, number uint64, key []byte) ([]*pb.Record, error) {
+	m, head, _, err := readHead(r, number, key)
+	if err != nil {
+		return nil, err
+	}
+	records, err := readNulls(r, number, key, m, head)
+	if err != nil {
+		return nil, err
+	}
+	if head != nil && !nullLane(head) {
+		records = append(records, head)
+	}
+	err = scanOwn(r, number, key, m, func(rec *pb.Record) (bool, error) {
+		records = append(records, rec)
+		return true, nil
+	})
+	slices.SortFunc(records, func(a, b *pb.Record) int { return Compare(b, a) })
+	return records, err
+}
+
+// readRegister returns what became of a version with an id of its own, nil if
+// nothing did.
+func readRegister(r pebble.Reader, number uint64, key []byte, m keyMeta, target *pb.Dot) (*pb.Record, error) {
+	if m.registers == 0 {
+		return nil, nil
+	}
+	rec := new(pb.Record)
+	found, err := readMessage(r, targetKey(nil, rowRegister, number, key, target), rec)
+	if err != nil || !found {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// readAttributes returns the attributes of a version, ordered by field.
+func readAttributes(r pebble.Reader, number uint64, key []byte, m keyMeta, target *pb.Dot) ([]*pb.Record, error) {
+	if m.attributes == 0 {
+		return nil, nil
+	}
+	var a pb.Attributes
+	_, err := readMessage(r, targetKey(nil, rowAttributes, number, key, target), &a)
+	return a.GetRecords(), err
+}
+
+// readField returns a setting of a bucket, nil if there is none.
+func readField(r pebble.Reader, number uint64, field string) (*pb.Record, error) {
+	rec := new(pb.Record)
+	found, err := readMessage(r, fieldKey(nil, number, field), rec)
+	if err != nil || !found {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// readFields returns the settings of a bucket, ordered by field.
+func readFields(r pebble.Reader, number uint64) (fields []*pb.Record, err error) {
+	lower, upper := bounds(rowField, number)
+	err = scan(r, lower, upper, func(_, value []byte) (bool, error) {
+		rec := new(pb.Record)
+		fields = append(fields, rec)
+		return true, proto.Unmarshal(value, rec)
+	})
+	return fields, err
 }

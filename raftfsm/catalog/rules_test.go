@@ -195,7 +195,7 @@ func TestRules(t *testing.T) {
 			return [2]any{len(dots), all}
 		}, [2]any{3, false}},
 		{"untold: too much", func() any {
-			_, all := Untold(&pb.Record{Context: make([]*pb.Dot, maxUntold+1)})
+			_, all := Untold(&pb.Record{Kind: pb.RecordKind_RECORD_VERSION, Context: make([]*pb.Dot, maxUntold+1)})
 			return all
 		}, true},
 		{"retain: the head alone", func() any {
@@ -268,7 +268,7 @@ func TestOrderIsTotal(t *testing.T) {
 		}
 		// The order of rows is the order of records, greatest first.
 		row := func(r *pb.Record) []byte {
-			return versionKey(nil, 1, r.GetKey(), r.GetGeneration(), r.GetTime(), r.GetDot())
+			return versionKey(nil, 1, r)
 		}
 		if bytes.Compare(row(a), row(b)) != -Compare(a, b) {
 			t.Fatalf("rows of %v and %v are ordered differently", a, b)

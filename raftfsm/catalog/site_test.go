@@ -107,6 +107,12 @@ func apply(b *Batch, st step) *raftfsmpb.Result {
 		return b.Progress(m)
 	case *pb.Trim:
 		return b.Trim(m, st.now)
+	case *pb.Purge:
+		return b.Purge(m, st.now)
+	case *pb.SetAttribute:
+		return b.SetAttribute(m, st.now)
+	case *pb.SetBucketAttribute:
+		return b.SetBucketAttribute(m, st.now)
 	case *statepb.Bucket:
 		if st.remove {
 			return b.DeleteBucket(m.GetPath())

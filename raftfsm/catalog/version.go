@@ -33,15 +33,11 @@ const versionIDLen = (dotLen*8 + 4) / 5
 // 45 characters when it was written while versioning was enabled, else
 // [NullVersion]. It is the same at every site.
 func VersionID(r *pb.Record) string {
-	if !hasID(r) || CheckDot(r.GetDot()) != nil {
+	if !HasID(r) || CheckDot(r.GetDot()) != nil {
 		return NullVersion
 	}
 	return versionIDs.EncodeToString(appendDot(make([]byte, 0, dotLen), r.GetDot()))
 }
-
-// hasID reports whether a version, a delete marker, or what a purge removes, has
-// an id of its own.
-func hasID(r *pb.Record) bool { return r.GetVersioning() == pb.Versioning_VERSIONING_ENABLED }
 
 // ParseVersionID undoes VersionID; null says that it is the null version's, and
 // dot is nil then. The error says that no site ever gives out such an id.
@@ -66,35 +62,6 @@ func ParseVersionID(id string) (dot *pb.Dot, null bool, err error) {
 	return dot, false, nil
 }
 
-// Lock is what keeps a version from being removed: the lock it was written with,
-// and what attributes have made of it.
-type Lock struct {
-	Mode  pb.RetentionMode
-	Until int64 // with a mode: the retention ends then, Unix nanoseconds
-	Hold  bool  // a legal hold, without an end
-}
-
-// Retained reports whether the retention is in force at a time, Unix nanoseconds.
-func (l Lock) Retained(now int64) bool {
-	return l.Mode != pb.RetentionMode_RETENTION_NONE && l.Until > now
-}
-
-// Forbids says why a version must not be removed at a time, Unix nanoseconds, by
-// somebody who may bypass governance retention or may not; nothing if it may be.
-func (l Lock) Forbids(now int64, bypass bool) string {
-	switch {
-	case l.Hold:
-		return "it is under a legal hold"
-	case !l.Retained(now):
-		return ""
-	case l.Mode == pb.RetentionMode_RETENTION_COMPLIANCE:
-		return "it is under compliance retention"
-	case !bypass:
-		return "it is under governance retention"
-	}
-	return ""
-}
-
 // Version is a version of a key, or a delete marker, as S3 shows it.
 type Version struct {
 	Record *pb.Record        // a VERSION or a TOMBSTONE
@@ -111,4 +78,3 @@ type BucketAttributes struct {
 	CORS       []byte            // as the S3 server wrote them; nil if there are none
 	Lock       *pb.DefaultLock   // never nil; not enabled where object lock is not
 }
-

@@ -654,8 +654,12 @@ type Record struct {
 	PartChecksums [][]byte `protobuf:"bytes,18,rep,name=part_checksums,json=partChecksums,proto3" json:"part_checksums,omitempty"`
 	// With PURGE: a site that held a lock of which the purge's writer did not know
 	// has revoked it; the version stays.
-	Revoked       bool `protobuf:"varint,19,opt,name=revoked,proto3" json:"revoked,omitempty"`
-	Bypass        bool `protobuf:"varint,20,opt,name=bypass,proto3" json:"bypass,omitempty"` // with PURGE: governance retention was bypassed
+	Revoked bool `protobuf:"varint,19,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Bypass  bool `protobuf:"varint,20,opt,name=bypass,proto3" json:"bypass,omitempty"` // with PURGE: governance retention was bypassed
+	// With PURGE: the version's lock attributes as the writer had them: field, value,
+	// generation, time and dot of each, ordered by field.
+	Known         []*Record `protobuf:"bytes,21,rep,name=known,proto3" json:"known,omitempty"`
+	At            int64     `protobuf:"varint,22,opt,name=at,proto3" json:"at,omitempty"` // with PURGE: when it was asked for, by the clock of the writer's site
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -828,6 +832,20 @@ func (x *Record) GetBypass() bool {
 		return x.Bypass
 	}
 	return false
+}
+
+func (x *Record) GetKnown() []*Record {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *Record) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
 }
 
 // Vector says, for each origin, up to which sequence every record was seen.
@@ -1653,12 +1671,15 @@ func (x *Write) GetParts() []uint32 {
 
 // Purge removes one version of a key for good.
 type Purge struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Target        *Dot                   `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`         // the version's name; unset: the null version
-	Bypass        bool                   `protobuf:"varint,4,opt,name=bypass,proto3" json:"bypass,omitempty"`        // who asks may bypass governance retention
-	Conditions    *Conditions            `protobuf:"bytes,5,opt,name=conditions,proto3" json:"conditions,omitempty"` // of the version to be removed, if it exists; head is not used
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Bucket     string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key        []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Target     *Dot                   `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`         // the version's name; unset: the null version
+	Bypass     bool                   `protobuf:"varint,4,opt,name=bypass,proto3" json:"bypass,omitempty"`        // who asks may bypass governance retention
+	Conditions *Conditions            `protobuf:"bytes,5,opt,name=conditions,proto3" json:"conditions,omitempty"` // of the version to be removed, if it exists; head is not used
+	// The removal is inferred from what a peer does not have any more; target is any
+	// kept record of the key, and a lock makes it a conflict.
+	Inferred      bool `protobuf:"varint,6,opt,name=inferred,proto3" json:"inferred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1726,6 +1747,13 @@ func (x *Purge) GetConditions() *Conditions {
 		return x.Conditions
 	}
 	return nil
+}
+
+func (x *Purge) GetInferred() bool {
+	if x != nil {
+		return x.Inferred
+	}
+	return false
 }
 
 // SetAttribute changes what a version carries beside its content.
@@ -2525,7 +2553,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"?\n" +
 	"\n" +
 	"Attributes\x121\n" +
-	"\arecords\x18\x01 \x03(\v2\x17.isgw.catalog.v1.RecordR\arecords\"\xd4\a\n" +
+	"\arecords\x18\x01 \x03(\v2\x17.isgw.catalog.v1.RecordR\arecords\"\x93\b\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12/\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12&\n" +
@@ -2552,7 +2580,9 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04lock\x18\x11 \x01(\v2\x15.isgw.catalog.v1.LockR\x04lock\x12%\n" +
 	"\x0epart_checksums\x18\x12 \x03(\fR\rpartChecksums\x12\x18\n" +
 	"\arevoked\x18\x13 \x01(\bR\arevoked\x12\x16\n" +
-	"\x06bypass\x18\x14 \x01(\bR\x06bypass\x1a:\n" +
+	"\x06bypass\x18\x14 \x01(\bR\x06bypass\x12-\n" +
+	"\x05known\x18\x15 \x03(\v2\x17.isgw.catalog.v1.RecordR\x05known\x12\x0e\n" +
+	"\x02at\x18\x16 \x01(\x03R\x02at\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
@@ -2649,7 +2679,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"conditions\x12\x16\n" +
 	"\x06upload\x18\x04 \x01(\tR\x06upload\x12(\n" +
 	"\x10part_list_digest\x18\x05 \x01(\fR\x0epartListDigest\x12\x14\n" +
-	"\x05parts\x18\x06 \x03(\rR\x05parts\"\xb4\x01\n" +
+	"\x05parts\x18\x06 \x03(\rR\x05parts\"\xd0\x01\n" +
 	"\x05Purge\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12,\n" +
@@ -2657,7 +2687,8 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06bypass\x18\x04 \x01(\bR\x06bypass\x12;\n" +
 	"\n" +
 	"conditions\x18\x05 \x01(\v2\x1b.isgw.catalog.v1.ConditionsR\n" +
-	"conditions\"\xda\x01\n" +
+	"conditions\x12\x1a\n" +
+	"\binferred\x18\x06 \x01(\bR\binferred\"\xda\x01\n" +
 	"\fSetAttribute\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12,\n" +
@@ -2824,47 +2855,48 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	8,  // 15: isgw.catalog.v1.Record.value:type_name -> isgw.catalog.v1.Value
 	33, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
 	6,  // 17: isgw.catalog.v1.Record.lock:type_name -> isgw.catalog.v1.Lock
-	4,  // 18: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
-	11, // 19: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
-	1,  // 20: isgw.catalog.v1.BucketState.versioning:type_name -> isgw.catalog.v1.Versioning
-	7,  // 21: isgw.catalog.v1.BucketState.lock:type_name -> isgw.catalog.v1.DefaultLock
-	4,  // 22: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
-	0,  // 23: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
-	4,  // 24: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
-	15, // 25: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	11, // 26: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	10, // 27: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	3,  // 28: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	4,  // 29: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	10, // 30: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	17, // 31: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 32: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
-	17, // 33: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 34: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
-	8,  // 35: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
-	8,  // 36: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
-	14, // 37: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	14, // 38: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	10, // 39: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	16, // 40: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	4,  // 41: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	11, // 42: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	14, // 43: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	11, // 44: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 45: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	34, // 46: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	35, // 47: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	36, // 48: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
-	6,  // 49: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
-	5,  // 50: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	37, // 51: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
-	24, // 52: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	25, // 53: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	10, // 18: isgw.catalog.v1.Record.known:type_name -> isgw.catalog.v1.Record
+	4,  // 19: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
+	11, // 20: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
+	1,  // 21: isgw.catalog.v1.BucketState.versioning:type_name -> isgw.catalog.v1.Versioning
+	7,  // 22: isgw.catalog.v1.BucketState.lock:type_name -> isgw.catalog.v1.DefaultLock
+	4,  // 23: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
+	0,  // 24: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
+	4,  // 25: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
+	15, // 26: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
+	11, // 27: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 28: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	3,  // 29: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	4,  // 30: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	10, // 31: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	17, // 32: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 33: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
+	17, // 34: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 35: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 36: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
+	8,  // 37: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
+	14, // 38: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	14, // 39: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	10, // 40: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	16, // 41: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	4,  // 42: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	11, // 43: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	14, // 44: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 45: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 46: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	34, // 47: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	35, // 48: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	36, // 49: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 50: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 51: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	37, // 52: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	24, // 53: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	25, // 54: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
