@@ -135,4 +135,3 @@ func (x *terminal) waitGone() {
 		return exec.Command(x.tmux, "-L", x.name, "has-session").Run() != nil
 	})
 }
-

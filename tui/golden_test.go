@@ -168,7 +168,9 @@ var scenes = []struct {
 	{"profile", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("ctrl+o", "a").typing("kauai").press("tab").typing("https://kauai.example:7443").press("tab")
 	}},
-	{"forget", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("ctrl+o", "d").typing("oa") }},
+	{"forget", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("ctrl+o", "d").typing("oa")
+	}},
 	{"help", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "?") }},
 	{"palette", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("2", ":").typing("link")

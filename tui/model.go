@@ -78,7 +78,7 @@ type Model struct {
 
 	serial        int // generation of requests of dialogs and pages
 	profileSerial int // of the last change of the profiles
-	parent context.Context
+	parent        context.Context
 }
 
 // NewModel returns the console, not connected yet. Everything it starts ends

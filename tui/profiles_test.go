@@ -77,7 +77,6 @@ func TestProfilesThatCannotBeChanged(t *testing.T) {
 	s.wantNot("┌ new profile")
 }
 
-
 func TestSeenIsNotedOnce(t *testing.T) {
 	s := newStill(t, nil, Options{})
 	_, cmd := s.Update(s.firstWord())
