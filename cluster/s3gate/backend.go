@@ -42,6 +42,7 @@ type tenantBackend struct {
 	changePolicy    func(ctx context.Context, path string, policy []byte) error
 	changeOwnership func(ctx context.Context, path, ownership string) error
 	logger          *slog.Logger
+	cors            corsCache
 
 	base atomic.Pointer[context.Context] // of Serve; ends when requests are cut off
 }

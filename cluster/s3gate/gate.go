@@ -3,6 +3,7 @@ package s3gate
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ const (
 	DefaultMaxConnections = 1024
 	DefaultMaxRequests    = 128
 	DefaultStallTimeout   = time.Minute
+	DefaultHeaderTimeout  = 30 * time.Second
 	DefaultDrainTimeout   = 10 * time.Second
 )
 
@@ -57,19 +59,31 @@ type Options struct {
 	// the operations are refused.
 	SetPolicy    func(ctx context.Context, path string, policy []byte) error
 	SetOwnership func(ctx context.Context, path, ownership string) error
+	// Named returns the paths of all buckets with a last name, of any tenant, for
+	// preflights. Without it a preflight is only answered for presigned URLs.
+	Named func(bucket string) []string
+	// Domains are those under which a bucket may be named by the host, as in
+	// bk1.s3.example.com; see CheckDomain.
+	Domains []string
+	// TLS makes Serve speak TLS; its GetCertificate is asked for every connection.
+	TLS *tls.Config
 	// Region is the one that clients must sign for; DefaultRegion by default,
 	// which is always accepted where S3 accepts it.
 	Region string
 	// Logger takes failures of requests that are the site's and not the
 	// client's; slog.Default by default.
 	Logger *slog.Logger
-	// MaxConnections bounds the connections; one above it is answered 503 and
-	// closed. MaxRequests bounds the requests under way; one above it is
-	// answered SlowDown.
+	// MaxConnections bounds the connections; one above it is answered SlowDown and
+	// closed. MaxRequests bounds the requests under way; one above it is answered
+	// SlowDown.
 	MaxConnections, MaxRequests int
-	// StallTimeout ends a connection on which a request's or an answer's bytes
-	// do not move; DefaultStallTimeout by default.
+	// StallTimeout ends a connection on which fewer than 512 bytes a second of a
+	// request or an answer have moved for as long; DefaultStallTimeout by default.
 	StallTimeout time.Duration
+	// HeaderTimeout bounds the time from a connection's, or a request's, first byte
+	// to the end of its header, the handshake of TLS included;
+	// DefaultHeaderTimeout by default.
+	HeaderTimeout time.Duration
 	// DrainTimeout is how long requests under way may go on when Serve is told
 	// to end; DefaultDrainTimeout by default.
 	DrainTimeout time.Duration
@@ -82,14 +96,23 @@ type Gate struct {
 	counts  *counters
 	logger  *slog.Logger
 
-	maxConnections int
-	stall, drain   time.Duration
+	domains []string
+	named   func(bucket string) []string
+	tls     *tls.Config
+
+	maxConnections       int
+	stall, header, drain time.Duration
 }
 
 // New returns a gate, which serves nothing yet.
 func New(o Options) (*Gate, error) {
 	if o.Objects == nil || o.Keys == nil || o.Buckets == nil {
 		return nil, errors.New("make S3 gate: Objects, Keys and Buckets are required")
+	}
+	for _, domain := range o.Domains {
+		if err := CheckDomain(domain); err != nil {
+			return nil, fmt.Errorf("make S3 gate: %w", err)
+		}
 	}
 	if o.Access == nil {
 		o.Access = func(string) BucketAccess { return BucketAccess{} }
@@ -109,12 +132,16 @@ func New(o Options) (*Gate, error) {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
+	if o.HeaderTimeout == 0 {
+		o.HeaderTimeout = DefaultHeaderTimeout
+	}
 	if o.DrainTimeout == 0 {
 		o.DrainTimeout = DefaultDrainTimeout
 	}
 	g := &Gate{
 		counts: newCounters(), logger: o.Logger,
-		maxConnections: o.MaxConnections, stall: o.StallTimeout, drain: o.DrainTimeout,
+		domains: o.Domains, named: o.Named, tls: o.TLS,
+		maxConnections: o.MaxConnections, stall: o.StallTimeout, header: o.HeaderTimeout, drain: o.DrainTimeout,
 	}
 	g.backend = newTenantBackend(o)
 	// s3api wants a root account, which may do everything. Nobody knows this
@@ -125,7 +152,7 @@ func New(o Options) (*Gate, error) {
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
 		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
-		s3api.WithMiddleware("/", keepContext),
+		s3api.WithMiddleware("/", g.entrance),
 		s3api.WithMiddleware("/", refuseUnsupported),
 		s3api.WithMiddleware("/", rewriteAnswer),
 		s3api.WithMiddleware("/", aliasKeys),

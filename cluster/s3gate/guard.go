@@ -44,12 +44,6 @@ type fiberContext struct{}
 // heldContext keeps fasthttp from closing what it finds among a request's values.
 type heldContext struct{ ctx fiber.Ctx }
 
-// keepContext stands before versitygw's routes.
-func keepContext(ctx fiber.Ctx) error {
-	ctx.Locals(fiberContext{}, heldContext{ctx})
-	return ctx.Next()
-}
-
 // caller returns the access key that signed a request, and its name. A request
 // that was not authenticated, and a key that has gone since, are refused.
 func (g *guard) caller(request context.Context) (name string, key Key, err error) {

@@ -31,12 +31,15 @@ type Stats struct {
 	BytesIn, BytesOut uint64
 	// Connections are those open now.
 	Connections int64
+	// TurnedAway are the connections that were one too many.
+	TurnedAway uint64
 }
 
 // counters implement versitygw's metrics.Manager.
 type counters struct {
 	in, out     atomic.Uint64
 	connections atomic.Int64
+	turnedAway  atomic.Uint64
 
 	mu       sync.RWMutex
 	requests map[requestKind]*atomic.Uint64
@@ -82,7 +85,7 @@ func (c *counters) Send(_ fiber.Ctx, err error, action string, _ int64, status i
 func (c *counters) Close() {}
 
 func (c *counters) stats() Stats {
-	s := Stats{BytesIn: c.in.Load(), BytesOut: c.out.Load(), Connections: c.connections.Load()}
+	s := Stats{BytesIn: c.in.Load(), BytesOut: c.out.Load(), Connections: c.connections.Load(), TurnedAway: c.turnedAway.Load()}
 	c.mu.RLock()
 	for kind, n := range c.requests {
 		s.Requests = append(s.Requests, RequestCount{Operation: kind.operation, Status: kind.status, Count: n.Load()})

@@ -68,7 +68,9 @@ func aliasKeys(ctx fiber.Ctx) error {
 	if name == key || bucket == "" {
 		return ctx.Next()
 	}
-	ctx.Locals(signedPath, path)
+	if ctx.Locals(signedPath) == nil { // or the bucket came from the host
+		ctx.Locals(signedPath, path)
+	}
 	ctx.Path("/" + bucket + "/" + name)
 	if err := ctx.Next(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package s3gate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +17,6 @@ import (
 )
 
 const (
-	// headerTimeout bounds the time from a connection's, or a request's, first
-	// byte to the end of its header.
-	headerTimeout = 30 * time.Second
 	// idleTimeout closes a connection that has no request.
 	idleTimeout = 2 * time.Minute
 	// headerLimit is the greatest header of a request in bytes; s3api sets it.
@@ -48,11 +46,13 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	g.app.Handler() // builds the routes
 	srv := g.app.Server()
 	srv.Name = "isgw"
-	srv.ReadTimeout = headerTimeout
+	srv.ReadTimeout = g.header
 	srv.IdleTimeout = idleTimeout
 	srv.MaxIdleWorkerDuration = workerIdle
 	srv.CloseOnShutdown = true
-	srv.Concurrency = g.maxConnections
+	// guardedListener turns away what is too much, without a goroutine for it; what
+	// it has closed may still be in fasthttp's hands for a moment.
+	srv.Concurrency = 2*g.maxConnections + 64
 	// A form is never read ahead of the signature, into memory or files.
 	srv.DisablePreParseMultipartForm = true
 	srv.ErrorHandler = unreadable
@@ -60,8 +60,12 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 		return fasthttp.RequestConfig{ReadTimeout: maxBodyTime}
 	}
 
+	var serving net.Listener = guarded
+	if g.tls != nil {
+		serving = tls.NewListener(guarded, g.tls)
+	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(guarded) }()
+	go func() { served <- srv.Serve(serving) }()
 	select {
 	case err := <-served:
 		served <- fmt.Errorf("serve S3 on %s: %w", ln.Addr(), err)
@@ -124,16 +128,33 @@ func (l *guardedListener) Close() error {
 // Accept implements net.Listener.
 func (l *guardedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
+	for err == nil && l.gate.counts.connections.Load() >= int64(l.gate.maxConnections) {
+		l.turnAway(c)
+		c, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}
-	gc := &guardedConn{Conn: c, listener: l, stall: l.gate.stall}
+	gc := &guardedConn{Conn: c, listener: l, in: newProgress(l.gate.stall), out: newProgress(l.gate.stall)}
 	l.conns.Add(1)
 	l.gate.counts.connections.Add(1)
 	l.mu.Lock()
 	l.open[gc] = struct{}{}
 	l.mu.Unlock()
 	return gc, nil
+}
+
+// turnAway closes a connection that is one too many, with an answer if it is read
+// in the clear. The answer fits a new connection's buffer, so that nobody waits.
+func (l *guardedListener) turnAway(c net.Conn) {
+	l.gate.counts.turnedAway.Add(1)
+	if l.gate.tls == nil {
+		body := s3err.GetAPIError(s3err.ErrSlowDown).XMLBody("", "")
+		_ = c.SetWriteDeadline(time.Now().Add(firstByteGrace))
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nRetry-After: 1\r\n"+
+			"Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	_ = c.Close()
 }
 
 // closeAll closes what lies beneath every connection, so that the goroutine
@@ -164,27 +185,34 @@ func (l *guardedListener) hurryUnused() {
 	}
 }
 
-// guardedConn ends when bytes do not move: each read of a body and each write
-// has a deadline of its own, so that a slow transfer lives as long as it makes
-// progress. A deadline that was set, for a header or an idle connection, holds
-// as it is; one far away, as for a body, does not replace the stall timeout.
+// guardedConn ends when bytes do not move: a slow transfer lives as long as it makes
+// progress. A deadline that was set, for a header or an idle connection, holds as it
+// is; one far away, as for a body, does not replace the judgement by progress. One
+// goroutine reads at a time, and one writes.
 type guardedConn struct {
 	net.Conn
 	listener *guardedListener
-	stall    time.Duration
 	closing  sync.Once
 	used     atomic.Bool // a byte has come
 
 	mu          sync.Mutex
 	read, write time.Time // deadlines that were set from outside; zero for none
+	in, out     progress
 }
 
 // Read implements net.Conn.
 func (c *guardedConn) Read(p []byte) (int, error) {
-	if err := c.Conn.SetReadDeadline(c.deadline(&c.read)); err != nil {
+	began := time.Now()
+	c.mu.Lock()
+	deadline := c.deadline(c.read, &c.in, began)
+	c.mu.Unlock()
+	if err := c.Conn.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.in.add(n, time.Since(began))
+	c.mu.Unlock()
 	c.listener.gate.counts.in.Add(uint64(n))
 	if n > 0 {
 		c.used.Store(true)
@@ -195,33 +223,48 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn.
-func (c *guardedConn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(c.deadline(&c.write)); err != nil {
-		return 0, err
+// Write implements net.Conn. What does not fit the time for all of p goes on as long
+// as enough of it moves.
+func (c *guardedConn) Write(p []byte) (written int, err error) {
+	for {
+		began := time.Now()
+		c.mu.Lock()
+		judged := !near(c.write, began)
+		deadline := c.deadline(c.write, &c.out, began)
+		c.mu.Unlock()
+		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+			return written, err
+		}
+		n, err := c.Conn.Write(p[written:])
+		written += n
+		c.listener.gate.counts.out.Add(uint64(n))
+		c.mu.Lock()
+		c.out.add(n, time.Since(began))
+		more := judged && c.out.left() > 0
+		c.mu.Unlock()
+		if err == nil || !more || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return written, err
+		}
 	}
-	n, err := c.Conn.Write(p)
-	c.listener.gate.counts.out.Add(uint64(n))
-	return n, err
 }
 
-// deadline returns when a read or a write that begins now must be done.
-func (c *guardedConn) deadline(set *time.Time) time.Time {
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// deadline returns when a read or a write that begins now must be done; c.mu is
+// held.
+func (c *guardedConn) deadline(set time.Time, p *progress, now time.Time) time.Time {
 	if !c.used.Load() && c.listener.hurried.Load() {
-		now = now.Add(firstByteGrace)
-		if !set.IsZero() && set.Before(now) {
-			return *set
+		if soon := now.Add(firstByteGrace); set.IsZero() || set.After(soon) {
+			return soon
 		}
-		return now
+		return set
 	}
-	if !set.IsZero() && !set.After(now.Add(idleTimeout)) {
-		return *set
+	if near(set, now) {
+		return set
 	}
-	return now.Add(c.stall)
+	return now.Add(p.left())
 }
+
+// near says whether a deadline is one of a header or of an idle connection.
+func near(set, now time.Time) bool { return !set.IsZero() && !set.After(now.Add(idleTimeout)) }
 
 // SetDeadline implements net.Conn.
 func (c *guardedConn) SetDeadline(t time.Time) error {
@@ -232,6 +275,7 @@ func (c *guardedConn) SetDeadline(t time.Time) error {
 func (c *guardedConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.read = t
+	c.in.reset() // another request's header or body
 	c.mu.Unlock()
 	return c.Conn.SetReadDeadline(t)
 }

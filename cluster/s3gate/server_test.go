@@ -74,6 +74,7 @@ func TestDrain(t *testing.T) {
 	if _, err := feed.Write(make([]byte, 1<<19)); err != nil {
 		t.Fatal(err)
 	}
+	poll(t, func() bool { return s.gate.Stats().BytesIn > 1<<18 })
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop() }()
 	for { // until the listener is closed
@@ -232,7 +233,7 @@ func TestOversized(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\nConnection: close\r\n\r\n%s", target, strings.Repeat("x", 10_000))
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nAuthorization: x\r\nContent-Length: 10000000000\r\nConnection: close\r\n\r\n%s", target, strings.Repeat("x", 10_000))
 			answer, _ := io.ReadAll(conn)
 			if !strings.HasPrefix(string(answer), "HTTP/1.1 400") || !strings.Contains(string(answer), "MaxMessageLengthExceeded") {
 				t.Errorf("%s: %q", target, answer)

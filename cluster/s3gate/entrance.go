@@ -1,0 +1,66 @@
+package s3gate
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/metrics"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+)
+
+// entrance stands before everything that looks into a request. It turns a bucket in
+// the host's name into one in the path, answers preflights, refuses what bears no
+// signature, and adds the headers of CORS to answers.
+func (g *Gate) entrance(ctx fiber.Ctx) error {
+	ctx.Locals(fiberContext{}, heldContext{ctx})
+	g.fromHost(ctx)
+	if ctx.Method() == http.MethodOptions {
+		return g.preflight(ctx)
+	}
+	if !bearsSignature(ctx) {
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrAccessDenied))
+	}
+	err := ctx.Next()
+	g.addCORS(ctx)
+	return err
+}
+
+// refuse answers with an S3 error.
+func (g *Gate) refuse(ctx fiber.Ctx, err s3err.S3Error) error {
+	g.counts.Send(ctx, err, metrics.ActionUndetected, 0, 0)
+	requestID, hostID := utils.EnsureRequestIDs(ctx)
+	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
+	return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))
+}
+
+// bearsSignature says whether a request has a signature at all, in the header, in
+// the query or in a form. Whether it is valid is found out behind; what has none
+// does not get there, so that nobody answers or parses it.
+func bearsSignature(ctx fiber.Ctx) bool {
+	if len(ctx.Request().Header.Peek("Authorization")) > 0 {
+		return true
+	}
+	args := ctx.Request().URI().QueryArgs()
+	if args.Has("X-Amz-Signature") || args.Has("X-Amz-Credential") {
+		return true
+	}
+	if ctx.Method() != http.MethodPost {
+		return false
+	}
+	_, key := splitPath(ctx)
+	kind, _, err := mime.ParseMediaType(string(ctx.Request().Header.ContentType()))
+	return err == nil && kind == fiber.MIMEMultipartForm && key == "" && !args.Has("delete")
+}
+
+// splitPath returns the bucket and the key in a request's path, as they were sent.
+func splitPath(ctx fiber.Ctx) (bucket, key string) {
+	bucket, key, _ = cutPath(string(ctx.Request().URI().PathOriginal()))
+	return bucket, key
+}
+
+func cutPath(path string) (bucket, key string, hasKey bool) {
+	return strings.Cut(strings.TrimPrefix(path, "/"), "/")
+}
