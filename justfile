@@ -45,3 +45,7 @@ fuzz TIME="20s":
 # what the project's speed is: -run NAME, -runs N, -scale X, -json FILE, -doc docs/performance.md
 bench *ARGS:
     bash .ci/bench {{ARGS}}
+
+# the benchmarks of the parts against a base; `just bench-micro save` makes the base
+bench-micro *ARGS:
+    bash .ci/bench-micro {{ARGS}}

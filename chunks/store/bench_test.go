@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"edgefog.dev/isgw/chunks"
@@ -104,16 +106,73 @@ func BenchmarkIngest(b *testing.B) {
 	}
 }
 
-// BenchmarkPutSmall is the latency of one durable chunk of 4 KiB.
+// BenchmarkPutSmall puts durable chunks of 4 KiB, by a number of goroutines at
+// once: the time of one, and how many groups it takes.
 func BenchmarkPutSmall(b *testing.B) {
-	s := benchStore(b)
 	raw := chunkstest.Random(1, 4096)
-	for i := range b.N {
-		c := chunks.Chunk{ID: chunks.Sum(fmt.Append(nil, i)), RawLen: 4096, Data: raw}
-		if err := s.Put(context.Background(), []chunks.Chunk{c}); err != nil {
+	for _, writers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			s := benchStore(b)
+			before := s.Stats().Syncs
+			b.ReportAllocs()
+			b.ResetTimer()
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			for range writers {
+				wg.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						c := chunks.Chunk{ID: chunks.Sum(fmt.Append(nil, i)), RawLen: 4096, Data: raw}
+						if err := s.Put(context.Background(), []chunks.Chunk{c}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(s.Stats().Syncs-before)/float64(b.N), "groups/op")
+		})
+	}
+}
+
+// BenchmarkRecover opens a store whose last segment the index knows nothing of,
+// which is more than any crash leaves: 64 MiB are read and verified.
+func BenchmarkRecover(b *testing.B) {
+	const n = 64 << 20 / benchLen
+	for b.Loop() {
+		b.StopTimer()
+		o := Options{Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)}
+		s, err := Open(b.Context(), o)
+		if err != nil {
 			b.Fatal(err)
 		}
+		var batch []chunks.Chunk
+		for i := range uint64(n) {
+			batch = append(batch, chunkstest.Encode(chunkstest.Random(i, benchLen)))
+		}
+		if err := s.Put(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(o.Dir, rebuildName), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if s, err = Open(b.Context(), o); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if got := s.Stats().Chunks; got != n {
+			b.Fatalf("%d chunks after recovery, want %d", got, n)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
+	b.SetBytes(n * benchLen)
 }
 
 // BenchmarkHas looks up IDs, known and unknown, in a store of 50,000 chunks.
@@ -147,24 +206,34 @@ func BenchmarkHas(b *testing.B) {
 	}
 }
 
-// BenchmarkGet reads and verifies chunks of 64 KiB.
+// BenchmarkGet reads and verifies chunks of 64 KiB, stored raw and compressed.
 func BenchmarkGet(b *testing.B) {
-	s := benchStore(b)
-	var ids []chunks.ID
-	var batch []chunks.Chunk
-	for i := range uint64(256) {
-		c := chunkstest.Encode(chunkstest.Random(i, benchLen))
-		ids, batch = append(ids, c.ID), append(batch, c)
-	}
-	if err := s.Put(context.Background(), batch); err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(benchLen)
-	b.ReportAllocs()
-	var buf chunks.Buffer
-	for i := 0; b.Loop(); i++ {
-		if err := s.Get(context.Background(), ids[i%len(ids)], &buf); err != nil {
-			b.Fatal(err)
-		}
+	for _, kind := range []string{"raw", "compressed"} {
+		b.Run(kind, func(b *testing.B) {
+			s := benchStore(b)
+			var ids []chunks.ID
+			var batch []chunks.Chunk
+			for i := range uint64(256) {
+				data := chunkstest.Random(i, benchLen)
+				if kind == "compressed" {
+					for j := range data { // sixteen letters: four bits a byte
+						data[j] = 'a' + data[j]%16
+					}
+				}
+				c := chunkstest.Encode(data)
+				ids, batch = append(ids, c.ID), append(batch, c)
+			}
+			if err := s.Put(context.Background(), batch); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(benchLen)
+			b.ReportAllocs()
+			var buf chunks.Buffer
+			for i := 0; b.Loop(); i++ {
+				if err := s.Get(context.Background(), ids[i%len(ids)], &buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

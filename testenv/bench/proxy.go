@@ -33,8 +33,8 @@ type splice struct {
 	group  sync.WaitGroup
 
 	mu     sync.Mutex
-	live   map[*net.TCPConn]struct{} // both sockets of every connection
-	done   int64                     // bytes that the ended ones received
+	live   map[*net.TCPConn]struct{} // the sockets that are read from
+	done   int64                     // bytes that others gave, to their end
 	closed bool
 }
 
@@ -81,7 +81,12 @@ func (s *splice) carry(in *net.TCPConn) {
 	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
 		both.Go(func() {
 			from, to := way[0], way[1]
-			if _, err := io.Copy(to, from); err != nil {
+			n, err := io.Copy(to, from)
+			s.mu.Lock()
+			s.done += n
+			delete(s.live, from)
+			s.mu.Unlock()
+			if err != nil {
 				// Nothing more can cross in this direction: end both.
 				from.Close()
 				to.Close()
@@ -91,11 +96,6 @@ func (s *splice) carry(in *net.TCPConn) {
 		})
 	}
 	both.Wait()
-	s.mu.Lock()
-	s.done += received(in) + received(out)
-	delete(s.live, in)
-	delete(s.live, out)
-	s.mu.Unlock()
 }
 
 func (s *splice) crossed() int64 {
@@ -113,7 +113,6 @@ func (s *splice) close() {
 	s.mu.Lock()
 	s.closed = true
 	for c := range s.live {
-		// A reset at both ends; the counts are read before the sockets go.
 		c.CloseRead()
 		c.CloseWrite()
 	}
@@ -122,7 +121,8 @@ func (s *splice) close() {
 }
 
 // received is what the kernel counts of a socket: bytes of content in order,
-// without headers and retransmissions. 0 once the socket is closed.
+// without headers and retransmissions. The end of the stream would count as one
+// more, but a socket that has ended is not asked.
 func received(c *net.TCPConn) int64 {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -59,7 +59,12 @@ func (s s3) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to S3: %w", err)
 	}
-	return &conn{s3: s, c: c, br: bufio.NewReaderSize(c, 64<<10), scratch: make([]byte, 1<<20), sha: sha256.New()}, nil
+	return s.on(c), nil
+}
+
+// on is a client of an open connection.
+func (s s3) on(c net.Conn) *conn {
+	return &conn{s3: s, c: c, br: bufio.NewReaderSize(c, 64<<10), scratch: make([]byte, 1<<20), sha: sha256.New()}
 }
 
 func (c *conn) close() { c.c.Close() }
