@@ -40,6 +40,7 @@ type runner struct {
 // servedList is a service's serve list at one revision of the config.
 type servedList struct {
 	paths   []string // as the config has them
+	has     map[string]bool
 	buckets []string // tenants expanded
 }
 
@@ -108,10 +109,11 @@ func (r *runner) refresh(cfg *state.Config) {
 	if !ok {
 		return
 	}
-	list := &servedList{}
+	list := &servedList{has: make(map[string]bool, len(service.GetServes()))}
 	for _, served := range service.GetServes() {
 		path := served.GetPath()
 		list.paths = append(list.paths, path)
+		list.has[path] = true
 		if strings.Count(path, "/") == 2 {
 			list.buckets = append(list.buckets, path)
 			continue
@@ -141,12 +143,12 @@ func equalStrings(a, b []string) bool {
 
 // accepts says whether a bucket is let in over the link.
 func (r *runner) accepts(path string) bool {
-	for _, served := range r.served.Load().paths {
-		if path == served || strings.HasPrefix(path, served+"/") {
-			return true
-		}
+	list := r.served.Load()
+	if list.has[path] {
+		return true
 	}
-	return false
+	tenant := strings.LastIndexByte(path, '/')
+	return tenant > 0 && list.has[path[:tenant]]
 }
 
 // ensureBucket makes a bucket that the other site serves, with this site's settings.

@@ -18,6 +18,7 @@ type bucket struct {
 	closed bool                 // taken out of the session
 
 	live    bool   // it is open: records are taken
+	queued  bool   // to be opened when it is its turn
 	opening bool   // being opened
 	waiting string // why it cannot be opened yet
 	again   time.Time
@@ -43,6 +44,7 @@ type bucket struct {
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
 	told       string    // the cause that the sender was told
+	reported   time.Time // when it was told anything
 }
 
 // servedState is what is known of the list of served buckets.
@@ -161,8 +163,9 @@ const reopenPause = time.Second
 // advance does what can be done for a bucket now.
 func (s *session) advance(b *bucket, now time.Time) {
 	if !b.live {
-		if !b.opening && !now.Before(b.again) && s.openings() < maxOpening {
-			s.open(b)
+		if !b.opening && !b.queued && !now.Before(b.again) {
+			b.queued = true
+			s.queue = append(s.queue, b)
 		}
 		return
 	}
@@ -174,18 +177,20 @@ func (s *session) advance(b *bucket, now time.Time) {
 // maxOpening bounds the buckets that are opened at once.
 const maxOpening = 16
 
-func (s *session) openings() int {
-	n := 0
-	for _, b := range s.buckets {
-		if b.opening {
-			n++
+// openMore opens the next buckets of the queue.
+func (s *session) openMore() {
+	for len(s.queue) > 0 && s.opening < maxOpening {
+		b := s.queue[0]
+		s.queue = s.queue[1:]
+		b.queued = false
+		if !b.closed {
+			s.open(b)
 		}
 	}
-	return n
+	if len(s.queue) == 0 {
+		s.queue = nil
+	}
 }
-
-// anyOpening reports whether a bucket is being opened, or could be at once.
-func (s *session) anyOpening() bool { return s.openings() > 0 }
 
 // enlist puts the records of one batch or page into a lane. It begins to fetch
 // what they need.

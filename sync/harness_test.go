@@ -94,7 +94,12 @@ func newTestSite(t *testing.T, n byte) *testSite {
 	if testing.Verbose() {
 		s.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name)
 	}
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), DisableWAL: true, Logger: quietPebble{t}, MemTableSize: 1 << 20})
+	db, err := pebble.Open("", &pebble.Options{
+		FS: vfs.NewMem(), DisableWAL: true, Logger: quietPebble{t}, MemTableSize: 4 << 20,
+		// Tables of older formats are written with channels from a pool, which
+		// another bubble may have made.
+		FormatMajorVersion: pebble.FormatNewest,
+	})
 	if err != nil {
 		t.Fatalf("open pebble: %v", err)
 	}

@@ -21,6 +21,7 @@ type Local struct {
 	o     LocalOptions
 	nodes nodeCache
 	count sendCounts
+	let   atomic.Pointer[servedSet]
 
 	mu      sync.Mutex
 	kick    chan struct{} // closed and replaced by Kick
@@ -117,28 +118,42 @@ type servedLine struct {
 	incarnation string
 }
 
-// served lists the buckets let out now, each once, in order of their paths.
-func (l *Local) served() []string {
-	paths := slices.Clone(l.o.Served())
-	slices.Sort(paths)
-	return slices.Compact(paths)
+// servedSet is a served list that can be asked.
+type servedSet struct {
+	from  []string // as LocalOptions.Served gave it
+	paths []string // in order, each once
+	has   map[string]struct{}
 }
 
-// lets reports whether a bucket is let out now.
-func (l *Local) lets(path string) bool { return slices.Contains(l.o.Served(), path) }
-
-// lines is the served list as it stands, in the form in which it is compared.
-func (l *Local) lines() []servedLine {
-	paths := l.served()
-	out := make([]servedLine, 0, len(paths))
-	for _, p := range paths {
-		line := servedLine{path: p}
-		if st, err := l.o.Catalog.Bucket(p); err == nil {
-			line.incarnation = string(st.GetIncarnation())
-		}
-		out = append(out, line)
+// servedNow returns the buckets let out now.
+func (l *Local) servedNow() *servedSet {
+	from := l.o.Served()
+	if set := l.let.Load(); set != nil && sameList(set.from, from) {
+		return set
 	}
-	return out
+	set := &servedSet{from: from, paths: slices.Clone(from), has: make(map[string]struct{}, len(from))}
+	slices.Sort(set.paths)
+	set.paths = slices.Compact(set.paths)
+	for _, p := range set.paths {
+		set.has[p] = struct{}{}
+	}
+	l.let.Store(set)
+	return set
+}
+
+// sameList reports whether two lists are one and the same. Lists that are only
+// equal are not worth the comparison.
+func sameList(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// served lists the buckets let out now, each once, in order of their paths.
+func (l *Local) served() []string { return l.servedNow().paths }
+
+// lets reports whether a bucket is let out now.
+func (l *Local) lets(path string) bool {
+	_, ok := l.servedNow().has[path]
+	return ok
 }
 
 // Served implements link.Source. A bucket that does not exist yet is listed
@@ -169,13 +184,25 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 // servedChanged reports whether the served list is another one than the peer
 // was told last, and remembers it as told.
 func (l *Local) servedChanged() bool {
-	lines := l.lines()
+	paths := l.served()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.told == nil || slices.Equal(lines, l.told) {
+	if l.told == nil {
 		return false
 	}
-	l.told = lines
+	changed := len(paths) != len(l.told)
+	for i := 0; i < len(paths) && !changed; i++ {
+		at, _ := l.o.Catalog.Position(paths[i])
+		changed = l.told[i].path != paths[i] || l.told[i].incarnation != string(at.Incarnation)
+	}
+	if !changed {
+		return false
+	}
+	l.told = l.told[:0]
+	for _, p := range paths {
+		at, _ := l.o.Catalog.Position(p)
+		l.told = append(l.told, servedLine{path: p, incarnation: string(at.Incarnation)})
+	}
 	return true
 }
 

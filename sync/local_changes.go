@@ -19,7 +19,7 @@ import (
 const (
 	batchRecords = 256       // log entries read for one batch
 	batchBytes   = 256 << 10 // encoded records of one batch
-	headsBatch   = 500       // buckets of one heartbeat
+	headsBatch   = 500       // buckets of one message of a heartbeat
 	// servedEvery is the least time between two looks at the served list that
 	// were caused by commits.
 	servedEvery = 100 * time.Millisecond
@@ -36,6 +36,7 @@ type changeStream struct {
 	after       uint64 // accounted for to the peer
 	read        uint64 // looked at: what lies between was not worth a message yet
 	seen        *catalogpb.Vector
+	looked      bool // its cursor was found to fit
 	over        bool // a reset was sent, or it is no longer served
 }
 
@@ -118,12 +119,9 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 // reviewServed tells the peer when the served list changed, and ends the
 // streams of buckets that are no longer served.
 func (l *Local) reviewServed(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
-	served := make(map[string]bool)
-	for _, p := range l.o.Served() {
-		served[p] = true
-	}
+	served := l.servedNow()
 	for _, s := range streams {
-		if !served[s.path] {
+		if _, ok := served.has[s.path]; !ok {
 			s.over = true
 		}
 	}
@@ -139,7 +137,7 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*lin
 	for {
 		more := false
 		for _, s := range streams {
-			if s.over {
+			if s.over || l.idle(s) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -161,6 +159,13 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*lin
 			return nil
 		}
 	}
+}
+
+// idle reports whether a bucket stands where it was looked at last. Of many
+// buckets most are, whenever one of them is written to.
+func (l *Local) idle(s *changeStream) bool {
+	at, ok := l.o.Catalog.Position(s.path)
+	return ok && s.looked && at.Seq == s.read && at.Epoch == s.epoch && bytes.Equal(at.Incarnation, s.incarnation)
 }
 
 // next makes the next batch of one bucket; nil when there is nothing to tell.
@@ -189,6 +194,7 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 	case !bytes.Equal(page.Incarnation, s.incarnation):
 		return reset("the bucket was made anew at the sender")
 	}
+	s.looked = true
 	if page.To < page.From {
 		return nil, false, nil // nothing new
 	}
@@ -250,23 +256,24 @@ func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
 	return s.seen
 }
 
-// heartbeat tells where each bucket stands.
+// heartbeat tells where the buckets stand of which something is left to be sent,
+// and at last that this is all: of the others there is nothing left.
 func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
 	batch := &linkpb.ChangeBatch{}
 	for _, s := range streams {
 		if s.over {
 			continue
 		}
-		st, err := l.o.Catalog.Bucket(s.path)
-		if err != nil {
-			continue // the next look at its log says so
+		at, ok := l.o.Catalog.Position(s.path)
+		if !ok || at.Seq <= s.after {
+			continue // the next look at its log says more, if there is more to be said
 		}
-		head := &linkpb.BucketHead{Path: s.path, Seq: st.GetSeq()}
-		if st.GetSeq() > s.after {
-			head.Backlog = st.GetSeq() - s.after
-			head.BacklogBytes = l.backlogBytes(s.path)
-		}
-		batch.Heads = append(batch.Heads, head)
+		batch.Heads = append(batch.Heads, &linkpb.BucketHead{
+			Path:         s.path,
+			Seq:          at.Seq,
+			Backlog:      at.Seq - s.after,
+			BacklogBytes: l.backlogBytes(s.path),
+		})
 		if len(batch.Heads) == headsBatch {
 			batch.Clock = l.o.Clock().UnixNano()
 			if err := fn(batch); err != nil {
@@ -275,7 +282,7 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 			batch = &linkpb.ChangeBatch{}
 		}
 	}
-	batch.Clock = l.o.Clock().UnixNano()
+	batch.Clock, batch.Beat = l.o.Clock().UnixNano(), true
 	return fn(batch)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
@@ -107,23 +108,35 @@ func (l *Local) commit(ctx context.Context, now time.Time, all bool) error {
 	slices.SortFunc(due, func(a, b *catalogpb.PeerProgress) int {
 		return bytes.Compare([]byte(a.GetBucket()), []byte(b.GetBucket()))
 	})
-	var errs []error
-	for _, p := range due {
-		res, err := l.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Progress{Progress: p}})
-		if err == nil && res.GetCode() != raftfsmpb.Code_OK {
-			err = errors.New(res.GetMessage())
-		}
-		if err == nil {
-			continue
-		}
-		errs = append(errs, fmt.Errorf("commit progress of peer in bucket %s: %w", p.GetBucket(), err))
-		l.mu.Lock()
-		if pb := l.peers[p.GetBucket()]; pb != nil && pb.committed == p {
-			pb.committed = nil
-		}
-		l.mu.Unlock()
+	// At once, so that the proposer puts many into one raft entry.
+	errs := make([]error, len(due))
+	var g errgroup.Group
+	g.SetLimit(64)
+	for i, p := range due {
+		g.Go(func() error {
+			errs[i] = l.commitOne(ctx, p)
+			return nil
+		})
 	}
+	_ = g.Wait() // each error is in errs
 	return errors.Join(errs...)
+}
+
+// commitOne proposes the peer's progress in one bucket.
+func (l *Local) commitOne(ctx context.Context, p *catalogpb.PeerProgress) error {
+	res, err := l.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Progress{Progress: p}})
+	if err == nil && res.GetCode() != raftfsmpb.Code_OK {
+		err = errors.New(res.GetMessage())
+	}
+	if err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if pb := l.peers[p.GetBucket()]; pb != nil && pb.committed == p {
+		pb.committed = nil
+	}
+	return fmt.Errorf("commit progress of peer in bucket %s: %w", p.GetBucket(), err)
 }
 
 // sameProgress compares what is committed, not when it was told.

@@ -274,8 +274,11 @@ func TestHeartbeatsAndServedChanges(t *testing.T) {
 		began := time.Now()
 		beats := 0
 		all := changes(t, l, func(all []*linkpb.ChangeBatch) bool {
-			if len(all[len(all)-1].GetHeads()) == 1 {
+			if b := all[len(all)-1]; b.GetBeat() {
 				beats++
+				if len(b.GetHeads()) != 0 {
+					t.Errorf("nothing is left to be sent, and a heartbeat names %v", b.GetHeads())
+				}
 			}
 			if beats == 5 && len(*served) == 1 {
 				*served = []string{bk1, "Hawaii/Cola/new"}

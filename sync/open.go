@@ -33,11 +33,13 @@ const (
 // open makes a bucket ready to take records, on another goroutine.
 func (s *session) open(b *bucket) {
 	b.opening = true
+	s.opening++
 	there := b.there
 	s.do(func(ctx context.Context) func() {
 		got, pause, err := s.prepare(ctx, there)
 		return func() {
 			b.opening = false
+			s.opening--
 			if b.closed {
 				return
 			}

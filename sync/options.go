@@ -77,7 +77,8 @@ type LocalOptions struct {
 	Direction string
 	// Served returns the paths of the buckets that are let out over the link
 	// now, whether or not they exist: a tenant that is served is expanded to
-	// its buckets. It is called often and must be cheap.
+	// its buckets. It is called often and must be cheap. A list that was returned
+	// is not changed any more.
 	Served func() []string
 
 	// Heartbeat is the time between two heartbeats of a change stream; 1 s.

@@ -14,11 +14,14 @@ import (
 const (
 	publishEvery = 250 * time.Millisecond
 	publishSoon  = 20 * time.Millisecond
+	// publishEach is added for each bucket, so that thousands of them do not keep
+	// a session busy with describing itself.
+	publishEach = 100 * time.Microsecond
 )
 
 // publish makes a new Status when it is time.
 func (s *session) publish(now time.Time) {
-	since := now.Sub(s.published)
+	since := now.Sub(s.published) - publishEach*time.Duration(len(s.buckets))
 	if since < publishEvery && !(s.news && since >= publishSoon) {
 		return
 	}

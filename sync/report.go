@@ -16,16 +16,20 @@ import (
 // reportState is when the sender was told of the progress.
 type reportState struct {
 	busy bool
+	more bool      // the last report did not hold all that is to be told
 	last time.Time // of any report
-	full time.Time // of one with all buckets
 }
 
 const (
 	// drainedEvery is the least time between two reports that say that
 	// everything was taken.
 	drainedEvery = 50 * time.Millisecond
-	fullEvery    = time.Minute
-	reportLimit  = 100 // buckets of one report
+	// toldEvery is how often the sender is told of a bucket in which nothing happens.
+	toldEvery = time.Minute
+	// reportBuckets and reportHolds bound one report, so that it stays far below
+	// what a message may be.
+	reportBuckets = 200
+	reportHolds   = 20_000
 )
 
 // runReport tells the sender how far this site is, when it is time.
@@ -37,36 +41,34 @@ func (s *session) runReport(now time.Time) {
 	if since < drainedEvery {
 		return
 	}
-	full := now.Sub(s.report.full) >= fullEvery
-	var changed []*bucket
-	drained := false
+	var due []*bucket
+	drained, more, holds := false, false, 0
 	for _, b := range s.buckets {
 		if !b.live {
 			continue
 		}
-		cause := s.stoppedBy(b)
-		news := b.changed || cause != b.told
-		if news || full {
-			changed = append(changed, b)
-		}
+		news := b.changed || s.stoppedBy(b) != b.told
 		drained = drained || news && b.drained()
+		switch n := min(len(b.pend), maxHolds); {
+		case !news && now.Sub(b.reported) < toldEvery:
+		case len(due) > 0 && (len(due) >= reportBuckets || holds+n > reportHolds):
+			more = true
+		default:
+			due = append(due, b)
+			holds += n
+		}
 	}
-	if !(drained || len(changed) > 0 && since >= s.o.ProgressEvery || since >= s.o.IdleEvery) {
-		return
+	if drained || len(due) > 0 && (s.report.more || since >= s.o.ProgressEvery) || since >= s.o.IdleEvery {
+		s.report.more = more
+		s.sendReport(due, now)
 	}
-	if len(changed) > reportLimit {
-		changed = changed[:reportLimit]
-	} else if full {
-		s.report.full = now
-	}
-	s.sendReport(changed, now)
 }
 
 // sendReport posts one report.
 func (s *session) sendReport(buckets []*bucket, now time.Time) {
 	msg := &linkpb.Progress{}
 	for _, b := range buckets {
-		b.changed = false
+		b.changed, b.reported = false, now
 		b.told = s.stoppedBy(b)
 		msg.Buckets = append(msg.Buckets, &linkpb.BucketProgress{
 			Path:    b.path,

@@ -37,6 +37,8 @@ type session struct {
 	tr      *transfers
 	line    lineMeter
 	buckets map[string]*bucket
+	queue   []*bucket            // to be opened
+	opening int                  // buckets that are being opened
 	dirty   map[*bucket]struct{} // to be looked at by step
 	// reopened says when a bucket was opened again, delayed until when the next
 	// opening waits.
@@ -228,6 +230,7 @@ func (s *session) step() {
 			s.advance(b, now)
 		}
 	}
+	s.openMore()
 	s.pump(now)
 	s.runStream(now)
 	s.runReport(now)

@@ -20,6 +20,7 @@ type streamState struct {
 	since   time.Time          // when it became stale
 	held    *heldBatch         // a batch for which there is no room yet
 	names   map[string]*bucket // the buckets of the request
+	named   map[*bucket]bool   // of them: in the heartbeat that is coming in
 }
 
 // heldBatch is a batch that waits for room in its bucket's lane. The sender is
@@ -37,8 +38,10 @@ const (
 	laneBytes   = 4 << 20 // their encoded size
 	// holdBatch is how long one full bucket may hold back the stream of all.
 	holdBatch = 200 * time.Millisecond
-	// gather is how long a stale stream waits for buckets that are being opened.
-	gather = 200 * time.Millisecond
+	// A stale stream waits for gather, and gatherEach for every bucket that is open,
+	// for those that are being opened: every new stream names all of them.
+	gather     = 200 * time.Millisecond
+	gatherEach = time.Millisecond
 )
 
 // dirty says that the set of buckets to be followed has changed.
@@ -64,7 +67,7 @@ func (s *session) runStream(now time.Time) {
 	if !st.stale && st.number > 0 {
 		return
 	}
-	if !s.served.known || s.anyOpening() && now.Sub(st.since) < gather {
+	if !s.served.known || (s.opening > 0 || len(s.queue) > 0) && now.Sub(st.since) < gather+gatherEach*time.Duration(len(s.buckets)) {
 		return
 	}
 	if st.running {
@@ -73,7 +76,7 @@ func (s *session) runStream(now time.Time) {
 	}
 	st.number++
 	st.stale, st.running, st.held = false, true, nil
-	st.names = make(map[string]*bucket)
+	st.names, st.named = make(map[string]*bucket), make(map[*bucket]bool)
 	var cursors []*linkpb.BucketCursor
 	for _, b := range s.buckets {
 		if !b.live || b.parked {
@@ -151,7 +154,7 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 	now := s.o.Clock()
 	s.heard = now
 	s.noteClock(batch.GetClock())
-	s.onHeads(batch, now)
+	s.onHeads(batch)
 	if batch.GetServedChanged() {
 		s.served.wanted = true
 	}
@@ -212,19 +215,28 @@ func checkBatch(batch *linkpb.ChangeBatch, streamed uint64) error {
 	return nil
 }
 
-// onHeads takes what a heartbeat says of the buckets.
-func (s *session) onHeads(batch *linkpb.ChangeBatch, now time.Time) {
+// onHeads takes what a heartbeat says of the buckets. Those of which nothing is
+// left to be streamed it does not name.
+func (s *session) onHeads(batch *linkpb.ChangeBatch) {
+	st := &s.stream
 	for _, h := range batch.GetHeads() {
-		b := s.stream.names[h.GetPath()]
+		b := st.names[h.GetPath()]
 		if b == nil || b.closed {
 			continue
 		}
+		st.named[b] = true
 		b.head = max(h.GetSeq(), b.streamed)
 		b.behind, b.behindBytes = h.GetBacklog(), h.GetBacklogBytes()
-		if h.GetSeq() <= b.streamed {
+	}
+	if !batch.GetBeat() {
+		return
+	}
+	for _, b := range st.names {
+		if !b.closed && !b.parked && !st.named[b] && b.head <= b.streamed {
 			s.reachedEnd(b, batch.GetClock())
 		}
 	}
+	clear(st.named)
 }
 
 // reachedEnd notes that nothing of a bucket was left to be streamed at a moment

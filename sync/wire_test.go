@@ -35,6 +35,8 @@ type wire struct {
 	// change, when set, may change what the sender says.
 	change func(b *linkpb.ChangeBatch)
 	page   func(p *linkpb.ScanPage)
+	// progress, when set, sees what the receiver says.
+	progress func(p *linkpb.Progress)
 }
 
 func newWire(t *testing.T, src link.Source) *wire {
@@ -183,6 +185,9 @@ func (w *wire) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progre
 		return nil, err
 	}
 	defer end()
+	if w.progress != nil {
+		w.progress(p)
+	}
 	return w.src.Progress(in, proto.CloneOf(p))
 }
 

@@ -28,17 +28,19 @@ const (
 	answerBuffer = 32 << 10
 )
 
-// appendRequest appends a whole HTTP request with one message, which is empty
-// when req is nil.
-func appendRequest(dst []byte, path string, req proto.Message) ([]byte, error) {
-	if req == nil {
-		req = (*linkpb.Opening)(nil) // an empty message is no bytes, whatever its type
+// appendRequest appends a whole HTTP request with its messages; without any it
+// has one that is empty.
+func appendRequest(dst []byte, path string, req []proto.Message) ([]byte, error) {
+	if len(req) == 0 {
+		req = []proto.Message{(*linkpb.Opening)(nil)} // no bytes, whatever its type
 	}
 	body := getBuffer()
 	defer putBuffer(body)
-	var err error
-	if *body, err = appendMessage(*body, frameMessage, req); err != nil {
-		return dst, err
+	for _, m := range req {
+		var err error
+		if *body, err = appendMessage(*body, frameMessage, m); err != nil {
+			return dst, err
+		}
 	}
 	dst = append(dst, "POST "...)
 	dst = append(dst, path...)

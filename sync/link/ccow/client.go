@@ -13,7 +13,7 @@ import (
 
 const (
 	// Connections of a client, apart from those for chunks.
-	controlConnections = 2
+	controlConnections = 4
 	changeConnections  = 1
 	// maxConnections bounds those for chunks.
 	maxConnections = 32
@@ -126,7 +126,27 @@ func (e *Endpoint) introduce(h *linkpb.Hello, service string) {
 // Served implements link.Source.
 func (c *Client) Served(ctx context.Context) (*linkpb.Served, error) {
 	out := new(linkpb.Served)
-	if err := c.ask(ctx, pathServed, nil, out); err != nil {
+	err := c.exchange(ctx, &c.control, pathServed, nil, func(a *answer) error {
+		for parts := 0; ; parts++ {
+			payload, err := a.message()
+			switch {
+			case err != nil:
+				return err
+			case payload == nil && parts == 0:
+				return protocolErrorf("an answer without a message")
+			case payload == nil:
+				return nil
+			}
+			var part linkpb.Served
+			if err := decode(payload, &part); err != nil {
+				return err
+			}
+			if out.Buckets = append(out.Buckets, part.GetBuckets()...); len(out.Buckets) > maxBuckets {
+				return protocolErrorf("a list of more than %d buckets", maxBuckets)
+			}
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -152,7 +172,7 @@ func (c *Client) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Prog
 
 // ask makes a request that has one message for an answer.
 func (c *Client) ask(ctx context.Context, path string, req, out proto.Message) error {
-	return c.exchange(ctx, &c.control, path, req, func(a *answer) error {
+	return c.exchange(ctx, &c.control, path, []proto.Message{req}, func(a *answer) error {
 		payload, err := a.message()
 		if err != nil {
 			return err
@@ -172,7 +192,11 @@ func (c *Client) ask(ctx context.Context, path string, req, out proto.Message) e
 
 // Changes implements link.Source.
 func (c *Client) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
-	return c.exchange(ctx, &c.changes, pathChanges, req, func(a *answer) error {
+	var parts []proto.Message
+	for part := range inParts(req.GetCursors(), sizeOf[*linkpb.BucketCursor]) {
+		parts = append(parts, &linkpb.ChangesRequest{Cursors: part})
+	}
+	return c.exchange(ctx, &c.changes, pathChanges, parts, func(a *answer) error {
 		a.stream = true
 		for {
 			payload, err := a.message()
@@ -196,7 +220,7 @@ func (c *Client) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn fun
 // Fetch implements link.Source.
 func (c *Client) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
 	var header linkpb.ChunkHeader
-	return c.exchange(ctx, &c.chunks, pathFetch, req, func(a *answer) error {
+	return c.exchange(ctx, &c.chunks, pathFetch, []proto.Message{req}, func(a *answer) error {
 		for {
 			payload, err := a.message()
 			if err != nil || payload == nil {
@@ -222,8 +246,9 @@ func (c *Client) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*l
 type callerError struct{ error }
 
 // exchange makes one request and lets read take its answer; read returns nil
-// only at the answer's end.
-func (c *Client) exchange(ctx context.Context, l *lane, path string, req proto.Message, read func(*answer) error) error {
+// only at the answer's end. read is called again when the request is made again,
+// which is only when nothing of an answer came.
+func (c *Client) exchange(ctx context.Context, l *lane, path string, req []proto.Message, read func(*answer) error) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -260,7 +285,7 @@ func errClientClosed(c *Client) error {
 	return &link.Fault{Kind: link.FaultClosed, Message: "link " + c.o.Service + " to site " + c.o.PeerName + " was closed here"}
 }
 
-func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req proto.Message, read func(*answer) error) error {
+func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req []proto.Message, read func(*answer) error) error {
 	b := getBuffer()
 	defer putBuffer(b)
 	var err error

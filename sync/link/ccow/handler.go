@@ -52,7 +52,7 @@ func (e *Endpoint) serveRequest(w http.ResponseWriter, r *http.Request, c *conn)
 		return writeAnswer(w, c, nil, link.Refuse(link.CodeVersion, "site %s does not know the request %s", e.o.SiteName, oneLine(r.URL.Path, 100)))
 	}
 	req := call.request()
-	if err := e.readRequest(w, r, req); err != nil {
+	if err := e.readRequest(w, r, req, call.parts); err != nil {
 		if isProtocol(err) || errors.Is(err, errFrame) {
 			w.Header().Set("Connection", "close")
 			return errors.Join(err, writeAnswer(w, c, nil, err))
@@ -79,6 +79,7 @@ type call struct {
 	ask     func(e *Endpoint, ctx context.Context, c *conn, src link.Source, req proto.Message) (proto.Message, error)
 	stream  func(ctx context.Context, src link.Source, req proto.Message, add addFunc) error
 	alive   bool // the stream has keep-alives
+	parts   bool // the request may be several messages, which are merged
 }
 
 type addFunc func(m proto.Message, body []byte) error
@@ -92,8 +93,17 @@ var calls = map[string]call{
 	},
 	pathServed: {
 		request: func() proto.Message { return new(linkpb.Opening) }, // no fields are defined
-		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, _ proto.Message) (proto.Message, error) {
-			return src.Served(ctx)
+		stream: func(ctx context.Context, src link.Source, _ proto.Message, add addFunc) error {
+			list, err := src.Served(ctx)
+			if err != nil {
+				return err
+			}
+			for part := range inParts(list.GetBuckets(), sizeOf[*linkpb.ServedBucket]) {
+				if err := add(&linkpb.Served{Buckets: part}, nil); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	},
 	pathScan: {
@@ -111,6 +121,7 @@ var calls = map[string]call{
 	pathChanges: {
 		request: func() proto.Message { return new(linkpb.ChangesRequest) },
 		alive:   true,
+		parts:   true,
 		stream: func(ctx context.Context, src link.Source, req proto.Message, add addFunc) error {
 			return src.Changes(ctx, req.(*linkpb.ChangesRequest), func(b *linkpb.ChangeBatch) error { return add(b, nil) })
 		},
@@ -158,24 +169,39 @@ func (e *Endpoint) hello(ctx context.Context, c *conn, src link.Source, theirs *
 	return mine, nil
 }
 
-// readRequest reads the one message of a request, at the pace that is demanded
-// of peers.
-func (e *Endpoint) readRequest(w http.ResponseWriter, r *http.Request, m proto.Message) error {
-	if r.ContentLength < frameHeader || r.ContentLength > MaxMessage+frameHeader {
+// readRequest reads the message of a request, at the pace that is demanded of
+// peers. With parts there may be several, which are merged.
+func (e *Endpoint) readRequest(w http.ResponseWriter, r *http.Request, m proto.Message, parts bool) error {
+	most := int64(MaxMessage + frameHeader)
+	if parts {
+		most = maxRequest
+	}
+	if r.ContentLength < frameHeader || r.ContentLength > most {
 		return protocolErrorf("a request of %d bytes", r.ContentLength)
 	}
 	control := http.NewResponseController(w)
 	frames := newFrameReader(&pacedReader{r: r.Body, control: control, o: &e.o}, MaxMessage)
 	defer frames.release()
-	kind, payload, err := frames.next()
-	if err != nil {
-		return err
-	}
-	if kind != frameMessage {
-		return protocolErrorf("a request with a frame of kind %d", kind)
-	}
-	if err := decode(payload, m); err != nil {
-		return err
+	left := r.ContentLength
+	for first := true; first || parts && left > 0; first = false {
+		kind, payload, err := frames.next()
+		if err != nil {
+			return err
+		}
+		if kind != frameMessage {
+			return protocolErrorf("a request with a frame of kind %d", kind)
+		}
+		part := m
+		if !first {
+			part = m.ProtoReflect().New().Interface()
+		}
+		if err := decode(payload, part); err != nil {
+			return err
+		}
+		if !first {
+			proto.Merge(m, part)
+		}
+		left -= int64(frameHeader + len(payload))
 	}
 	// Only after the very end does net/http watch for the peer going away.
 	var one [1]byte

@@ -9,7 +9,9 @@ import (
 
 // pipeDepth is the number of requests that may be under way on one connection
 // for chunks. With one, a connection carries nothing for a round trip between
-// two answers, which on a long line is most of the time.
+// two answers, which on a long line is most of the time. Other requests are not
+// sent ahead: with one waiting in the socket, net/http does not see any more that
+// the client has gone, before it writes to it.
 const pipeDepth = 2
 
 // lane is a bounded number of connections for one kind of request, each with a

@@ -179,10 +179,10 @@ func TestClientClose(t *testing.T) {
 	far.serve("hawaii", src)
 	c := client(t, near, far, nil)
 	var wg sync.WaitGroup
-	for range 4 { // more than there are connections
+	for range 6 { // more than there are connections
 		wg.Go(func() { wantFaultIn(t, served(background(t), c), link.FaultClosed) })
 	}
-	linktest.WaitFor(t, "the calls to begin", func() bool { return src.Running() == 2 })
+	linktest.WaitFor(t, "the calls to begin", func() bool { return src.Running() == controlConnections })
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}

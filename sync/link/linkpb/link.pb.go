@@ -239,7 +239,8 @@ func (x *Hello) GetSession() []byte {
 	return nil
 }
 
-// Served lists the buckets that the sender lets out over the link.
+// Served lists the buckets that the sender lets out over the link. The answer is
+// as many of them as it takes.
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*ServedBucket        `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
@@ -385,6 +386,7 @@ func (x *ServedBucket) GetMerged() [][]byte {
 }
 
 // ChangesRequest asks for the logs of buckets from the sequences after the cursors.
+// A request is as many of them as it takes.
 type ChangesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cursors       []*BucketCursor        `protobuf:"bytes,1,rep,name=cursors,proto3" json:"cursors,omitempty"`
@@ -498,9 +500,12 @@ type ChangeBatch struct {
 	Changes       []*Change              `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
 	Seen          *catalogpb.Vector      `protobuf:"bytes,5,opt,name=seen,proto3" json:"seen,omitempty"`                                         // the sender's vector; only when the batch reaches its log's end
 	Clock         int64                  `protobuf:"varint,6,opt,name=clock,proto3" json:"clock,omitempty"`                                      // the sender's clock when it was sent
-	Heads         []*BucketHead          `protobuf:"bytes,7,rep,name=heads,proto3" json:"heads,omitempty"`                                       // heartbeat: where each bucket stands
+	Heads         []*BucketHead          `protobuf:"bytes,7,rep,name=heads,proto3" json:"heads,omitempty"`                                       // heartbeat: where the buckets stand of which something is left
 	Reset_        string                 `protobuf:"bytes,8,opt,name=reset,proto3" json:"reset,omitempty"`                                       // path's cursor cannot be continued: why; the receiver scans
 	ServedChanged bool                   `protobuf:"varint,9,opt,name=served_changed,json=servedChanged,proto3" json:"served_changed,omitempty"` // the list of served buckets changed: ask again
+	// A heartbeat is complete: of the buckets that were not named in heads since the
+	// last one, nothing is left to be sent.
+	Beat          bool `protobuf:"varint,10,opt,name=beat,proto3" json:"beat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,6 +599,13 @@ func (x *ChangeBatch) GetReset_() string {
 func (x *ChangeBatch) GetServedChanged() bool {
 	if x != nil {
 		return x.ServedChanged
+	}
+	return false
+}
+
+func (x *ChangeBatch) GetBeat() bool {
+	if x != nil {
+		return x.Beat
 	}
 	return false
 }
@@ -1359,7 +1371,7 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\fBucketCursor\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
-	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\"\xa5\x02\n" +
+	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\"\xb9\x02\n" +
 	"\vChangeBatch\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1369,7 +1381,9 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x05clock\x18\x06 \x01(\x03R\x05clock\x12.\n" +
 	"\x05heads\x18\a \x03(\v2\x18.isgw.link.v1.BucketHeadR\x05heads\x12\x14\n" +
 	"\x05reset\x18\b \x01(\tR\x05reset\x12%\n" +
-	"\x0eserved_changed\x18\t \x01(\bR\rservedChanged\"i\n" +
+	"\x0eserved_changed\x18\t \x01(\bR\rservedChanged\x12\x12\n" +
+	"\x04beat\x18\n" +
+	" \x01(\bR\x04beat\"i\n" +
 	"\x06Change\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1c\n" +
 	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\x12/\n" +

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -211,5 +212,36 @@ func testCancelledCalls(t *testing.T, connect Connect) {
 			}
 			WaitFor(t, "the source's call to end", func() bool { return src.Running() == 0 })
 		})
+	}
+}
+
+// testLongLists sends lists of buckets that no single message could hold.
+func testLongLists(t *testing.T, connect Connect) {
+	const buckets = 40_000
+	path := func(i int) string { return strings.Repeat("long-", 30) + strconv.Itoa(i) }
+	list := new(linkpb.Served)
+	req := new(linkpb.ChangesRequest)
+	for i := range buckets {
+		list.Buckets = append(list.Buckets, &linkpb.ServedBucket{Path: path(i), Seq: uint64(i)})
+		req.Cursors = append(req.Cursors, &linkpb.BucketCursor{Path: path(i)})
+	}
+	asked := make(chan *linkpb.ChangesRequest, 1)
+	src := connect(t, &Source{
+		OnServed: func(context.Context) (*linkpb.Served, error) { return list, nil },
+		OnChanges: func(_ context.Context, req *linkpb.ChangesRequest, _ func(*linkpb.ChangeBatch) error) error {
+			asked <- proto.CloneOf(req)
+			return link.Refuse(link.CodeBusy, "enough")
+		},
+	})
+	got, err := src.Served(patient(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(got, list) {
+		t.Errorf("a list of %d buckets is another one than that of %d", len(got.GetBuckets()), buckets)
+	}
+	wantRefused(t, src.Changes(patient(t), req, func(*linkpb.ChangeBatch) error { return nil }), link.CodeBusy, "enough")
+	if got := <-asked; !proto.Equal(got, req) {
+		t.Errorf("a request with %d cursors is another one than that with %d", len(got.GetCursors()), buckets)
 	}
 }

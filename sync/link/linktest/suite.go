@@ -29,6 +29,7 @@ func Run(t *testing.T, connect Connect) {
 		{"Refusals", testRefusals},
 		{"Failures", testFailures},
 		{"LargeMessages", testLargeMessages},
+		{"LongLists", testLongLists},
 		{"CancelledCalls", testCancelledCalls},
 		{"ChangesAreImmediate", testChangesImmediate},
 		{"ChangesEnd", testChangesEnd},

@@ -1,0 +1,38 @@
+package ccow
+
+import (
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Lists that grow with the number of buckets are sent in several messages.
+const (
+	// partSize is about the size of one of them.
+	partSize = 512 << 10
+	// maxBuckets bounds the buckets of one link.
+	maxBuckets = 1 << 18
+	// maxRequest bounds a request of several messages.
+	maxRequest = 64 << 20
+)
+
+// inParts cuts a list so that each part has about partSize bytes as a message. An
+// empty list is one empty part.
+func inParts[T any](list []T, size func(T) int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		from, have := 0, 0
+		for i, item := range list {
+			n := size(item)
+			if have > 0 && have+n > partSize {
+				if !yield(list[from:i:i]) {
+					return
+				}
+				from, have = i, 0
+			}
+			have += n
+		}
+		yield(list[from:])
+	}
+}
+
+func sizeOf[M proto.Message](m M) int { return proto.Size(m) }
