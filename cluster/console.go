@@ -45,12 +45,8 @@ func (a consoleAdmin) Snapshot(context.Context) (*adminpb.ConsoleSnapshot, error
 		Endpoints: status.GetEndpoints(), Storage: status.GetStorage(),
 	}
 	for _, e := range a.audit.last(lastChanges) {
-		text := e.GetProcedure()
-		if e.GetObject() != "" {
-			text += " " + e.GetObject()
-		}
 		snapshot.LastChanges = append(snapshot.LastChanges, &adminpb.Change{
-			Time: e.GetTime(), Principal: e.GetPrincipal(), Text: text, RequestId: e.GetRequestId(), Failed: e.GetResult() != "ok",
+			Time: e.GetTime(), Principal: e.GetPrincipal(), Text: changeWords(e), RequestId: e.GetRequestId(), Failed: e.GetResult() != "ok",
 		})
 	}
 	var problems []*adminpb.Problem
@@ -304,6 +300,9 @@ func (a consoleAdmin) History(_ context.Context, req *adminpb.HistoryRequest) (*
 	}
 	at, start, step := s.history.query(req.GetService(), a.opts.Clock(), int64(seconds), int(points))
 	res := &adminpb.HistoryResponse{Start: timestamppb.New(time.Unix(start, 0)), StepSeconds: float64(step), LagTargetSeconds: target}
+	if req.GetService() != "" {
+		res.Events = linkEvents(req.GetService(), s.history.notes(req.GetService()), a.audit.last(auditMost))
+	}
 	for m := range measures {
 		res.Series = append(res.Series, &adminpb.Series{Name: measureNames[m], Unit: measureUnits[m], Points: series(at, m)})
 	}

@@ -129,6 +129,7 @@ func (r *ring) merged(end int64, n int, each int64) []point {
 type linkHistory struct {
 	rings [3]*ring
 	drawn *sparkSet // the small charts of the last half minute that was asked for
+	notes []note    // of its states, the oldest first
 }
 
 func newLinkHistory() *linkHistory {

@@ -228,7 +228,7 @@ func (l *links) sample() {
 func (l *links) remember() {
 	now := l.site.node.opts.Clock()
 	passed := now.Sub(l.remembered).Seconds()
-	points, errors := map[string]point{}, map[string]uint64{}
+	points, errors, notes := map[string]point{}, map[string]uint64{}, map[string]note{}
 	for _, service := range plan.AllServices(l.site.replica.Config()) {
 		name := service.GetName()
 		st, _ := l.site.linkSummary(service)
@@ -238,9 +238,11 @@ func (l *links) remember() {
 			before = errors[name]
 		}
 		points[name] = pointOf(st, errors[name]-before, passed)
+		notes[name] = noteOf(now, st)
 	}
 	l.remembered, l.errors = now, errors
 	l.site.history.record(now, points)
+	l.site.history.note(notes)
 }
 
 // identify asks the remote of each service that may mean several paired sites

@@ -1138,7 +1138,7 @@ type Change struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	Principal     string                 `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
-	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // "Services.Serve hawaii Hawaii/Cola/bk1"
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // "serve hawaii Hawaii/Cola/bk1"
 	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Failed        bool                   `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1276,6 +1276,7 @@ type HistoryResponse struct {
 	StepSeconds      float64                `protobuf:"fixed64,2,opt,name=step_seconds,json=stepSeconds,proto3" json:"step_seconds,omitempty"`                  // between points
 	Series           []*Series              `protobuf:"bytes,3,rep,name=series,proto3" json:"series,omitempty"`                                                 // all of the same length
 	LagTargetSeconds float64                `protobuf:"fixed64,4,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3" json:"lag_target_seconds,omitempty"` // of the link; of all links, the least
+	Events           []*LinkEvent           `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`                                                 // of the one link that was asked for, the newest first; at most 100
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1338,6 +1339,91 @@ func (x *HistoryResponse) GetLagTargetSeconds() float64 {
 	return 0
 }
 
+func (x *HistoryResponse) GetEvents() []*LinkEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// LinkEvent is something that happened to a link: its state changed while the
+// node ran, or somebody changed it.
+type LinkEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Severity      Severity               `protobuf:"varint,2,opt,name=severity,proto3,enum=isgw.admin.v1.Severity" json:"severity,omitempty"`
+	Glyph         string                 `protobuf:"bytes,3,opt,name=glyph,proto3" json:"glyph,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`           // "down: connection refused", "serve hawaii Hawaii/Cola/bk1"
+	Principal     string                 `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"` // who changed it; empty: nobody, its state did
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkEvent) Reset() {
+	*x = LinkEvent{}
+	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkEvent) ProtoMessage() {}
+
+func (x *LinkEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkEvent.ProtoReflect.Descriptor instead.
+func (*LinkEvent) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_console_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LinkEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LinkEvent) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *LinkEvent) GetGlyph() string {
+	if x != nil {
+		return x.Glyph
+	}
+	return ""
+}
+
+func (x *LinkEvent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *LinkEvent) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
 // Series is one line of a chart.
 type Series struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1350,7 +1436,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[11]
+	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1448,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[11]
+	mi := &file_cluster_admin_adminpb_console_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1461,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_console_proto_rawDescGZIP(), []int{11}
+	return file_cluster_admin_adminpb_console_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Series) GetName() string {
@@ -1539,12 +1625,19 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\x0eHistoryRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12#\n" +
 	"\rrange_seconds\x18\x02 \x01(\rR\frangeSeconds\x12\x16\n" +
-	"\x06points\x18\x03 \x01(\rR\x06points\"\xc3\x01\n" +
+	"\x06points\x18\x03 \x01(\rR\x06points\"\xf5\x01\n" +
 	"\x0fHistoryResponse\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12!\n" +
 	"\fstep_seconds\x18\x02 \x01(\x01R\vstepSeconds\x12-\n" +
 	"\x06series\x18\x03 \x03(\v2\x15.isgw.admin.v1.SeriesR\x06series\x12,\n" +
-	"\x12lag_target_seconds\x18\x04 \x01(\x01R\x10lagTargetSeconds\"c\n" +
+	"\x12lag_target_seconds\x18\x04 \x01(\x01R\x10lagTargetSeconds\x120\n" +
+	"\x06events\x18\x05 \x03(\v2\x18.isgw.admin.v1.LinkEventR\x06events\"\xb8\x01\n" +
+	"\tLinkEvent\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
+	"\bseverity\x18\x02 \x01(\x0e2\x17.isgw.admin.v1.SeverityR\bseverity\x12\x14\n" +
+	"\x05glyph\x18\x03 \x01(\tR\x05glyph\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x1c\n" +
+	"\tprincipal\x18\x05 \x01(\tR\tprincipal\"c\n" +
 	"\x06Series\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04unit\x18\x02 \x01(\tR\x04unit\x121\n" +
@@ -1574,7 +1667,7 @@ func file_cluster_admin_adminpb_console_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_admin_adminpb_console_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_admin_adminpb_console_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_cluster_admin_adminpb_console_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_cluster_admin_adminpb_console_proto_goTypes = []any{
 	(Severity)(0),                 // 0: isgw.admin.v1.Severity
 	(*WatchConsoleRequest)(nil),   // 1: isgw.admin.v1.WatchConsoleRequest
@@ -1588,42 +1681,46 @@ var file_cluster_admin_adminpb_console_proto_goTypes = []any{
 	(*Change)(nil),                // 9: isgw.admin.v1.Change
 	(*HistoryRequest)(nil),        // 10: isgw.admin.v1.HistoryRequest
 	(*HistoryResponse)(nil),       // 11: isgw.admin.v1.HistoryResponse
-	(*Series)(nil),                // 12: isgw.admin.v1.Series
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Endpoint)(nil),              // 14: isgw.admin.v1.Endpoint
-	(*StorageStatus)(nil),         // 15: isgw.admin.v1.StorageStatus
-	(ServiceState)(0),             // 16: isgw.admin.v1.ServiceState
+	(*LinkEvent)(nil),             // 12: isgw.admin.v1.LinkEvent
+	(*Series)(nil),                // 13: isgw.admin.v1.Series
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Endpoint)(nil),              // 15: isgw.admin.v1.Endpoint
+	(*StorageStatus)(nil),         // 16: isgw.admin.v1.StorageStatus
+	(ServiceState)(0),             // 17: isgw.admin.v1.ServiceState
 }
 var file_cluster_admin_adminpb_console_proto_depIdxs = []int32{
-	13, // 0: isgw.admin.v1.ConsoleSnapshot.time:type_name -> google.protobuf.Timestamp
+	14, // 0: isgw.admin.v1.ConsoleSnapshot.time:type_name -> google.protobuf.Timestamp
 	3,  // 1: isgw.admin.v1.ConsoleSnapshot.caller:type_name -> isgw.admin.v1.Caller
 	4,  // 2: isgw.admin.v1.ConsoleSnapshot.verdict:type_name -> isgw.admin.v1.Verdict
 	5,  // 3: isgw.admin.v1.ConsoleSnapshot.alerts:type_name -> isgw.admin.v1.Alert
 	6,  // 4: isgw.admin.v1.ConsoleSnapshot.links:type_name -> isgw.admin.v1.ConsoleLink
 	8,  // 5: isgw.admin.v1.ConsoleSnapshot.sites:type_name -> isgw.admin.v1.ConsoleSite
 	9,  // 6: isgw.admin.v1.ConsoleSnapshot.last_changes:type_name -> isgw.admin.v1.Change
-	14, // 7: isgw.admin.v1.ConsoleSnapshot.endpoints:type_name -> isgw.admin.v1.Endpoint
-	15, // 8: isgw.admin.v1.ConsoleSnapshot.storage:type_name -> isgw.admin.v1.StorageStatus
+	15, // 7: isgw.admin.v1.ConsoleSnapshot.endpoints:type_name -> isgw.admin.v1.Endpoint
+	16, // 8: isgw.admin.v1.ConsoleSnapshot.storage:type_name -> isgw.admin.v1.StorageStatus
 	0,  // 9: isgw.admin.v1.Alert.severity:type_name -> isgw.admin.v1.Severity
-	16, // 10: isgw.admin.v1.ConsoleLink.state:type_name -> isgw.admin.v1.ServiceState
+	17, // 10: isgw.admin.v1.ConsoleLink.state:type_name -> isgw.admin.v1.ServiceState
 	0,  // 11: isgw.admin.v1.ConsoleLink.severity:type_name -> isgw.admin.v1.Severity
 	7,  // 12: isgw.admin.v1.ConsoleLink.spark_out:type_name -> isgw.admin.v1.SparkPoint
 	7,  // 13: isgw.admin.v1.ConsoleLink.spark_in:type_name -> isgw.admin.v1.SparkPoint
 	7,  // 14: isgw.admin.v1.ConsoleLink.spark_lag:type_name -> isgw.admin.v1.SparkPoint
 	7,  // 15: isgw.admin.v1.ConsoleLink.spark_backlog:type_name -> isgw.admin.v1.SparkPoint
-	13, // 16: isgw.admin.v1.Change.time:type_name -> google.protobuf.Timestamp
-	13, // 17: isgw.admin.v1.HistoryResponse.start:type_name -> google.protobuf.Timestamp
-	12, // 18: isgw.admin.v1.HistoryResponse.series:type_name -> isgw.admin.v1.Series
-	7,  // 19: isgw.admin.v1.Series.points:type_name -> isgw.admin.v1.SparkPoint
-	1,  // 20: isgw.admin.v1.Console.Watch:input_type -> isgw.admin.v1.WatchConsoleRequest
-	10, // 21: isgw.admin.v1.Console.History:input_type -> isgw.admin.v1.HistoryRequest
-	2,  // 22: isgw.admin.v1.Console.Watch:output_type -> isgw.admin.v1.ConsoleSnapshot
-	11, // 23: isgw.admin.v1.Console.History:output_type -> isgw.admin.v1.HistoryResponse
-	22, // [22:24] is the sub-list for method output_type
-	20, // [20:22] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	14, // 16: isgw.admin.v1.Change.time:type_name -> google.protobuf.Timestamp
+	14, // 17: isgw.admin.v1.HistoryResponse.start:type_name -> google.protobuf.Timestamp
+	13, // 18: isgw.admin.v1.HistoryResponse.series:type_name -> isgw.admin.v1.Series
+	12, // 19: isgw.admin.v1.HistoryResponse.events:type_name -> isgw.admin.v1.LinkEvent
+	14, // 20: isgw.admin.v1.LinkEvent.time:type_name -> google.protobuf.Timestamp
+	0,  // 21: isgw.admin.v1.LinkEvent.severity:type_name -> isgw.admin.v1.Severity
+	7,  // 22: isgw.admin.v1.Series.points:type_name -> isgw.admin.v1.SparkPoint
+	1,  // 23: isgw.admin.v1.Console.Watch:input_type -> isgw.admin.v1.WatchConsoleRequest
+	10, // 24: isgw.admin.v1.Console.History:input_type -> isgw.admin.v1.HistoryRequest
+	2,  // 25: isgw.admin.v1.Console.Watch:output_type -> isgw.admin.v1.ConsoleSnapshot
+	11, // 26: isgw.admin.v1.Console.History:output_type -> isgw.admin.v1.HistoryResponse
+	25, // [25:27] is the sub-list for method output_type
+	23, // [23:25] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_console_proto_init() }
@@ -1641,7 +1738,7 @@ func file_cluster_admin_adminpb_console_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_console_proto_rawDesc), len(file_cluster_admin_adminpb_console_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
