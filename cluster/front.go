@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -13,23 +14,36 @@ import (
 
 // front is the S3 endpoint of a node, or nothing when it has no listener.
 type front struct {
-	gate *s3gate.Gate
-	ln   net.Listener
+	gate        *s3gate.Gate
+	ln          net.Listener
+	certificate *certificate // nil: it does not speak TLS
 }
 
 func newFront(s *site, ln net.Listener) (*front, error) {
-	gate, err := s3gate.New(s3gate.Options{
+	opts, log := s.node.opts, s.log.With("part", "s3")
+	f := &front{ln: ln}
+	o := s3gate.Options{
 		Objects:      s.objects,
 		Keys:         s.lookUpKey,
 		Access:       s.bucketAccess,
 		SetPolicy:    s.setBucketPolicy,
 		SetOwnership: s.setBucketOwnership,
 		Buckets:      s.bucketsOf,
+		Named:        s.bucketsNamed,
 		CreateBucket: s.createBucket,
 		DeleteBucket: s.deleteBucket,
-		Logger:       s.log.With("part", "s3"),
-	})
-	return &front{gate: gate, ln: ln}, err
+		Domains:      opts.S3Domains,
+		Logger:       log,
+	}
+	var err error
+	if opts.S3Cert != "" {
+		if f.certificate, err = openCertificate(opts.S3Cert, opts.S3Key, log, opts.Clock); err != nil {
+			return nil, err
+		}
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: f.certificate.get}
+	}
+	f.gate, err = s3gate.New(o)
+	return f, err
 }
 
 // run serves S3 until ctx ends, and lets requests under way finish.
@@ -37,7 +51,35 @@ func (f *front) run(ctx context.Context) error {
 	if f.ln == nil {
 		return nil
 	}
+	if f.certificate != nil {
+		looking, end := context.WithCancel(ctx) // Serve ends early when the listener fails
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f.certificate.run(looking)
+		}()
+		defer func() { end(); <-done }()
+	}
 	return f.gate.Serve(ctx, f.ln)
+}
+
+// problem says what an operator should mend, or nil.
+func (f *front) problem() error {
+	if f.certificate == nil {
+		return nil
+	}
+	return f.certificate.problem()
+}
+
+// bucketsNamed returns the paths of all buckets with a last name.
+func (s *site) bucketsNamed(name string) []string {
+	var paths []string
+	for _, b := range s.replica.Config().Buckets("") {
+		if lastName(b.GetPath()) == name {
+			paths = append(paths, b.GetPath())
+		}
+	}
+	return paths
 }
 
 // bucketsOf lists a tenant's buckets for its S3 clients.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"edgefog.dev/isgw/cluster/s3gate"
 )
 
 // The addresses that a node listens on unless told otherwise: loopback only,
@@ -39,6 +41,13 @@ type Options struct {
 	// S3, Link, Admin, Raft and Metrics are HOST:PORT or None. Port 0 takes a
 	// free port. Raft has no default.
 	S3, Link, Admin, Raft, Metrics string
+
+	// S3Domains are the domains under which a bucket may be named by the host, as in
+	// bk1.s3.example.com. S3Cert and S3Key are the PEM files of the certificate of
+	// the S3 endpoint and its key, which then speaks TLS; a change of the files is
+	// followed.
+	S3Domains     []string
+	S3Cert, S3Key string
 
 	// Debug is the address of Go's profiles: HOST:PORT on loopback, or None,
 	// which is the default.
@@ -120,6 +129,14 @@ func (o *Options) Validate() error {
 		if err := free(addr); err != nil {
 			fault("%s %s: %w", a.flag, addr, err)
 		}
+	}
+	for _, domain := range o.S3Domains {
+		if err := s3gate.CheckDomain(domain); err != nil {
+			fault("--s3-domain: %w", err)
+		}
+	}
+	if err := checkCertificate(o.S3Cert, o.S3Key); err != nil {
+		faults = append(faults, err)
 	}
 	if o.Raft != "" && o.Raft != None {
 		fault("--raft %s: sites of several nodes are not available yet, leave it unset", o.Raft)

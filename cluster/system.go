@@ -134,6 +134,11 @@ func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
 			NextStep: "free space: writes are refused when it is full",
 		})
 	}
+	if fault := s.front.problem(); fault != nil {
+		problems = append(problems, &adminpb.Problem{
+			What: fault.Error(), NextStep: "put a certificate and its key into the files of --s3-cert and --s3-key",
+		})
+	}
 	if n := s.chunks.Stats().Corrupt; n > 0 {
 		problems = append(problems, &adminpb.Problem{
 			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),

@@ -175,9 +175,13 @@ func TestRefusals(t *testing.T) {
 		"key of nobody": {nil, func(s *site) (*statepb.Txn, error) {
 			return CreateKey(s.Config, keyFor("Hawaii/Coke"), "AK1", []byte("s"), now)
 		}, refusal{state.ErrNotFound, "tenant Hawaii/Coke does not exist", ""}},
-		"key of a cluster": {nil, func(s *site) (*statepb.Txn, error) { return CreateKey(s.Config, keyFor("Hawaii"), "AK1", []byte("s"), now) },
+		"key of a cluster": {nil, func(s *site) (*statepb.Txn, error) {
+			return CreateKey(s.Config, keyFor("Hawaii"), "AK1", []byte("s"), now)
+		},
 			refusal{state.ErrInvalid, "is not the path of a tenant", ""}},
-		"absent key": {nil, func(s *site) (*statepb.Txn, error) { return DeleteKey(s.Config, &adminpb.DeleteKeyRequest{AccessKey: "AK1"}) }, refusal{state.ErrNotFound, `access key "AK1" does not exist`, "key list"}},
+		"absent key": {nil, func(s *site) (*statepb.Txn, error) {
+			return DeleteKey(s.Config, &adminpb.DeleteKeyRequest{AccessKey: "AK1"})
+		}, refusal{state.ErrNotFound, `access key "AK1" does not exist`, "key list"}},
 
 		"link twice": {nil, func(s *site) (*statepb.Txn, error) { return s.link("hawaii") }, refusal{state.ErrExists, "service hawaii exists already", ""}},
 		"remote file": {nil, func(s *site) (*statepb.Txn, error) {
