@@ -244,13 +244,13 @@ func (b *bucket) flying() map[string][]*version {
 	return out
 }
 
-// outdo settles the versions of a key on their way in that a deletion beats. It
-// was dropped here when it had done its work, so once they were applied nothing
-// would hold it against them. It is committed too, behind those that are being
+// outdo settles the records of a key on their way in that a deletion or a purge
+// beats. It was dropped here when it had done its work, so once they were applied
+// nothing would hold it against them. It is committed too, behind those that are being
 // committed at this moment.
 func (s *session) outdo(in *incoming, versions []*version) {
 	for _, v := range versions {
-		if catalog.Compare(v.rec, in.rec) >= 0 || v.phase == phaseDone {
+		if !catalog.Beats(in.rec, v.rec) || v.phase == phaseDone {
 			continue
 		}
 		in.needed = true

@@ -103,7 +103,7 @@ func wellFormed(r *catalogpb.Record, size int) error {
 		return fmt.Errorf("record is missing")
 	case size > maxKept:
 		return fmt.Errorf("record of %d bytes exceeds %d", size, maxKept)
-	case len(r.GetKey()) == 0 || len(r.GetKey()) > catalog.MaxKey:
+	case len(r.GetKey()) > catalog.MaxKey, len(r.GetKey()) == 0 && r.GetKind() != catalogpb.RecordKind_RECORD_BUCKET:
 		return fmt.Errorf("key of %d bytes is not within 1 to %d", len(r.GetKey()), catalog.MaxKey)
 	}
 	if err := catalog.CheckDot(r.GetDot()); err != nil {
@@ -123,7 +123,7 @@ func sound(r *catalogpb.Record) error {
 		return err
 	}
 	if r.GetRoot().GetSize() != 0 || len(r.GetRoot().GetId()) != 0 {
-		return fmt.Errorf("a deletion has content")
+		return fmt.Errorf("a record that is no version has content")
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package objsync
 
 import (
+	"errors"
+
 	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/chunks/manifest"
@@ -20,8 +22,8 @@ type incoming struct {
 	needed bool
 	// bare says that it is committed without its content, which is not kept.
 	bare bool
-	// again says that it is a deletion that was seen and dropped here: it still
-	// beats what is on its way in.
+	// again says that it is a deletion or a purge that was seen and dropped here: it
+	// still beats what is on its way in.
 	again bool
 	// fault says why it cannot be applied; it is kept by name then.
 	fault string
@@ -43,6 +45,11 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 	if err != nil {
 		return nil, &localError{err}
 	}
+	lost := func(r *catalogpb.Record) bool {
+		deleted, derr := c.Deleted(path, r)
+		err = errors.Join(err, derr)
+		return deleted
+	}
 	for i := range out {
 		in := &out[i]
 		switch verdicts[i] {
@@ -55,11 +62,11 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 			// lost against a deletion it is committed all the same: Ingest then
 			// sees whether the deletion has to be announced to the sender again.
 			// Its content comes too, because the deletion may be trimmed before.
-			in.needed = deleted(c, path, in.rec)
+			in.needed = lost(in.rec) || crowded(c, path, in.rec)
 		case catalog.Covered:
 			// As above; but what is covered stays so, and needs no content.
-			in.needed, in.bare = deleted(c, path, in.rec), true
-			in.again = !catalog.Live(in.rec)
+			in.needed, in.bare = lost(in.rec), true
+			in.again = catalog.Deletes(in.rec) && !in.rec.GetRevoked()
 		}
 		if !in.needed || in.fault != "" || in.bare {
 			continue
@@ -72,11 +79,19 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 			in.root, _ = rootOf(in.rec) // checked by sound
 		}
 	}
+	if err != nil {
+		return nil, &localError{err}
+	}
 	return out, nil
 }
 
-// deleted reports whether a record has lost against a deletion that is kept here.
-func deleted(c *catalog.Catalog, path string, r *catalogpb.Record) bool {
-	head, err := c.Head(path, r.GetKey())
-	return err == nil && !catalog.Live(head) && catalog.Compare(head, r) > 0
+// crowded reports whether a version with an id of its own has no place because the
+// bucket keeps a bounded number of them, and this site has not noted yet that there
+// are such versions: that is done when one is committed.
+func crowded(c *catalog.Catalog, path string, r *catalogpb.Record) bool {
+	if !catalog.HasID(r) || r.GetKind() == catalogpb.RecordKind_RECORD_PURGE {
+		return false
+	}
+	st, err := c.Bucket(path)
+	return err == nil && st.GetBounded() && !st.GetSeen().GetSparse()
 }

@@ -236,11 +236,11 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 }
 
 // offers reports whether a log entry goes to a peer. Besides what catalog.Offer
-// says, a deletion is always offered: a peer may say that it has seen one that
+// says, a deletion or a purge is always offered: a peer may say that it has seen one that
 // it never had, because it scanned a third site that had dropped it already, and
 // keep a version alive that the deletion has beaten. It costs a record, once.
 func offers(item catalog.LogItem, peer state.SiteID, peerSeen *catalogpb.Vector) bool {
-	if !catalog.Live(item.Record) {
+	if catalog.Deletes(item.Record) {
 		peerSeen = nil
 	}
 	return catalog.Offer(item.Entry, peer, peerSeen)

@@ -68,7 +68,7 @@ func (s *session) moreScan(b *bucket) {
 // errAnotherLife says that a bucket was deleted or made anew during a scan.
 var errAnotherLife = errors.New("the bucket was made anew at the sender, or the sender was restored, during the copy")
 
-// readPage reads a page, looks at its records, and deletes here what the sender
+// readPage reads a page, looks at its records, and removes here what the sender
 // has dropped on purpose within its range of keys.
 func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte) (*page, error) {
 	path := there.GetPath()
@@ -92,7 +92,7 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 	for i := range records {
 		records[i].seq = got.GetSeq()
 	}
-	if err := s.deleteDropped(ctx, path, from, got); err != nil {
+	if err := s.removeDropped(ctx, path, from, got); err != nil {
 		return nil, err
 	}
 	return &page{
@@ -117,7 +117,7 @@ func checkPage(p *linkpb.ScanPage, from []byte) (keys uint64, err error) {
 		case !p.GetDone() && bytes.Compare(k, p.GetNextKey()) >= 0:
 			return 0, fmt.Errorf("key %q lies behind the page", k)
 		}
-		if i == 0 || !bytes.Equal(k, last) {
+		if len(k) > 0 && !bytes.Equal(k, last) { // a setting of the bucket has none
 			keys++
 		}
 		last = k
@@ -128,10 +128,10 @@ func checkPage(p *linkpb.ScanPage, from []byte) (keys uint64, err error) {
 	return keys, nil
 }
 
-// deleteDropped writes deletions of the keys that the sender has seen and does
-// not have any more: it dropped them while this site was away so long that their
-// tombstones are gone.
-func (s *session) deleteDropped(ctx context.Context, path string, from []byte, p *linkpb.ScanPage) error {
+// removeDropped removes here what the sender has seen and does not have any more:
+// it dropped it while this site was away so long that the deletions and purges are
+// gone.
+func (s *session) removeDropped(ctx context.Context, path string, from []byte, p *linkpb.ScanPage) error {
 	next := p.GetNextKey()
 	if p.GetDone() {
 		next = nil
@@ -145,7 +145,7 @@ func (s *session) deleteDropped(ctx context.Context, path string, from []byte, p
 		var g errgroup.Group
 		g.SetLimit(64)
 		for _, r := range dropped {
-			g.Go(func() error { return s.deleteHere(ctx, path, r) })
+			g.Go(func() error { return s.removeHere(ctx, path, r) })
 		}
 		if err := g.Wait(); err != nil {
 			return &localError{err}
@@ -157,19 +157,21 @@ func (s *session) deleteDropped(ctx context.Context, path string, from []byte, p
 	}
 }
 
-// deleteHere follows the sender in the removal of a version or a delete marker.
-func (s *session) deleteHere(ctx context.Context, path string, r *catalogpb.Record) error {
+// removeHere removes a version, or a delete marker.
+func (s *session) removeHere(ctx context.Context, path string, r *catalogpb.Record) error {
 	res, err := s.o.Propose(ctx, catalog.Follow(path, r))
 	switch {
 	case err == nil && res.GetCode() == raftfsmpb.Code_CONFLICT:
-		return nil // a lock forbids it here: it stays
+		return nil // it was changed meanwhile, or is locked: it stays
 	case err == nil && res.GetCode() != raftfsmpb.Code_OK:
 		err = errors.New(res.GetMessage())
 	}
 	if err != nil {
-		return fmt.Errorf("delete key %q that was deleted at %s: %w", r.GetKey(), s.o.PeerName, err)
+		return fmt.Errorf("remove key %q, version %s, that was removed at %s: %w", r.GetKey(), catalog.VersionID(r), s.o.PeerName, err)
 	}
-	s.log.Info("link: key deleted here because it was deleted there", "bucket", path, "key", string(r.GetKey()))
+	if res.GetRemoved() {
+		s.log.Info("link: version removed here because it was removed there", "bucket", path, "key", string(r.GetKey()), "version", catalog.VersionID(r))
+	}
 	return nil
 }
 
