@@ -55,7 +55,7 @@ type Options struct {
 	CacheBytes    int64  // Pebble's block cache; default 64 MiB
 	MemtableBytes uint64 // one of at most two memtables; default 32 MiB
 
-	fs vfs.FS // of everything but the raft log; tests crash it
+	fs vfs.FS // tests crash it
 }
 
 func (o Options) withDefaults() Options {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -56,12 +57,22 @@ func TestPartsMissing(t *testing.T) {
 		damage func(dir string) error
 		want   string
 	}{
-		{"no log", func(dir string) error { return os.Remove(filepath.Join(dir, logName)) }, "the log was lost"},
+		{"no log", func(dir string) error { return os.RemoveAll(filepath.Join(dir, logName)) }, "the log was lost"},
 		{"older log", func(dir string) error { return truncateLog(filepath.Join(dir, logName), 5) }, "the log is older than the state"},
 		{"no snapshots", func(dir string) error { return os.RemoveAll(filepath.Join(dir, snapshotsName)) }, "a snapshot is missing"},
 		{"damaged log", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, logName), bytes.Repeat([]byte("x"), 1<<16), 0o600)
-		}, "open raft log"},
+			found, err := filepath.Glob(filepath.Join(dir, logName, "*.log"))
+			if err != nil || len(found) == 0 {
+				return errors.Join(err, errors.New("no file of the log"))
+			}
+			newest := found[len(found)-1]
+			raw, err := os.ReadFile(newest)
+			if err != nil {
+				return err
+			}
+			raw[100] ^= 1
+			return os.WriteFile(newest, raw, 0o600)
+		}, "the log is older than the state"},
 		{"damaged pointer", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, stateName, currentName), []byte("../x\n"), 0o600)
 		}, "names no database"},
@@ -106,7 +117,7 @@ func TestPartsMissing(t *testing.T) {
 
 // truncateLog drops the last entries of a log.
 func truncateLog(path string, n uint64) error {
-	log, err := openLog(path)
+	log, err := openLog(vfs.Default, path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
@@ -24,7 +22,7 @@ import (
 // it. All methods may be called from any goroutine until Close is called.
 type Replica struct {
 	options   Options
-	log       *raftboltdb.BoltStore
+	log       *raftLog
 	snapshots *snapshotStore
 	dbs       *databases
 	machine   *machine
@@ -40,7 +38,7 @@ type Replica struct {
 
 // Files of a replica's directory.
 const (
-	logName       = "raft.db"
+	logName       = "log"
 	stateName     = "state"
 	snapshotsName = "snapshots"
 )
@@ -66,7 +64,7 @@ func (r *Replica) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("create directory: %w", err)
 	}
-	if r.log, err = openLog(filepath.Join(o.Dir, logName)); err != nil {
+	if r.log, err = openLog(o.fs, o.fs.PathJoin(o.Dir, logName), o.Logger); err != nil {
 		return err
 	}
 	r.dbs = newDatabases(o)
