@@ -36,6 +36,12 @@ type Store interface {
 	// bytes are damaged.
 	Get(ctx context.Context, id ID, b *Buffer) error
 
+	// GetStored reads the stored form of a chunk into b.Chunk, for whoever
+	// passes it on to a place that decodes it against its ID; b.Raw may be
+	// empty. It is not decoded here if the store can tell more cheaply that
+	// its disk returned what was written. Errors are those of Get.
+	GetStored(ctx context.Context, id ID, b *Buffer) error
+
 	// Stats returns counts of what the store holds and did.
 	Stats() Stats
 

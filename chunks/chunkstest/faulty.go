@@ -140,3 +140,8 @@ func (f *Faulty) Put(ctx context.Context, batch []chunks.Chunk) error {
 func (f *Faulty) Get(ctx context.Context, id chunks.ID, b *chunks.Buffer) error {
 	return f.call(ctx, OpGet, id, func() error { return f.Store.Get(ctx, id, b) })
 }
+
+// GetStored implements chunks.Store. Its faults are those of Get.
+func (f *Faulty) GetStored(ctx context.Context, id chunks.ID, b *chunks.Buffer) error {
+	return f.call(ctx, OpGet, id, func() error { return f.Store.GetStored(ctx, id, b) })
+}

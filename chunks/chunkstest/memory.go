@@ -98,6 +98,11 @@ func (m *Memory) Get(ctx context.Context, id chunks.ID, b *chunks.Buffer) error 
 	return nil
 }
 
+// GetStored implements chunks.Store.
+func (m *Memory) GetStored(ctx context.Context, id chunks.ID, b *chunks.Buffer) error {
+	return m.Get(ctx, id, b)
+}
+
 // Damage flips a bit of a chunk that the store holds, and reports whether it
 // does.
 func (m *Memory) Damage(id chunks.ID) bool {

@@ -124,6 +124,17 @@ func Check(t testing.TB, s chunks.Store, raws [][]byte) {
 		if b.Chunk.ID != ids[i] || int(b.Chunk.RawLen) != len(raw) {
 			t.Fatalf("chunk %s came back as %s of %d bytes", ids[i], b.Chunk.ID, b.Chunk.RawLen)
 		}
+		// The stored form decodes to the same.
+		var stored chunks.Buffer
+		if err := s.GetStored(context.Background(), ids[i], &stored); err != nil {
+			t.Fatalf("GetStored: %v", err)
+		}
+		if c := stored.Chunk; c.ID != ids[i] || c.Encoding != b.Chunk.Encoding || c.RawLen != b.Chunk.RawLen || !bytes.Equal(c.Data, b.Chunk.Data) {
+			t.Fatalf("the stored form of chunk %s is not what Get returns", ids[i])
+		}
+		if err := Codec().Decode(&stored); err != nil {
+			t.Fatalf("GetStored: %v", err)
+		}
 	}
 }
 
@@ -143,6 +154,9 @@ func testEmpty(t *testing.T, s chunks.Store) {
 	var b chunks.Buffer
 	if err := s.Get(ctx, id, &b); !errors.Is(err, chunks.ErrNotFound) {
 		t.Errorf("Get: %v", err)
+	}
+	if err := s.GetStored(ctx, id, &b); !errors.Is(err, chunks.ErrNotFound) {
+		t.Errorf("GetStored: %v", err)
 	}
 	if st := s.Stats(); st.Chunks != 0 || st.Bytes != 0 {
 		t.Errorf("an empty store holds %d chunks of %d bytes", st.Chunks, st.Bytes)

@@ -237,3 +237,25 @@ func BenchmarkGet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGetStored reads chunks as they are sent to another site.
+func BenchmarkGetStored(b *testing.B) {
+	s := benchStore(b)
+	var ids []chunks.ID
+	var batch []chunks.Chunk
+	for i := range uint64(256) {
+		c := chunkstest.Encode(chunkstest.Random(i, benchLen))
+		ids, batch = append(ids, c.ID), append(batch, c)
+	}
+	if err := s.Put(context.Background(), batch); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(benchLen)
+	b.ReportAllocs()
+	var buf chunks.Buffer
+	for i := 0; b.Loop(); i++ {
+		if err := s.GetStored(context.Background(), ids[i%len(ids)], &buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -25,10 +25,10 @@ func TestGoldenFormats(t *testing.T) {
 	hurt.damaged = true
 	for _, g := range []struct{ name, got, want string }{
 		{"segment header", hex.EncodeToString(appendSegmentHeader(nil, 0x04030201)), "697367777365670101020304e2bb69ac"},
-		{"raw record", hex.EncodeToString(appendRecordHeader(nil, &c)), "49434b01000000000400000004000000" +
-			"da264279886fcfdb26faa0b6564542893dfbff3afcd283815cbb668d0997da45" + "37687cc7"},
-		{"zstd record", hex.EncodeToString(appendRecordHeader(nil, &z)), "49434b01010000000102030001020000" +
-			"da264279886fcfdb26faa0b6564542893dfbff3afcd283815cbb668d0997da45" + "0a0dc639"},
+		{"raw record", hex.EncodeToString(appendRecordHeader(nil, &c)), "49434b010064d3eb0400000004000000" +
+			"da264279886fcfdb26faa0b6564542893dfbff3afcd283815cbb668d0997da45" + "8d8b92bf"},
+		{"zstd record", hex.EncodeToString(appendRecordHeader(nil, &z)), "49434b01017889c00102030001020000" +
+			"da264279886fcfdb26faa0b6564542893dfbff3afcd283815cbb668d0997da45" + "05f1eda1"},
 		{"location", hex.EncodeToString(loc.appendTo(nil)), "01020304050607080102000001021300"},
 		{"damaged location", hex.EncodeToString(hurt.appendTo(nil)), "01020304050607080102000001021380"},
 		{"segment name", segmentName(42), "0000000042.seg"},
@@ -43,8 +43,14 @@ func TestGoldenFormats(t *testing.T) {
 			t.Errorf("location %+v came back as %+v", l, got)
 		}
 	}
-	if rec, ok := parseRecordHeader(appendRecordHeader(nil, &z)); !ok || rec != (record{z.ID, z.Encoding, z.RawLen, 0x201}) {
+	if rec, ok := parseRecordHeader(appendRecordHeader(nil, &z)); !ok || rec != (record{z.ID, z.Encoding, z.RawLen, 0x201, checkOf(z.Data)}) {
 		t.Errorf("record came back as %+v", rec)
+	}
+	// The first versions wrote no check.
+	old, err := hex.DecodeString("49434b01010000000102030001020000" +
+		"da264279886fcfdb26faa0b6564542893dfbff3afcd283815cbb668d0997da45" + "0a0dc639")
+	if rec, ok := parseRecordHeader(old); err != nil || !ok || rec != (record{z.ID, z.Encoding, z.RawLen, 0x201, 0}) {
+		t.Errorf("record of an earlier version came back as %+v", rec)
 	}
 	if !validSegmentHeader(appendSegmentHeader(nil, 7), 7) || validSegmentHeader(appendSegmentHeader(nil, 7), 8) {
 		t.Error("segment header is not checked")

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -319,6 +322,60 @@ func TestMarkOfDamageIsKept(t *testing.T) {
 		t.Errorf("%d chunks are listed as damaged", damaged)
 	}
 	repair(t, o, s, raws)
+}
+
+// TestStoredFormIsChecked reads the stored form of chunks whose records were
+// spoiled: it is refused as Get refuses it, and of a record without a check, as
+// the first versions wrote it, it is what Get returns.
+func TestStoredFormIsChecked(t *testing.T) {
+	const data = segmentHeaderSize + recordHeaderSize
+	withoutCheck := func(p []byte) {
+		header := p[segmentHeaderSize:data]
+		header[5], header[6], header[7] = 0, 0, 0
+		binary.LittleEndian.PutUint32(header[48:], crc32.Checksum(header[:48], castagnoli))
+	}
+	for _, c := range []struct {
+		name    string
+		spoil   func(p []byte)
+		damaged bool
+	}{
+		{"nothing", func([]byte) {}, false},
+		{"first byte", func(p []byte) { p[data] ^= 1 }, true},
+		{"a later byte", func(p []byte) { p[data+20] ^= 0x80 }, true},
+		{"no check", withoutCheck, false},
+		{"no check, and damage", func(p []byte) { withoutCheck(p); p[data+20] ^= 1 }, true},
+		{"check alone", func(p []byte) { p[segmentHeaderSize+6] ^= 1 }, false},
+		{"header alone", func(p []byte) { p[segmentHeaderSize+20] ^= 1 }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := small(vfs.Default, t.TempDir())
+			raw := chunkstest.Random(5, 1000)
+			s := open(t, o)
+			must(t, s.Put(t.Context(), []chunks.Chunk{chunkstest.Encode(raw)}))
+			closeStore(t, s)
+			path := segments(t, o)[0]
+			p, err := os.ReadFile(path)
+			must(t, err)
+			c.spoil(p)
+			must(t, os.WriteFile(path, p, 0o600))
+
+			s = open(t, o)
+			var b chunks.Buffer
+			err = s.GetStored(t.Context(), chunks.Sum(raw), &b)
+			switch {
+			case c.damaged && !errors.Is(err, chunks.ErrCorrupt):
+				t.Errorf("GetStored of a damaged chunk: %v", err)
+			case !c.damaged && err != nil:
+				t.Errorf("GetStored: %v", err)
+			case !c.damaged && !bytes.Equal(b.Chunk.Data, raw):
+				t.Error("GetStored returned other bytes")
+			}
+			if present, _ := state(t, s, [][]byte{raw}); present[0] == c.damaged {
+				t.Errorf("present %v after GetStored of a chunk that is damaged: %v", present[0], c.damaged)
+			}
+			closeStore(t, s)
+		})
+	}
 }
 
 // TestPreallocatedTailIsFreed looks at the blocks of segments on the disk.
