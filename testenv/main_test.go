@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) { Main(m, removeBuilt) }
 
 // long says whether the long forms run: the sizes of the promises themselves.
 func long() bool { return os.Getenv("ISGW_LONG") != "" }

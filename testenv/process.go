@@ -18,12 +18,17 @@ import (
 // nodeVariable tells a test binary that it is to be a node, and which.
 const nodeVariable = "ISGW_TESTENV_NODE"
 
-// Main runs the tests of a package whose environments have sites as processes.
-func Main(m *testing.M) {
+// Main runs the tests of a package whose environments have sites as processes,
+// and calls end when all have run.
+func Main(m *testing.M, end ...func()) {
 	if spec := os.Getenv(nodeVariable); spec != "" {
 		os.Exit(runNode(spec))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, do := range end {
+		do()
+	}
+	os.Exit(status)
 }
 
 // startProcess starts the test binary as the site's node. It dies with the test.

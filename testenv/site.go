@@ -30,6 +30,9 @@ type SiteOptions struct {
 	LogKeep time.Duration
 	// Clock moves the time of a site that runs in the test's process.
 	Clock func() time.Time
+	// AdminTLS serves the admin API over TLS too, at a site that runs in the
+	// test's process.
+	AdminTLS bool
 }
 
 // Site is a site of one node.
@@ -57,6 +60,9 @@ func (e *Env) Start(name string, o SiteOptions) *Site {
 			S3: freeAddress(e.t), Link: freeAddress(e.t), Metrics: freeAddress(e.t), Admin: cluster.None,
 			LogKeep: o.LogKeep, Clock: o.Clock,
 		},
+	}
+	if o.AdminTLS {
+		s.options.Admin = freeAddress(e.t)
 	}
 	e.sites = append(e.sites, s)
 	var err error
@@ -165,6 +171,9 @@ func (s *Site) halt() {
 // S3Address and MetricsAddress are where the site's node serves them.
 func (s *Site) S3Address() string      { return s.options.S3 }
 func (s *Site) MetricsAddress() string { return s.options.Metrics }
+
+// AdminAddress is where the site's node serves its admin API over TLS.
+func (s *Site) AdminAddress() string { return s.options.Admin }
 
 // DataDir is the data directory of the site's node.
 func (s *Site) DataDir() string { return s.options.Dir }
