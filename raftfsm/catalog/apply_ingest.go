@@ -312,7 +312,7 @@ func (in *ingest) take(r *pb.Record, fault error) {
 // apply keeps a record that is news.
 func (in *ingest) apply(k *keyTxn, r *pb.Record) {
 	t, via := in.t, in.peer.Bytes()
-	covered := Covers(t.state.GetSeen(), r.GetDot()) && !t.isPending(idOf(r.GetDot()))
+	covered := Covers(t.state.GetSeen(), r.GetDot()) && !t.isPending(idOf(r.GetDot())) || siteOf(r.GetDot()) == in.c.self
 	switch {
 	case r.GetKind() == pb.RecordKind_RECORD_BUCKET:
 		in.appendLog(t, r, via, in.now, covered)
@@ -326,70 +326,96 @@ func (in *ingest) apply(k *keyTxn, r *pb.Record) {
 	case nullLane(r):
 		in.takeNull(k, r, covered)
 	default:
-		// One that is covered is back because its purge was revoked; whoever carried
-		// the purge out has seen it too, and must be offered it again.
-		in.insert(t, k, r, via, in.now, covered)
+		in.takeVersion(k, r, covered)
 	}
 }
 
-// takeNull keeps a record of a key's null version.
+// takeVersion keeps a version or a delete marker with an id of its own. One whose
+// purge was revoked brings that along, and its attributes. One that is covered was
+// purged here; whoever else carried that out has seen it too, so it is announced
+// again.
+func (in *ingest) takeVersion(k *keyTxn, r *pb.Record, covered bool) {
+	t, via := in.t, in.peer.Bytes()
+	along := r.GetKnown()
+	if len(along) > 0 {
+		r = proto.CloneOf(r)
+		r.Known = nil
+	}
+	for _, a := range along {
+		if register(a) {
+			if was := in.register(t, k, r.GetDot()); was == nil || Compare(a, was) > 0 {
+				in.appendLog(t, a, via, in.now, false)
+				in.setRegister(t, k, r.GetDot(), a)
+			}
+			continue
+		}
+		was := fieldOf(in.attributes(t, k, r.GetDot()), a.GetField())
+		if was == nil || Compare(a, was) > 0 {
+			in.appendLog(t, a, via, in.now, false)
+			in.setAttribute(t, k, a)
+		}
+	}
+	in.insert(t, k, r, via, in.now, covered)
+}
+
+// fieldOf is the attribute of a field; nil if there is none.
+func fieldOf(attributes []*pb.Record, field string) *pb.Record {
+	for _, a := range attributes {
+		if a.GetField() == field {
+			return a
+		}
+	}
+	return nil
+}
+
+// takeNull keeps a record of a key's null version. One that was purged against a
+// lock of which the purge's writer did not know is written again: it has no id that
+// would have to stay.
 func (in *ingest) takeNull(k *keyTxn, r *pb.Record, covered bool) {
 	v := k.null()
 	again := AnnounceApplied(r, v, covered)
-	voided := r.GetKind() == pb.RecordKind_RECORD_PURGE && Live(v) && sameDot(v, r.GetTarget()) &&
-		Voided(r, v, in.attributes(in.t, k, v.GetDot())) != ""
-	lock := &pb.Lock{}
-	var tags map[string]string
-	if voided {
-		all := in.attributes(in.t, k, v.GetDot())
-		l := EffectiveLock(v, all)
-		lock, tags = &pb.Lock{Mode: l.Mode, Until: l.Until, Hold: l.Hold}, effectiveTags(v, all)
+	var back *pb.Record
+	if r.GetKind() == pb.RecordKind_RECORD_PURGE && Live(v) && sameDot(v, r.GetTarget()) {
+		if all := in.attributes(in.t, k, v.GetDot()); Voided(r, v, all) != "" {
+			back = rewritten(v, r, all)
+		}
 	}
 	in.insert(in.t, k, r, in.peer.Bytes(), in.now, again)
-	if !voided {
-		return
+	if back != nil {
+		back.Dot = in.nextDot(in.t)
+		in.insert(in.t, k, back, nil, in.now, false)
 	}
-	// The null version has no id that would have to stay: it is written again.
+}
+
+// rewritten is a null version again, with its attributes as its own, above what
+// has removed it. Its dot is still to be given.
+func rewritten(v, above *pb.Record, attributes []*pb.Record) *pb.Record {
 	back := proto.CloneOf(v)
-	back.Dot = in.nextDot(in.t)
-	back.Generation, back.Time = Deletion(r)
-	back.Context = Context([]*pb.Record{v, r})
-	back.Lock, back.Tags = lock, tags
-	in.insert(in.t, k, back, nil, in.now, false)
+	back.Generation, back.Time = Deletion(above)
+	back.Context = Context([]*pb.Record{v, above})
+	back.Tags = effectiveTags(v, attributes)
+	if l := EffectiveLock(v, attributes); l != (Lock{}) {
+		back.Lock = &pb.Lock{Mode: l.Mode, Until: l.Until, Hold: l.Hold}
+	}
+	return back
 }
 
 // takeRegister keeps a purge, or the revocation of one. A purge that goes against
-// a lock of which its writer did not know is revoked: the version stays, and is
-// announced again with its attributes to those who have carried the purge out.
+// a lock of which its writer did not know is revoked.
 func (in *ingest) takeRegister(k *keyTxn, r *pb.Record) {
 	t := in.t
-	v := in.ownVersion(t, k, r.GetTarget())
 	if r.GetRevoked() {
 		in.appendLog(t, r, in.peer.Bytes(), in.now, false)
 		in.setRegister(t, k, r.GetTarget(), r)
 		in.save(t, k)
 		return
 	}
-	var all []*pb.Record
-	if v != nil {
-		all = in.attributes(t, k, v.GetDot())
-	}
-	if v == nil || Voided(r, v, all) == "" {
-		in.purge(t, k, v, r, in.peer.Bytes(), in.now)
+	v := in.ownVersion(t, k, r.GetTarget())
+	if v != nil && Voided(r, v, in.attributes(t, k, v.GetDot())) != "" {
+		in.revoke(t, k, v, r, in.now)
 		return
 	}
-	back := &pb.Record{
-		Key: r.GetKey(), Kind: pb.RecordKind_RECORD_PURGE, Versioning: r.GetVersioning(), Target: r.GetTarget(),
-		Revoked: true, Dot: in.nextDot(t), Context: Context([]*pb.Record{r}), At: in.now,
-	}
-	back.Generation, back.Time = Deletion(r)
-	in.appendLog(t, back, nil, in.now, false)
-	in.setRegister(t, k, r.GetTarget(), back)
-	for _, a := range all {
-		in.appendLog(t, a, nil, in.now, true)
-	}
-	in.appendLog(t, v, nil, in.now, true)
-	in.save(t, k)
+	in.purge(t, k, v, r, in.peer.Bytes(), in.now)
 }
 
 func (in *ingest) quarantined(r *pb.Record, why string) *pb.Pending {

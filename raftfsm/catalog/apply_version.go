@@ -12,9 +12,12 @@ import (
 //
 // In a bucket where versioning never was enabled, purging the null version is the
 // deletion of the key. LOCKED: a lock forbids it. CONFLICT: a condition did not
-// hold, and the result's record is the version, nil if there is none; or a lock
-// forbids a removal that is only inferred. NOT_FOUND: no bucket. INVALID: the key
-// or the target cannot be.
+// hold, and the result's record is the version, nil if there is none. NOT_FOUND: no
+// bucket. INVALID: the key or the target cannot be.
+//
+// A removal that is inferred, and that a lock forbids, is answered like a purge that
+// its writer made without knowing the lock: the version stays, and is offered again
+// to those who have dropped it.
 func (b *Batch) Purge(cmd *pb.Purge, now int64) *raftfsmpb.Result {
 	t, k, refused := b.keyOf(cmd.GetBucket(), cmd.GetKey())
 	if refused != nil {
@@ -33,11 +36,10 @@ func (b *Batch) Purge(cmd *pb.Purge, now int64) *raftfsmpb.Result {
 		return b.result(ok())
 	}
 	if why := b.lock(t, k, v).Forbids(now, cmd.GetBypass()); why != "" {
-		code := raftfsmpb.Code_LOCKED
 		if cmd.GetInferred() {
-			code = raftfsmpb.Code_CONFLICT
+			return b.keep(t, k, v, now)
 		}
-		return refuse(code, "the version must not be removed: %s", why)
+		return refuse(raftfsmpb.Code_LOCKED, "the version must not be removed: %s", why)
 	}
 	rec := &pb.Record{
 		Key: cmd.GetKey(), Kind: pb.RecordKind_RECORD_PURGE, Versioning: v.GetVersioning(), Target: v.GetDot(),
@@ -65,6 +67,39 @@ func (b *Batch) Purge(cmd *pb.Purge, now int64) *raftfsmpb.Result {
 		b.insert(t, k, rec, nil, now, false)
 	}
 	return b.result(&raftfsmpb.Result{Record: rec, Removed: true, Marker: !Live(v)})
+}
+
+// revoke keeps a version with an id of its own although a record removes it: the
+// revocation is ordered right above that, and the version is announced again to
+// those who have carried the removal out.
+func (b *Batch) revoke(t *bucketTxn, k *keyTxn, v, above *pb.Record, now int64) *pb.Record {
+	rec := &pb.Record{
+		Key: v.GetKey(), Kind: pb.RecordKind_RECORD_PURGE, Versioning: v.GetVersioning(), Target: v.GetDot(),
+		Revoked: true, Dot: b.nextDot(t), Context: Context([]*pb.Record{above}), At: now,
+	}
+	rec.Generation, rec.Time = Deletion(above)
+	b.appendLog(t, rec, nil, now, false)
+	b.setRegister(t, k, v.GetDot(), rec)
+	b.appendLog(t, v, nil, now, true)
+	t.state.MaxGeneration = max(t.state.GetMaxGeneration(), rec.GetGeneration())
+	b.save(t, k)
+	return rec
+}
+
+// keep answers an inferred removal that a lock forbids.
+func (b *Batch) keep(t *bucketTxn, k *keyTxn, v *pb.Record, now int64) *raftfsmpb.Result {
+	b.advanceEpoch(t)
+	if HasID(v) {
+		above := v
+		if reg := b.register(t, k, v.GetDot()); reg != nil {
+			above = reg
+		}
+		return b.result(&raftfsmpb.Result{Record: b.revoke(t, k, v, above, now)})
+	}
+	back := rewritten(v, v, b.attributes(t, k, v.GetDot()))
+	back.Dot = b.nextDot(t)
+	b.insert(t, k, back, nil, now, false)
+	return b.result(&raftfsmpb.Result{Record: back})
 }
 
 // neverVersioned reports whether neither the bucket nor the key knows of versions.
@@ -170,12 +205,7 @@ func (b *Batch) SetAttribute(cmd *pb.SetAttribute, now int64) *raftfsmpb.Result 
 	if refused := lockable(t.state, cmd, EffectiveLock(v, before), now); refused != nil {
 		return refused
 	}
-	var last *pb.Record
-	for _, a := range before {
-		if a.GetField() == field {
-			last = a
-		}
-	}
+	last := fieldOf(before, field)
 	rec := &pb.Record{
 		Key: cmd.GetKey(), Kind: pb.RecordKind_RECORD_ATTRIBUTE, Target: v.GetDot(), Field: field,
 		Value: valueOf(field, cmd.GetValue()), Dot: b.nextDot(t),

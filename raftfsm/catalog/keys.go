@@ -206,6 +206,9 @@ func (d dotID) dot() *pb.Dot {
 	return &pb.Dot{Origin: d.origin.Bytes(), Epoch: d.epoch, Seq: d.seq}
 }
 
+// siteOf is the site that a dot names as its origin; the dot has passed CheckDot.
+func siteOf(d *pb.Dot) state.SiteID { return state.SiteID(d.GetOrigin()) }
+
 // dotLen is the length of a dot in a row's key.
 const dotLen = 16 + 4 + 8
 

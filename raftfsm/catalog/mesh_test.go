@@ -30,6 +30,11 @@ type mesh struct {
 	cross map[string]int // receiver sender sequence -> times a record crossed
 	wrote []*pb.Record   // by users
 	weak  []*pb.Record   // deletions that a site inferred
+
+	versioned bool                 // the bucket gets versioning, purges and attributes
+	locks     bool                 // and object lock
+	bounds    []uint32             // by site: versions kept, 0 for the default
+	purged    map[dotID]*pb.Record // versions with an id that a user purged
 }
 
 func (m *mesh) note(format string, args ...any) {
@@ -42,14 +47,15 @@ func (m *mesh) now(i int) int64 {
 }
 
 func newMesh(t *rapid.T, maxVersions int) *mesh {
-	m := &mesh{T: t, cross: make(map[string]int)}
+	m := &mesh{T: t, cross: make(map[string]int), purged: make(map[dotID]*pb.Record)}
 	n := rapid.IntRange(2, 4).Draw(t, "sites")
 	for i := range n {
 		s := newSite(t, byte(i+1))
 		m.sites = append(m.sites, s)
 		m.skew = append(m.skew, rapid.Int64Range(-200, 200).Draw(t, "skew"))
 		m.inc++
-		s.must(1, bucketObj(testPath, uint32(rapid.IntRange(1, maxVersions).Draw(t, "versions")), m.inc))
+		m.bounds = append(m.bounds, uint32(rapid.IntRange(min(maxVersions, 1), maxVersions).Draw(t, "versions")))
+		s.must(1, bucketObj(testPath, m.bounds[i], m.inc))
 	}
 	// A line keeps the mesh connected; more links make rings.
 	for i := range n {
@@ -72,9 +78,16 @@ func describe(r *pb.Record) string {
 	if r == nil {
 		return "nothing"
 	}
-	kind := ""
-	if !Live(r) {
-		kind = " deleted"
+	kind := map[pb.RecordKind]string{pb.RecordKind_RECORD_TOMBSTONE: " deleted", pb.RecordKind_RECORD_PURGE: " purge",
+		pb.RecordKind_RECORD_ATTRIBUTE: " attribute", pb.RecordKind_RECORD_BUCKET: " setting"}[r.GetKind()] + r.GetField()
+	if HasID(r) {
+		kind += " id"
+	}
+	if r.GetRevoked() {
+		kind += " revoked"
+	}
+	if d := r.GetTarget(); d != nil {
+		kind += fmt.Sprintf(" of %d/%d/%d", d.GetOrigin()[15], d.GetEpoch(), d.GetSeq())
 	}
 	return fmt.Sprintf("%s%s g%d %d/%d/%d", r.GetKey(), kind, r.GetGeneration(), r.GetDot().GetOrigin()[15], r.GetDot().GetEpoch(), r.GetDot().GetSeq())
 }
@@ -171,7 +184,8 @@ func orEmpty(c *pb.Cursor) *pb.Cursor {
 
 func (m *mesh) take(in *pb.Ingest, offered []*pb.Record, hold func() bool) {
 	for _, rec := range offered {
-		if hold() {
+		// Only content takes time to come.
+		if Live(rec) && hold() {
 			in.Hold = append(in.Hold, &pb.Pending{Record: rec, Reason: pb.PendingReason_PENDING_TRANSFERRING})
 		} else {
 			in.Records = append(in.Records, rec)
@@ -189,7 +203,9 @@ func (m *mesh) deleteDropped(ri int, from []byte, sp *ScanPage) {
 			m.Fatalf("dropped there: %v", err)
 		}
 		for _, rec := range dropped {
-			m.weak = append(m.weak, r.must(m.now(ri), Follow(testPath, rec).GetPurge()).GetRecord())
+			if did := r.must(m.now(ri), Follow(testPath, rec).GetPurge()).GetRecord(); did != nil {
+				m.weak = append(m.weak, did)
+			}
 			m.note("%d deletes %s, which was dropped there", ri, describe(rec))
 		}
 		from, more = resume, resume != nil
@@ -292,10 +308,15 @@ func (m *mesh) live(s *site) map[string]dotID {
 	return out
 }
 
-// equal fails unless all sites have the same live heads.
+// equal fails unless all sites have the same live heads, versions, delete markers,
+// attributes and settings.
 func (m *mesh) equal() {
 	for i, s := range m.sites {
 		s.check()
+		m.sameVersions(i)
+		if m.versioned && slices.Max(m.bounds) > 0 {
+			continue // a site that keeps fewer versions has less to fall back on
+		}
 		got, want := m.live(s), m.live(m.sites[0])
 		for key := range meshKeys {
 			if got[key] != want[key] && !m.unsettled(key) {
@@ -330,13 +351,22 @@ var meshKeys = map[string]bool{"a": true, "b": true, "c": true}
 // play does random things at random sites.
 func (m *mesh) play(steps int, trims, lives, restores bool) {
 	keys := []string{"a", "b", "c"}
+	if m.versioned {
+		keys = keys[:2] // so that more happens to one version
+	}
 	for range steps {
 		i := rapid.IntRange(0, len(m.sites)-1).Draw(m.T, "site")
 		s := m.sites[i]
 		l := rapid.SampledFrom(m.links).Draw(m.T, "link")
 		_, err := s.cat.Bucket(testPath)
 		exists := err == nil
-		switch what := rapid.IntRange(0, 19).Draw(m.T, "what"); {
+		most := 19
+		if m.versioned {
+			most = 27
+		}
+		switch what := rapid.IntRange(0, most).Draw(m.T, "what"); {
+		case what > 19 && exists:
+			m.playVersions(i, what, rapid.SampledFrom(keys).Draw(m.T, "key"))
 		case what < 4 && exists:
 			key := rapid.SampledFrom(keys).Draw(m.T, "key")
 			rec := s.put(m.now(i), key, fmt.Sprint(m.tick))
@@ -367,9 +397,9 @@ func (m *mesh) play(steps int, trims, lives, restores bool) {
 		case what == 18 && lives:
 			m.inc++
 			if !exists {
-				s.must(m.now(i), bucketObj(testPath, 1, m.inc))
+				s.must(m.now(i), bucketObj(testPath, m.bound(i), m.inc))
 				m.note("%d makes the bucket again", i)
-			} else if s.state().GetObjects() == 0 {
+			} else if s.state().GetObjects()+s.state().GetVersioned() == 0 {
 				res := s.run(step{now: m.now(i), cmd: &statepb.Bucket{Path: testPath}, remove: true})
 				m.note("%d deletes the bucket: %v", i, res[0].GetCode())
 			}
@@ -380,11 +410,14 @@ func (m *mesh) play(steps int, trims, lives, restores bool) {
 	for i, s := range m.sites {
 		if _, err := s.cat.Bucket(testPath); err != nil {
 			m.inc++
-			s.must(m.now(i), bucketObj(testPath, 1, m.inc))
+			s.must(m.now(i), bucketObj(testPath, m.bound(i), m.inc))
 			m.note("%d makes the bucket again", i)
 		}
 	}
 }
+
+// bound is what a bucket that is made again keeps.
+func (m *mesh) bound(i int) uint32 { return min(1, m.bounds[i]) }
 
 // restore puts a site back to an earlier state of its own and raises its epoch.
 func (m *mesh) restore(i int) {
@@ -399,29 +432,33 @@ func (m *mesh) restore(i int) {
 	m.sites[i] = r
 }
 
-// right fails unless the outcome is what the users' writes say: the greatest
-// version of each key, if it is content, and never one that the writer of
-// another had seen.
+// right fails unless the outcome is what the users' writes say: the greatest record
+// of each key's null version, if it is content, and never one that the writer of
+// another had seen; every version with an id that nobody purged, and none that
+// somebody did.
 func (m *mesh) right() {
 	for key := range meshKeys {
 		var last *pb.Record
-		head := m.sites[0].head(key)
+		null := m.null(m.sites[0], key)
 		for _, rec := range append(slices.Clone(m.wrote), m.weak...) {
-			if string(rec.GetKey()) != key {
+			if string(rec.GetKey()) != key || !nullLane(rec) {
 				continue
 			}
-			if Live(head) && inContext(rec.GetContext(), head.GetDot()) {
-				m.fail("%s is back, although the writer of %s had seen it", describe(head), describe(rec))
+			if Live(null) && inContext(rec.GetContext(), null.GetDot()) {
+				m.fail("%s is back, although the writer of %s had seen it", describe(null), describe(rec))
 			}
 		}
 		for _, rec := range m.wrote {
-			if string(rec.GetKey()) == key && (last == nil || Compare(rec, last) > 0) {
+			if string(rec.GetKey()) == key && nullLane(rec) && (last == nil || Compare(rec, last) > 0) {
 				last = rec
 			}
 		}
-		if Live(last) && (!Live(head) || !sameDot(head, last.GetDot())) {
-			m.fail("the last version is %s, but the head is %s", describe(last), describe(head))
+		if Live(last) && (!Live(null) || !sameDot(null, last.GetDot())) {
+			m.fail("the last null version is %s, but it is %s", describe(last), describe(null))
 		}
+	}
+	if slices.Max(m.bounds) == 0 {
+		m.nothingLost()
 	}
 }
 
@@ -434,17 +471,22 @@ func TestMesh(t *testing.T) {
 		restores := trims && !bucketsGo && rapid.Bool().Draw(t, "restores")
 		m := newMesh(t, rapid.IntRange(1, 3).Draw(t, "versions at most"))
 		defer m.close()
-		m.play(rapid.IntRange(5, 80).Draw(t, "steps"), trims, bucketsGo, restores)
-		m.drain()
-		m.equal()
-		if restores {
-			return // what was lost with a site is lost, and crosses again
-		}
-		m.right()
-		for at, n := range m.cross {
-			if n > 1 {
-				m.fail("a record crossed %s %d times", at, n)
-			}
-		}
+		m.run(t, trims, bucketsGo, restores)
 	})
+}
+
+// run plays, lets the sites exchange everything, and looks at the outcome.
+func (m *mesh) run(t *rapid.T, trims, bucketsGo, restores bool) {
+	m.play(rapid.IntRange(5, 80).Draw(t, "steps"), trims, bucketsGo, restores)
+	m.drain()
+	m.equal()
+	if restores {
+		return // what was lost with a site is lost, and crosses again
+	}
+	m.right()
+	for at, n := range m.cross {
+		if n > 1 {
+			m.fail("a record crossed %s %d times", at, n)
+		}
+	}
 }

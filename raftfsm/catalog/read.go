@@ -141,7 +141,8 @@ func (c *Catalog) Versions(path string, key []byte) ([]*pb.Record, error) {
 	return records, err
 }
 
-// ByDot returns a record of any kind by its name, or ErrNoRecord.
+// ByDot returns a record of any kind by its name, in the form in which a log and a
+// scan give it, or ErrNoRecord.
 func (c *Catalog) ByDot(path string, dot *pb.Dot) (*pb.Record, error) {
 	if err := CheckDot(dot); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
@@ -166,7 +167,14 @@ func (v *view) byDot(dot *pb.Dot) (*pb.Record, error) {
 	if err == nil && r == nil {
 		err = fmt.Errorf("bucket %s is damaged: key %q does not have the record that its dot names", v.state.GetPath(), at.key)
 	}
-	return r, err
+	if err != nil || at.row != rowOwn {
+		return r, err
+	}
+	m, _, _, err := readHead(v.rows, v.number, at.key)
+	if err != nil {
+		return nil, err
+	}
+	return travelling(v.rows, v.number, m, r)
 }
 
 // Seen returns what this site tells others that it has seen of a bucket: its own

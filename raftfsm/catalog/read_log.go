@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -106,8 +107,8 @@ func (v *view) logged(item *LogItem) (size int, err error) {
 	case err != nil || !exists:
 		return 0, err
 	case head != nil && sameDot(head, e.GetDot()):
-		item.Record = head
-		return size, nil
+		item.Record, err = travelling(v.rows, v.number, m, head)
+		return size, err
 	case e.GetTarget() != nil && e.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE:
 		all, err := readAttributes(v.rows, v.number, e.GetKey(), m, e.GetTarget())
 		item.Record = named(all, e.GetDot())
@@ -142,10 +143,27 @@ func (v *view) logged(item *LogItem) (size int, err error) {
 				return 0, err
 			}
 		}
-		item.Record = rec
-		return size, nil
+		item.Record, err = travelling(v.rows, v.number, m, rec)
+		return size, err
 	}
 	return 0, nil
+}
+
+// travelling is a version as it goes to another site: one whose purge was revoked
+// takes the revocation and its attributes along. Those are news on their own too,
+// but where the purge was carried out they count only together, in whatever order
+// they are looked at.
+func travelling(rows pebble.Reader, number uint64, m keyMeta, r *pb.Record) (*pb.Record, error) {
+	if m.registers == 0 || !HasID(r) {
+		return r, nil
+	}
+	reg, err := readRegister(rows, number, r.GetKey(), m, r.GetDot())
+	if err != nil || !reg.GetRevoked() {
+		return r, err
+	}
+	r.Known, err = readAttributes(rows, number, r.GetKey(), m, r.GetDot())
+	r.Known = append(r.Known, reg)
+	return r, err
 }
 
 // deletedBelow reports whether a record of a null version lies below the deletion

@@ -117,8 +117,16 @@ func (v *view) scanKey(out []*pb.Record, key []byte, m keyMeta, head *pb.Record)
 		out = append(out, rec)
 		return true, nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(out[at:], func(a, b *pb.Record) int { return Compare(b, a) })
-	return out, err
+	for i := at; i < len(out); i++ {
+		if out[i], err = travelling(v.rows, v.number, m, out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // DroppedThere compares this site with a page of a sender's scan: it returns the
@@ -229,8 +237,8 @@ func (v *view) droppedOf(out []*pb.Record, key []byte, m keyMeta, head *pb.Recor
 }
 
 // Follow is the command by which a site follows a peer that has dropped a record
-// on purpose, as DroppedThere found. A result of CONFLICT says that a lock forbids
-// it here; the record then stays.
+// on purpose, as DroppedThere found. Where a lock forbids it, the record stays and
+// is offered to the peer again.
 func Follow(path string, dropped *pb.Record) *raftfsmpb.Command {
 	return &raftfsmpb.Command{Command: &raftfsmpb.Command_Purge{Purge: &pb.Purge{
 		Bucket: path, Key: dropped.GetKey(), Target: dropped.GetDot(), Inferred: true,

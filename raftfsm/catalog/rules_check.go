@@ -85,8 +85,15 @@ func CheckRecord(r *pb.Record) error {
 			return fmt.Errorf("check record: context is not ordered by origin")
 		}
 	}
-	if n := proto.Size(r); n > MaxRecordSize {
-		return fmt.Errorf("check record: %d bytes, more than %d", n, MaxRecordSize)
+	size := proto.Size(r)
+	for _, k := range r.GetKnown() {
+		size -= proto.Size(k)
+	}
+	if size > MaxRecordSize {
+		return fmt.Errorf("check record: %d bytes, more than %d", size, MaxRecordSize)
+	}
+	if n := proto.Size(r) - size; n > maxKnownSize {
+		return fmt.Errorf("check record: %d bytes of what it knows of, more than %d", n, maxKnownSize)
 	}
 	return checkKind(r)
 }
@@ -123,13 +130,8 @@ func checkKind(r *pb.Record) error {
 	if r.GetField() != "" || r.GetValue() != nil {
 		return fmt.Errorf("check record: it sets the field %q without being an attribute", r.GetField())
 	}
-	if len(r.GetKnown()) > 0 && r.GetKind() != pb.RecordKind_RECORD_PURGE || len(r.GetKnown()) > maxFields {
-		return fmt.Errorf("check record: it knows of %d attributes", len(r.GetKnown()))
-	}
-	for _, k := range r.GetKnown() {
-		if len(k.GetKnown()) > 0 {
-			return fmt.Errorf("check record: an attribute that it knows of knows of others")
-		}
+	if err := checkKnown(r); err != nil {
+		return err
 	}
 	if r.GetRevoked() && !register(r) {
 		return fmt.Errorf("check record: only the purge of a version with an id can be revoked")
@@ -138,6 +140,30 @@ func checkKind(r *pb.Record) error {
 		return err
 	}
 	return checkLock(r.GetLock().GetMode(), r.GetLock().GetUntil())
+}
+
+// checkKnown checks what a purge says that its writer had, or what a version whose
+// purge was revoked brings along.
+func checkKnown(r *pb.Record) error {
+	if len(r.GetKnown()) > maxFields+1 {
+		return fmt.Errorf("check record: it knows of %d records, more than %d", len(r.GetKnown()), maxFields+1)
+	}
+	for _, k := range r.GetKnown() {
+		if len(k.GetKnown()) > 0 {
+			return fmt.Errorf("check record: what it knows of knows of more")
+		}
+		if r.GetKind() == pb.RecordKind_RECORD_PURGE {
+			continue
+		}
+		about := k.GetKind() == pb.RecordKind_RECORD_ATTRIBUTE || register(k) && k.GetRevoked()
+		if !HasID(r) || !about || !bytes.Equal(k.GetKey(), r.GetKey()) || !sameDot(r, k.GetTarget()) {
+			return fmt.Errorf("check record: it brings along what is not about it")
+		}
+		if err := CheckRecord(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Limits of attributes.
@@ -150,6 +176,7 @@ const (
 	// MaxRetentionDays is the greatest retention that a bucket gives by default.
 	MaxRetentionDays = 36_500
 	maxFields        = 3 // of attributes of a version
+	maxKnownSize     = 80 << 10
 	maxTagName       = 128 * utf8.UTFMax
 	maxTagValue      = 256 * utf8.UTFMax
 )

@@ -139,12 +139,27 @@ func (s Situation) decideNull(r *pb.Record, covered bool) Verdict {
 	return Superseded
 }
 
+// revocation is that of a version's purge which the version brings along; nil if
+// it does not.
+func revocation(r *pb.Record) *pb.Record {
+	for _, k := range r.GetKnown() {
+		if register(k) {
+			return k
+		}
+	}
+	return nil
+}
+
 // decideVersion is about a version or a delete marker with an id of its own.
 func (s Situation) decideVersion(r *pb.Record, covered bool) Verdict {
+	last := s.Register
+	if k := revocation(r); k != nil && (last == nil || Compare(k, last) > 0) {
+		last = k
+	}
 	switch {
-	case removes(s.Register):
+	case removes(last):
 		return Superseded
-	case covered && s.Register == nil:
+	case covered && last == nil:
 		return Covered
 	case s.Bounded && s.Above >= s.Versions && r.GetLock() == nil:
 		return Superseded

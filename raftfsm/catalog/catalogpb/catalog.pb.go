@@ -657,7 +657,9 @@ type Record struct {
 	Revoked bool `protobuf:"varint,19,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	Bypass  bool `protobuf:"varint,20,opt,name=bypass,proto3" json:"bypass,omitempty"` // with PURGE: governance retention was bypassed
 	// With PURGE: the version's lock attributes as the writer had them: field, value,
-	// generation, time and dot of each, ordered by field.
+	// generation, time and dot of each. With the content or the delete marker that
+	// such a PURGE was to remove, on its way to another site: the revocation and the
+	// attributes, because whoever has carried the purge out has dropped all of that.
 	Known         []*Record `protobuf:"bytes,21,rep,name=known,proto3" json:"known,omitempty"`
 	At            int64     `protobuf:"varint,22,opt,name=at,proto3" json:"at,omitempty"` // with PURGE: when it was asked for, by the clock of the writer's site
 	unknownFields protoimpl.UnknownFields
