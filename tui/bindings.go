@@ -14,6 +14,17 @@ type filterable interface {
 // listed is a page with such a list.
 type listed interface{ list() filterable }
 
+// listSeen is the list of the page that is seen, or nil.
+func (m *Model) listSeen() filterable {
+	if l, ok := m.seen().(listed); ok {
+		return l.list()
+	}
+	return nil
+}
+
+// modal is a page that has all the keys for a while.
+type modal interface{ modal() bool }
+
 // bindings are all keys that work here, now. Keys that are typed as text are
 // not among them.
 func (m *Model) bindings() []binding {
@@ -23,15 +34,18 @@ func (m *Model) bindings() []binding {
 	if m.filter != nil {
 		return m.filterBindings()
 	}
+	if p, ok := m.seen().(modal); ok && p.modal() {
+		return m.seen().bindings()
+	}
 	return append(m.seen().bindings(), m.everywhere()...)
 }
 
 // everywhere are the keys that work on every page.
 func (m *Model) everywhere() []binding {
 	var out []binding
-	if l, ok := m.seen().(listed); ok {
+	if l := m.listSeen(); l != nil {
 		out = append(out, binding{keys: []string{"/"}, short: "filter", long: "filter the list", do: func() tea.Cmd {
-			m.filter = newInput(l.list().Filter(), false)
+			m.filter = newInput(l.Filter(), false)
 			return nil
 		}})
 	}
@@ -55,7 +69,7 @@ func (m *Model) everywhere() []binding {
 	}
 	out = append(out,
 		binding{keys: []string{":"}, short: "command", long: "find a command", do: func() tea.Cmd { m.push(newPalette(m, m.bindings())); return nil }},
-		binding{keys: []string{"?"}, short: "help", long: "the keys that work here", do: func() tea.Cmd { m.push(&helpDialog{m: m, keys: m.bindings(), page: m.seen().crumbs()}); return nil }},
+		m.help(),
 	)
 	switch {
 	case m.choose && m.snapshot != nil:
@@ -66,13 +80,28 @@ func (m *Model) everywhere() []binding {
 			return m.reload()
 		}})
 	default:
-		if l, ok := m.seen().(listed); ok && l.list().Filter() != "" {
-			out = append(out, binding{keys: []string{"esc"}, long: "show the whole list", do: func() tea.Cmd { l.list().SetFilter(""); return nil }})
+		if l := m.listSeen(); l != nil && l.Filter() != "" {
+			out = append(out, binding{keys: []string{"esc"}, long: "show the whole list", do: func() tea.Cmd { l.SetFilter(""); return nil }})
 		}
 		out = append(out, binding{keys: []string{"q"}, short: "quit", long: "quit", do: func() tea.Cmd { return m.quit() }})
 	}
-	return append(out, binding{keys: []string{"ctrl+c"}, long: "quit from everywhere", do: func() tea.Cmd { return m.quit() }},
-		binding{keys: []string{"ctrl+z"}, long: "suspend; fg comes back", do: func() tea.Cmd { return tea.Suspend }})
+	return append(out, m.always()...)
+}
+
+// help shows the keys that work where one is.
+func (m *Model) help() binding {
+	return binding{keys: []string{"?"}, short: "help", long: "the keys that work here", do: func() tea.Cmd {
+		m.push(&helpDialog{m: m, keys: m.bindings(), page: m.seen().crumbs()})
+		return nil
+	}}
+}
+
+// always are the keys that work wherever one is.
+func (m *Model) always() []binding {
+	return []binding{
+		{keys: []string{"ctrl+c"}, long: "quit from everywhere", do: func() tea.Cmd { return m.quit() }},
+		{keys: []string{"ctrl+z"}, long: "suspend; fg comes back", do: func() tea.Cmd { return tea.Suspend }},
+	}
 }
 
 // refresh shows the newest snapshot at once and asks again for the rest.
@@ -98,10 +127,8 @@ func (m *Model) filterBindings() []binding {
 	}
 	move := func(n int) func() tea.Cmd {
 		return func() tea.Cmd {
-			if l, ok := m.seen().(listed); ok {
-				if s, ok := l.list().(scroller); ok {
-					s.Move(n)
-				}
+			if s, ok := m.listSeen().(scroller); ok {
+				s.Move(n)
 			}
 			return nil
 		}
@@ -116,8 +143,8 @@ func (m *Model) filterBindings() []binding {
 
 // filtered applies the filter as it is typed.
 func (m *Model) filtered() {
-	if l, ok := m.seen().(listed); ok && m.filter != nil {
-		l.list().SetFilter(m.filter.text())
+	if l := m.listSeen(); l != nil && m.filter != nil {
+		l.SetFilter(m.filter.text())
 	}
 }
 

@@ -120,6 +120,11 @@ func historyOf(points int) *adminpb.HistoryResponse {
 	}
 	return &adminpb.HistoryResponse{
 		Start: timestamppb.New(noon.Add(-15 * time.Minute)), StepSeconds: 900 / float64(points-1), LagTargetSeconds: 30,
+		Events: []*adminpb.LinkEvent{
+			{Time: timestamppb.New(noon.Add(-3 * time.Minute)), Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Text: "lagging: more is written than the link carries"},
+			{Time: timestamppb.New(noon.Add(-12 * time.Minute)), Severity: adminpb.Severity_SEVERITY_OK, Glyph: "ok", Text: "serve maui Hawaii/Cola/photos", Principal: "token:ops"},
+			{Time: timestamppb.New(noon.Add(-7 * time.Hour)), Severity: adminpb.Severity_SEVERITY_OK, Glyph: "ok", Text: "synced"},
+		},
 		Series: []*adminpb.Series{
 			line("out", "B/s", func(x float64) float64 { return 250e6 + 140e6*math.Sin(x*8) }),
 			line("in", "B/s", func(x float64) float64 { return 60e6 + 20e6*math.Cos(x*11) }),

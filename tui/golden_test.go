@@ -98,6 +98,7 @@ func (s *still) size(w, h int) *still {
 func (s *still) press(keys ...string) *still {
 	s.t.Helper()
 	for _, k := range keys {
+		_ = s.View() // what is seen decides what keys mean
 		_, cmd := s.Update(keyMsg(k))
 		s.run(cmd)
 	}
@@ -153,6 +154,23 @@ var scenes = []struct {
 	}},
 	{"links", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j") }},
 	{"link", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "enter") }},
+	{"links-wide", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "w") }},
+	{"link-buckets", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "tab")
+	}},
+	{"link-failed", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "tab", "tab")
+	}},
+	{"link-config", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "shift+tab", "shift+tab")
+	}},
+	{"link-events", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "shift+tab")
+	}},
+	{"link-crosshair", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "z", "c", "H", "H", "left")
+	}},
+	{"yaml", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "v") }},
 	{"plan", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "p") }},
 	{"form", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("n").typing("kauai-cold").press("enter").typing("kauai.example:14000").press("enter")

@@ -25,7 +25,17 @@ type history struct {
 	asked  int // generation of the last request
 	got    *adminpb.HistoryResponse
 	failed error
+
+	arrived func() // called when got is new; may be nil
+	cross   int    // cells from the right at which values are read; -1: nowhere
+	width   int    // of the charts, when they were last drawn
 }
+
+// move moves the place at which values are read by n cells to the left.
+func (h *history) move(n int) { h.cross = max(min(h.cross+n, h.width-1), 0) }
+
+// events are what happened to the link, the newest first.
+func (h *history) events() []*adminpb.LinkEvent { return h.got.GetEvents() }
 
 // historyMsg answers a request for history.
 type historyMsg struct {
@@ -41,6 +51,9 @@ func (msg historyMsg) deliver(*Model) tea.Cmd {
 		msg.to.failed = msg.err
 		if msg.err == nil {
 			msg.to.got = msg.res
+			if msg.to.arrived != nil {
+				msg.to.arrived()
+			}
 		}
 	}
 	return nil
@@ -88,7 +101,8 @@ func (h *history) render(r screen.Rect, l *adminpb.ConsoleLink) {
 	if out := h.series("out"); len(out) > 1 {
 		end = start.Add(time.Duration(h.got.GetStepSeconds() * float64(len(out)-1) * float64(time.Second)))
 	}
-	drawCharts(r, trend{out: h.series("out"), in: h.series("in"), lag: h.series("lag"), backlog: h.series("backlog"),
+	h.width = chart.PlotWidth(r.W)
+	drawCharts(r, trend{cross: min(h.cross, h.width-1), out: h.series("out"), in: h.series("in"), lag: h.series("lag"), backlog: h.series("backlog"),
 		target: h.got.GetLagTargetSeconds(), start: start, end: end})
 }
 
@@ -98,6 +112,7 @@ type trend struct {
 	out, in, lag, backlog []float64
 	target                float64 // of the lag, 0: none
 	start, end            time.Time
+	cross                 int // as history has it
 }
 
 // drawCharts draws a trend in as many charts as there is room for.
@@ -124,7 +139,7 @@ func drawCharts(r screen.Rect, t trend) {
 	for i := range n {
 		height := (r.H - y) / (n - i)
 		c := charts[i]
-		c.Start, c.End = t.start, t.end
+		c.Start, c.End, c.Cross = t.start, t.end, t.cross+1
 		if i == n-1 {
 			c.Times = true
 			height = r.H - y

@@ -277,7 +277,7 @@ func (p *homePage) charts(r screen.Rect) {
 		}
 	}
 	drawCharts(r, trend{name: "all links", out: out, in: in, lag: lag, backlog: joined(links, (*adminpb.ConsoleLink).GetSparkBacklog, add),
-		target: target, start: end.Add(-15 * time.Minute), end: end})
+		target: target, start: end.Add(-15 * time.Minute), end: end, cross: -1})
 }
 
 func zeroIfNaN(v float64) float64 {

@@ -16,7 +16,9 @@ import (
 const (
 	sectionOverview = iota
 	sectionBuckets
+	sectionFailed
 	sectionConfig
+	sectionEvents
 	sections
 )
 
@@ -31,8 +33,10 @@ type linkPage struct {
 	name    string
 	section int
 	reach   int // index of ranges
+	zoom    int // of the overview: one of the zoom constants
 	history history
 	buckets *table.Table[*adminpb.BucketStatus]
+	events  *table.Table[*adminpb.LinkEvent]
 
 	asked   int
 	service *adminpb.Service // with its buckets; nil until it came
@@ -41,9 +45,12 @@ type linkPage struct {
 
 // openLink shows a link.
 func (m *Model) openLink(name string) tea.Cmd {
-	p := &linkPage{m: m, name: name, history: history{m: m, span: ranges[0].seconds}}
+	p := &linkPage{m: m, name: name, history: history{m: m, span: ranges[0].seconds, cross: -1}}
 	p.buckets = table.New(func(b *adminpb.BucketStatus) string { return b.GetPath() },
 		func(b *adminpb.BucketStatus) string { return b.GetPath() + " " + b.GetState() + " " + b.GetCause() }, bucketColumns()...)
+	p.events = table.New(func(e *adminpb.LinkEvent) string { return e.GetTime().AsTime().String() + e.GetText() },
+		func(e *adminpb.LinkEvent) string { return e.GetText() + " " + e.GetPrincipal() }, eventColumns()...)
+	p.history.arrived = func() { p.events.SetRows(p.history.got.GetEvents()) }
 	return m.open(p)
 }
 
@@ -93,6 +100,12 @@ func bucketColumns() []table.Column[*adminpb.BucketStatus] {
 		{Title: "BACKLOG", Width: 7, Right: true, Draw: table.Text(true, func(b *bucket) (string, screen.Role) { return optionalCount(both(b, versions)), screen.Plain }),
 			Compare: func(a, b *bucket) int { return optionally(both(a, versions), both(b, versions)) }},
 		{Title: "BYTES", Width: 6, Right: true, Priority: 2, Draw: table.Text(true, func(b *bucket) (string, screen.Role) { return optionalSizeOf(both(b, bytes)), screen.Plain })},
+		{Title: "FAILED", Width: 6, Right: true, Priority: 5, Draw: table.Text(true, func(b *bucket) (string, screen.Role) {
+			if n := quarantined(b); n > 0 {
+				return scaled(float64(n)), screen.Warn
+			}
+			return "0", screen.Plain
+		})},
 		{Title: "STATE", Width: 20, Flex: true, Draw: table.Text(false, func(b *bucket) (string, screen.Role) { return bucketState(b) })},
 	}
 }
@@ -122,11 +135,29 @@ func bucketState(b *adminpb.BucketStatus) (string, screen.Role) {
 	return text, g.role
 }
 
-func (p *linkPage) crumbs() []string { return []string{"Links", p.name} }
-func (p *linkPage) refresh()         {}
+func (p *linkPage) crumbs() []string {
+	out := []string{"Links", p.name}
+	if p.section == sectionOverview && p.zoom != zoomNone {
+		out = append(out, zoomNames[p.zoom])
+	}
+	return out
+}
 
-// list is what a filter works on: the buckets.
-func (p *linkPage) list() filterable { return p.buckets }
+func (p *linkPage) refresh() {}
+
+// list is what a filter and the moving keys work on: the list that is seen, or nil.
+func (p *linkPage) list() filterable {
+	switch p.section {
+	case sectionEvents:
+		return p.events
+	case sectionOverview, sectionBuckets:
+		return p.buckets
+	}
+	return nil
+}
+
+// modal says that the page has all the keys, while values are read off charts.
+func (p *linkPage) modal() bool { return p.history.cross >= 0 && p.charted(p.link()) }
 
 // link is the link as the snapshot has it; nil when it is gone.
 func (p *linkPage) link() *adminpb.ConsoleLink {
@@ -175,27 +206,74 @@ func (p *linkPage) load() tea.Cmd {
 }
 
 func (p *linkPage) bindings() []binding {
-	out := moving(p.buckets)
 	l := p.link()
+	if p.modal() {
+		return append(append(p.crossBindings(), p.m.help()), p.m.always()...)
+	}
+	var out []binding
+	if s, ok := p.list().(scroller); ok {
+		out = moving(s)
+	}
 	if l == nil {
 		return out
 	}
-	out = append(out, p.m.linkChanges(l)...)
-	return append(out,
-		binding{keys: []string{"t"}, short: "range", long: "the next range of time", do: func() tea.Cmd {
-			p.reach = (p.reach + 1) % len(ranges)
-			return p.m.reload()
-		}},
-		binding{keys: []string{"tab"}, short: "section", long: "the next section", do: func() tea.Cmd { p.section = (p.section + 1) % sections; return nil }},
-		binding{keys: []string{"shift+tab"}, long: "the section before", do: func() tea.Cmd { p.section = (p.section + sections - 1) % sections; return nil }},
-		binding{keys: []string{"o"}, long: "sort by the next column", do: func() tea.Cmd { p.buckets.NextSort(); return nil }},
-		binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.buckets.Reverse(); return nil }},
-		binding{keys: []string{"y"}, long: "copy the show command", do: func() tea.Cmd { return p.m.copy("isgwctl service show " + p.name + " -s") }},
+	changes := p.m.linkChanges(l)
+	out = append(out, changes[:3]...)
+	section := func(n int) func() tea.Cmd {
+		return func() tea.Cmd { p.section = (p.section + n + sections) % sections; return nil }
+	}
+	out = append(out,
+		binding{keys: []string{"tab"}, short: "section", long: "the next section", do: section(1)},
+		binding{keys: []string{"shift+tab"}, long: "the section before", do: section(-1)},
 	)
+	if p.charted(l) {
+		out = append(out,
+			binding{keys: []string{"t"}, short: "range", long: "the next range of time", do: func() tea.Cmd {
+				p.reach = (p.reach + 1) % len(ranges)
+				return p.m.reload()
+			}},
+			binding{keys: []string{"c"}, short: "crosshair", long: "read values off the charts", do: func() tea.Cmd { p.history.cross = 0; return nil }},
+		)
+	}
+	if p.section == sectionOverview {
+		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom charts or buckets", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % zooms; return nil }})
+	}
+	out = append(out, changes[3:]...)
+	if p.section == sectionOverview || p.section == sectionBuckets {
+		out = append(out,
+			binding{keys: []string{"o"}, long: "sort by the next column", do: func() tea.Cmd { p.buckets.NextSort(); return nil }},
+			binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.buckets.Reverse(); return nil }},
+		)
+	}
+	return append(out,
+		binding{keys: []string{"v"}, short: "yaml", long: "see it as YAML", do: func() tea.Cmd { return p.m.viewLink(p.name) }},
+		binding{keys: []string{"y"}, long: "copy the show command", do: func() tea.Cmd { return p.m.copy("isgwctl service show " + p.name + " -s") }},
+		binding{keys: []string{"x"}, short: "export", long: "write what is seen to a file", do: p.export},
+	)
+}
+
+// charted says whether charts are seen.
+func (p *linkPage) charted(l *adminpb.ConsoleLink) bool {
+	return l != nil && p.section == sectionOverview && p.zoom != zoomBuckets && p.history.width > 0
+}
+
+// crossBindings are the keys while values are read off the charts.
+func (p *linkPage) crossBindings() []binding {
+	move := func(n int) func() tea.Cmd {
+		return func() tea.Cmd { p.history.move(n); return nil }
+	}
+	return []binding{
+		{keys: []string{"left", "h"}, short: "earlier", long: "earlier", do: move(1)},
+		{keys: []string{"right", "l"}, short: "later", long: "later", do: move(-1)},
+		{keys: []string{"H", "pgup"}, short: "far earlier", long: "much earlier", do: move(10)},
+		{keys: []string{"L", "pgdown"}, long: "much later", do: move(-10)},
+		{keys: []string{"esc", "c"}, short: "end", long: "end reading values", do: func() tea.Cmd { p.history.cross = -1; return nil }},
+	}
 }
 
 func (p *linkPage) render(r screen.Rect) {
 	l := p.link()
+	p.history.width = 0 // until charts are drawn
 	p.sections(r.Sub(0, 0, r.W, 1))
 	body := r.Sub(0, 1, r.W, r.H-1)
 	if l == nil {
@@ -207,14 +285,21 @@ func (p *linkPage) render(r screen.Rect) {
 		p.overview(body, l)
 	case sectionBuckets:
 		p.bucketList(body)
+	case sectionFailed:
+		p.failures(body, l)
 	case sectionConfig:
-		p.config(body, l)
+		p.facts(body.Sub(0, 1, body.W, body.H-1), l)
+	case sectionEvents:
+		p.eventList(body)
 	}
 }
 
 func (p *linkPage) sections(r screen.Rect) {
+	count := func(name string, n int) string { return fmt.Sprintf("%s(%d)", name, n) }
+	names := []string{"Overview", count("Buckets", len(p.service.GetStatus().GetBuckets())), count("Failed", int(p.link().GetQuarantined())), "Config", count("Events", len(p.history.events()))}
+	narrow := r.W < 76
 	x := 1
-	for i, name := range []string{"Overview", fmt.Sprintf("Buckets(%d)", len(p.service.GetStatus().GetBuckets())), "Config"} {
+	for i, name := range names {
 		if i == p.section {
 			if i == 0 {
 				x = 0
@@ -225,101 +310,16 @@ func (p *linkPage) sections(r screen.Rect) {
 		}
 		x++
 	}
+	if p.section != sectionOverview {
+		return
+	}
 	end := r.W - 1
 	for i := len(ranges) - 1; i >= 0; i-- {
-		if i == p.reach {
-			end = r.Right(end, 0, screen.Accent, "["+ranges[i].name+"]")
-		} else {
-			end = r.Right(end, 0, screen.Dim, ranges[i].name)
-		}
-		end--
-	}
-}
-
-func (p *linkPage) overview(r screen.Rect, l *adminpb.ConsoleLink) {
-	y := stateLines(r, l)
-	seen, _ := p.buckets.Counts()
-	numbers := linkNumbers(l, r.W-2)
-	if seen == 0 {
-		seen = len(p.service.GetServes())
-	}
-	rows := min(max(seen, 1), max((r.H-y)/4, 1)) + 1
-	charts := r.Sub(0, y, r.W, r.H-y-rows-len(numbers)-1)
-	if charts.H < 6 { // too low for a chart: the room is the buckets'
-		rows += max(charts.H, 0)
-		charts = r.Sub(0, 0, 0, 0)
-	}
-	if p.m.wide() && charts.H > 0 {
-		facts := charts.Sub(charts.W-46, 0, 46, charts.H)
-		charts = charts.Sub(0, 0, charts.W-47, charts.H)
-		p.history.render(charts.Box(""), l)
-		p.facts(facts.Box("link"), l)
-	} else {
-		p.history.render(charts, l)
-	}
-	y = r.H - rows - len(numbers)
-	for i, line := range numbers {
-		r.Text(1, y-1+i, screen.Plain, screen.Truncate(line, r.W-2))
-	}
-	p.bucketList(r.Sub(0, r.H-rows, r.W, rows))
-}
-
-func (p *linkPage) bucketList(r screen.Rect) {
-	seen, all := p.buckets.Counts()
-	switch {
-	case p.failed != nil && p.service == nil:
-		prose(r, 1, 0, r.W-2, screen.Warn, reason(p.failed))
-	case p.service == nil:
-		r.Text(1, 0, screen.Dim, ".. loading the buckets")
-	case all == 0 && len(p.service.GetServes()) > 0:
-		y := prose(r, 1, 0, r.W-2, screen.Dim, "The states of what is served come when the link runs:")
-		for i, path := range p.service.GetServes() {
-			r.Text(3, y+i, screen.Plain, screen.Truncate(path, r.W-4))
-		}
-	case all == 0:
-		prose(r, 1, 0, r.W-2, screen.Plain, "No bucket is served on this link. s serves one.")
-	default:
-		p.buckets.Render(r)
-		if seen == 0 {
-			r.Text(2, 1, screen.Dim, "nothing matches the filter")
+		switch {
+		case i == p.reach:
+			end = r.Right(end, 0, screen.Accent, "["+ranges[i].name+"]") - 1
+		case !narrow:
+			end = r.Right(end, 0, screen.Dim, ranges[i].name) - 1
 		}
 	}
 }
-
-// facts are the settings and the state of a link as lines of name and value.
-func (p *linkPage) facts(r screen.Rect, l *adminpb.ConsoleLink) {
-	yes := map[bool]string{true: "yes", false: "no"}
-	or := func(s string) string {
-		if s == "" {
-			return unknown
-		}
-		return s
-	}
-	rows := [][2]string{
-		{"route", l.GetRoute()},
-		{"peer", or(l.GetPeerName())},
-		{"remote", or(l.GetRemote())},
-		{"enabled", yes[l.GetEnabled()]},
-		{"connected", yes[l.GetConnected()]},
-		{"lag target", span(l.GetLagTargetSeconds())},
-	}
-	if s := p.service; s != nil {
-		rows = append(rows,
-			[2]string{"direction", s.GetDirection()},
-			[2]string{"replication", s.GetReplication()},
-			[2]string{"connections", fmt.Sprintf("%d open of %d", s.GetStatus().GetConnections(), s.GetConnections())},
-			[2]string{"mode", or(s.GetStatus().GetMode())},
-			[2]string{"io errors", fmt.Sprintf("%d here, %d there, %d network", s.GetStatus().GetLocalIoErrors(), s.GetStatus().GetRemoteIoErrors(), s.GetStatus().GetNetworkErrors())},
-		)
-	}
-	rows = append(rows, [2]string{"serves", fmt.Sprint(len(l.GetServes()))})
-	for _, s := range l.GetServes() {
-		rows = append(rows, [2]string{"", s})
-	}
-	for y, row := range rows {
-		r.Text(1, y, screen.Dim, row[0])
-		r.Text(14, y, screen.Plain, screen.Truncate(row[1], r.W-15))
-	}
-}
-
-func (p *linkPage) config(r screen.Rect, l *adminpb.ConsoleLink) { p.facts(r.Sub(0, 1, r.W, r.H-1), l) }

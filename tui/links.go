@@ -21,10 +21,20 @@ type linksPage struct {
 	m       *Model
 	links   *table.Table[*adminpb.ConsoleLink]
 	history history // of the selected link
+	wide    bool    // the columns that are rarely needed
+	zoom    int     // on a wide terminal: both, the list alone, or what is beside it alone
 }
 
+// What of a wide terminal's two parts is seen.
+const (
+	paneBoth = iota
+	paneList
+	panePreview
+	panes
+)
+
 func newLinksPage(m *Model) *linksPage {
-	return &linksPage{m: m, history: history{m: m, span: 900}, links: table.New(
+	return &linksPage{m: m, history: history{m: m, span: 900, cross: -1}, links: table.New(
 		func(l *adminpb.ConsoleLink) string { return l.GetName() },
 		func(l *adminpb.ConsoleLink) string {
 			return strings.Join([]string{l.GetName(), l.GetPeerName(), l.GetRoute(), l.GetStateWord(), l.GetCause()}, " ")
@@ -45,50 +55,108 @@ func optionally[N cmp.Ordered](a, b *N) int {
 	return cmp.Compare(*a, *b)
 }
 
-func linkColumns() []table.Column[*adminpb.ConsoleLink] {
-	type link = adminpb.ConsoleLink
-	return []table.Column[*link]{
-		{Title: "ST", Width: 2, Draw: table.Text(false, func(l *link) (string, screen.Role) { return status(l.GetSeverity(), l.GetGlyph()) }),
-			Compare: func(a, b *link) int { return cmp.Compare(a.GetSeverity(), b.GetSeverity()) }},
-		{Title: "NAME", Width: 10, Flex: true, Draw: table.Text(false, func(l *link) (string, screen.Role) { return l.GetName(), screen.Plain }),
-			Compare: func(a, b *link) int { return strings.Compare(a.GetName(), b.GetName()) }},
-		{Title: "ROUTE", Width: 14, Flex: true, Priority: 5, Draw: table.Text(false, func(l *link) (string, screen.Role) { return l.GetRoute(), screen.Dim }),
-			Compare: func(a, b *link) int { return strings.Compare(a.GetRoute(), b.GetRoute()) }},
-		{Title: "STATE", Width: 10, Priority: 2, Draw: table.Text(false, func(l *link) (string, screen.Role) {
-			_, role := status(l.GetSeverity(), "")
-			return l.GetStateWord(), role
-		})},
-		{Title: "OUT/s", Width: 6, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) {
-			if !l.GetEnabled() {
-				return "paused", screen.Dim
-			}
-			return optionalSize(l.OutRate), screen.Plain
-		}), Compare: func(a, b *link) int { return optionally(a.OutRate, b.OutRate) }},
-		{Title: "IN/s", Width: 6, Right: true, Priority: 6, Draw: table.Text(true, func(l *link) (string, screen.Role) { return optionalSize(l.InRate), screen.Plain }),
-			Compare: func(a, b *link) int { return optionally(a.InRate, b.InRate) }},
-		{Title: "LAG", Width: 6, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) {
-			if overTarget(l) {
-				return optionalSpan(l.LagSeconds), screen.Warn
-			}
-			return optionalSpan(l.LagSeconds), screen.Plain
-		}), Compare: func(a, b *link) int { return optionally(a.LagSeconds, b.LagSeconds) }},
-		{Title: "BACKLOG", Width: 7, Right: true, Draw: table.Text(true, func(l *link) (string, screen.Role) { return optionalCount(l.BacklogVersions), screen.Plain }),
-			Compare: func(a, b *link) int { return optionally(a.BacklogVersions, b.BacklogVersions) }},
-		{Title: "DRAIN", Width: 7, Right: true, Priority: 3, Draw: table.Text(true, func(l *link) (string, screen.Role) {
-			if text := drain(l); text != "never" {
-				return text, screen.Plain
-			}
-			return "never", screen.Warn
-		}), Compare: func(a, b *link) int { return optionally(a.DrainSeconds, b.DrainSeconds) }},
-		{Title: "15 MIN", Width: 10, Priority: 4, Draw: func(r screen.Rect, l *link) {
-			chart.Spark(r, 0, 0, r.W, screen.First, points(l.GetSparkOut()))
-		}},
+type linkColumn = table.Column[*adminpb.ConsoleLink]
+
+// column is a column of links, left out when there is no room for those up to
+// its priority.
+func column(title string, width, priority int, right bool, cell func(*adminpb.ConsoleLink) (string, screen.Role), compare func(a, b *adminpb.ConsoleLink) int) linkColumn {
+	return linkColumn{Title: title, Width: width, Priority: priority, Right: right, Draw: table.Text(right, cell), Compare: compare}
+}
+
+// by orders by a number that may not be known.
+func by[N cmp.Ordered](pick func(*adminpb.ConsoleLink) *N) func(a, b *adminpb.ConsoleLink) int {
+	return func(a, b *adminpb.ConsoleLink) int { return optionally(pick(a), pick(b)) }
+}
+
+func plainCell(text func(*adminpb.ConsoleLink) string) func(*adminpb.ConsoleLink) (string, screen.Role) {
+	return func(l *adminpb.ConsoleLink) (string, screen.Role) { return text(l), screen.Plain }
+}
+
+var (
+	statusColumn = column("ST", 2, 0, false, func(l *adminpb.ConsoleLink) (string, screen.Role) { return status(l.GetSeverity(), l.GetGlyph()) },
+		func(a, b *adminpb.ConsoleLink) int { return cmp.Compare(a.GetSeverity(), b.GetSeverity()) })
+	nameColumn = flexible(column("NAME", 10, 0, false, plainCell((*adminpb.ConsoleLink).GetName),
+		func(a, b *adminpb.ConsoleLink) int { return strings.Compare(a.GetName(), b.GetName()) }))
+)
+
+func flexible(c linkColumn) linkColumn { c.Flex = true; return c }
+
+// prior is the column with another priority.
+func prior(c linkColumn, priority int) linkColumn { c.Priority = priority; return c }
+
+var (
+	routeColumn = flexible(column("ROUTE", 14, 4, false, func(l *adminpb.ConsoleLink) (string, screen.Role) { return l.GetRoute(), screen.Dim },
+		func(a, b *adminpb.ConsoleLink) int { return strings.Compare(a.GetRoute(), b.GetRoute()) }))
+	stateColumn = column("STATE", 10, 6, false, func(l *adminpb.ConsoleLink) (string, screen.Role) {
+		_, role := status(l.GetSeverity(), "")
+		return l.GetStateWord(), role
+	}, nil)
+	outColumn = column("OUT/s", 6, 0, true, func(l *adminpb.ConsoleLink) (string, screen.Role) {
+		if !l.GetEnabled() {
+			return "paused", screen.Dim
+		}
+		return optionalSize(l.OutRate), screen.Plain
+	}, by(func(l *adminpb.ConsoleLink) *float64 { return l.OutRate }))
+	inColumn = column("IN/s", 6, 7, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalSize(l.InRate) }),
+		by(func(l *adminpb.ConsoleLink) *float64 { return l.InRate }))
+	lagColumn = column("LAG", 6, 0, true, func(l *adminpb.ConsoleLink) (string, screen.Role) {
+		if overTarget(l) {
+			return optionalSpan(l.LagSeconds), screen.Warn
+		}
+		return optionalSpan(l.LagSeconds), screen.Plain
+	}, by(func(l *adminpb.ConsoleLink) *float64 { return l.LagSeconds }))
+	backlogColumn = column("BACKLOG", 7, 0, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalCount(l.BacklogVersions) }),
+		by(func(l *adminpb.ConsoleLink) *uint64 { return l.BacklogVersions }))
+	drainColumn = column("DRAIN", 7, 3, true, func(l *adminpb.ConsoleLink) (string, screen.Role) {
+		if text := drain(l); text != "never" {
+			return text, screen.Plain
+		}
+		return "never", screen.Warn
+	}, by(func(l *adminpb.ConsoleLink) *float64 { return l.DrainSeconds }))
+	sparkColumn = linkColumn{Title: "15 MIN", Width: 10, Priority: 5, Draw: func(r screen.Rect, l *adminpb.ConsoleLink) {
+		chart.Spark(r, 0, 0, r.W, screen.First, points(l.GetSparkOut()))
+	}}
+	targetColumn = column("TARGET", 6, 5, true, plainCell(func(l *adminpb.ConsoleLink) string { return span(l.GetLagTargetSeconds()) }), nil)
+	bytesColumn  = column("BYTES", 6, 2, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalSizeOf(l.BacklogBytes) }),
+		by(func(l *adminpb.ConsoleLink) *uint64 { return l.BacklogBytes }))
+	slopeColumn = column("SLOPE", 7, 3, true, plainCell(func(l *adminpb.ConsoleLink) string {
+		if l.Slope == nil {
+			return unknown
+		}
+		return signed(l.GetSlope()) + "/s"
+	}), by(func(l *adminpb.ConsoleLink) *float64 { return l.Slope }))
+	latencyColumn = column("RTT", 6, 4, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalMillis(l.LatencySeconds) }),
+		by(func(l *adminpb.ConsoleLink) *float64 { return l.LatencySeconds }))
+	errorsColumn = column("ERRORS", 6, 1, true, plainCell(func(l *adminpb.ConsoleLink) string { return scaled(float64(l.GetErrors())) }),
+		func(a, b *adminpb.ConsoleLink) int { return cmp.Compare(a.GetErrors(), b.GetErrors()) })
+	servesColumn = column("SERVES", 6, 6, true, plainCell(func(l *adminpb.ConsoleLink) string { return scaled(float64(len(l.GetServes()))) }), nil)
+)
+
+func linkColumns() []linkColumn {
+	return []linkColumn{statusColumn, nameColumn, routeColumn, stateColumn, outColumn, inColumn, lagColumn, backlogColumn, drainColumn, sparkColumn}
+}
+
+// wideColumns begin with what the others leave out.
+func wideColumns() []linkColumn {
+	return []linkColumn{statusColumn, nameColumn, prior(stateColumn, 0), prior(inColumn, 0), bytesColumn, slopeColumn, latencyColumn, errorsColumn, targetColumn, servesColumn,
+		prior(outColumn, 8), prior(lagColumn, 7), prior(backlogColumn, 9), prior(drainColumn, 10), prior(routeColumn, 11), prior(sparkColumn, 12)}
+}
+
+// signed writes a number with its sign.
+func signed(v float64) string {
+	if v > 0 {
+		return "+" + scaled(v)
 	}
+	return scaled(v)
 }
 
 func (p *linksPage) crumbs() []string {
 	seen, all := p.links.Counts()
-	return []string{fmt.Sprintf("Links %d/%d", seen, all)}
+	out := []string{fmt.Sprintf("Links %d/%d", seen, all)}
+	if p.m.wide() && !p.wide && p.zoom != paneBoth {
+		out = append(out, [panes]string{"", "list", "link"}[p.zoom])
+	}
+	return out
 }
 
 func (p *linksPage) refresh()         { p.links.SetRows(p.m.snapshot.GetLinks()) }
@@ -97,7 +165,7 @@ func (p *linksPage) list() filterable { return p.links }
 // load asks for the history of the selected link where it is shown.
 func (p *linksPage) load() tea.Cmd {
 	l, ok := p.links.Selected()
-	if !ok || !p.m.wide() {
+	if !ok || !p.m.wide() || p.wide || p.zoom == paneList {
 		return nil
 	}
 	return p.history.load(l.GetName())
@@ -117,9 +185,25 @@ func (p *linksPage) bindings() []binding {
 	name := l.GetName()
 	out = append(out, binding{keys: []string{"enter"}, short: "open", long: "open the link", do: func() tea.Cmd { return p.m.openLink(name) }}, new)
 	out = append(out, p.m.linkChanges(l)...)
+	if p.m.wide() && !p.wide {
+		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom the list or the link", do: func() tea.Cmd {
+			p.zoom = (p.zoom + 1) % panes
+			return p.m.reload()
+		}})
+	}
+	columns := map[bool]string{false: "wide", true: "usual columns"}[p.wide]
 	return append(out,
 		binding{keys: []string{"o"}, short: "sort", long: "sort by the next column", do: func() tea.Cmd { p.links.NextSort(); return nil }},
 		binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.links.Reverse(); return nil }},
+		binding{keys: []string{"w"}, short: columns, long: "other columns", do: func() tea.Cmd {
+			if p.wide = !p.wide; p.wide {
+				p.links.SetColumns(wideColumns()...)
+			} else {
+				p.links.SetColumns(linkColumns()...)
+			}
+			return p.m.reload()
+		}},
+		binding{keys: []string{"v"}, short: "yaml", long: "see the link as YAML", do: func() tea.Cmd { return p.m.viewLink(name) }},
 		binding{keys: []string{" "}, short: "mark", long: "mark for copy and export", do: func() tea.Cmd { p.links.Mark(); return nil }},
 		binding{keys: []string{"y"}, short: "copy", long: "copy the marked names", do: func() tea.Cmd {
 			names := p.links.Marked()
@@ -176,8 +260,12 @@ func (p *linksPage) render(r screen.Rect) {
 	seen, _ := p.links.Counts()
 	left := r
 	l, ok := p.links.Selected()
-	if p.m.wide() && ok {
+	if p.m.wide() && ok && !p.wide && p.zoom != paneList {
 		left = r.Sub(0, 0, r.W/2, r.H)
+		if p.zoom == panePreview {
+			p.preview(r, l)
+			return
+		}
 		p.preview(r.Sub(left.W+1, 0, r.W-left.W-1, r.H), l)
 	} else if ok && r.H > 8 {
 		// One line says why the selected link is as it is.
@@ -247,15 +335,11 @@ func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
 	return y + 1
 }
 
-// linkNumbers are the figures of a link, as many as fit into two lines of w cells.
-func linkNumbers(l *adminpb.ConsoleLink, w int) []string {
+// backlogWords say how much is behind, and whether it gets less.
+func backlogWords(l *adminpb.ConsoleLink) string {
 	backlog := "backlog " + optionalCount(l.BacklogVersions) + " versions " + optionalSizeOf(l.BacklogBytes)
-	if l.Slope != nil && math.Abs(l.GetSlope()) >= 0.05 {
-		sign := ""
-		if l.GetSlope() > 0 {
-			sign = "+"
-		}
-		backlog += ", " + sign + scaled(l.GetSlope()) + "/s"
+	if l.Slope != nil && math.Abs(l.GetSlope()) >= 0.05 && l.GetBacklogVersions() > 0 {
+		backlog += ", " + signed(l.GetSlope()) + "/s"
 	}
 	switch d := drain(l); d {
 	case unknown:
@@ -266,8 +350,13 @@ func linkNumbers(l *adminpb.ConsoleLink, w int) []string {
 	default:
 		backlog += ", drains in " + d
 	}
+	return backlog
+}
+
+// linkNumbers are the figures of a link, as many as fit into two lines of w cells.
+func linkNumbers(l *adminpb.ConsoleLink, w int) []string {
 	return []string{
-		fitting(w, backlog, "out "+perSecond(l.OutRate), "in "+perSecond(l.InRate)),
+		fitting(w, backlogWords(l), "out "+perSecond(l.OutRate), "in "+perSecond(l.InRate)),
 		fitting(w, "in flight "+size(float64(l.GetInFlightBytes())), "rtt "+optionalMillis(l.LatencySeconds), "errors "+scaled(float64(l.GetErrors())),
 			"pending "+scaled(float64(l.GetPending())), "quarantined "+scaled(float64(l.GetQuarantined()))),
 	}

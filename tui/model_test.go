@@ -52,8 +52,9 @@ func TestKeys(t *testing.T) {
 		{"j enter", "Links ▸ maui", ""},
 		{"enter esc", "NEEDS ATTENTION", "Links ▸"},
 		{"2 enter tab", "[Buckets(3)]", ""},
-		{"2 enter tab tab", "replication", ""},
-		{"2 enter shift+tab", "[Config]", ""},
+		{"2 enter tab tab", "[Failed(0)]", ""},
+		{"2 enter tab tab tab", "replication", ""},
+		{"2 enter shift+tab", "[Events(3)]", ""},
 		{"2 enter t", "[1h]", "[15m]"},
 		{"2 G enter", "Links ▸ molokai", ""},
 		{"2 o o", "NAME▲", ""},
@@ -134,9 +135,10 @@ func TestTypingQuicklyAndPasting(t *testing.T) {
 // TestHelpIsTheKeymap: help lists every key that works, and nothing else does
 // anything.
 func TestHelpIsTheKeymap(t *testing.T) {
-	for _, keys := range []string{"", "2", "2 enter", "4", "ctrl+o"} {
+	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
 		s := newStill(t, unhealthy(), Options{}).size(100, 50)
 		s.press(strings.Fields(keys)...)
+		_ = s.View()
 		bindings := s.bindings()
 		seen := map[string]bool{}
 		for _, b := range bindings {
@@ -160,7 +162,8 @@ func TestHelpIsTheKeymap(t *testing.T) {
 		before := s.screenOf()
 		for r := rune(33); r < 127; r++ {
 			if !seen[string(r)] {
-				s.press(string(r))
+				_, cmd := s.Update(keyMsg(string(r)))
+				s.run(cmd)
 			}
 		}
 		if after := s.screenOf(); after != before {

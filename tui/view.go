@@ -35,13 +35,13 @@ func (m *Model) View() string {
 	if m.stale() && !m.choose {
 		body.Restyle(screen.Dim)
 	}
-	m.statusLine(all.Sub(0, all.H-2, all.W, 1))
+	spare := !m.statusLine(all.Sub(0, all.H-2, all.W, 1))
 	if d := m.top(); d != nil {
 		under := all.Sub(0, 1, all.W, all.H-3)
 		under.Restyle(screen.Off)
 		d.render(under)
 	}
-	m.footer(all.Sub(0, all.H-1, all.W, 1))
+	m.footer(all.Sub(0, all.H-2, all.W, 2), spare)
 	return c.Encode(m.theme)
 }
 
@@ -181,21 +181,21 @@ func (m *Model) tabs(r screen.Rect) {
 }
 
 // statusLine is the row above the footer: what is typed, what happened last, or
-// how old the page is.
-func (m *Model) statusLine(r screen.Rect) {
-	if l, ok := m.seen().(listed); ok && m.top() == nil {
-		seen, all := l.list().Counts()
+// how old the page is. It says whether there is anything.
+func (m *Model) statusLine(r screen.Rect) bool {
+	if l := m.listSeen(); l != nil && m.top() == nil {
+		seen, all := l.Counts()
 		count := fmt.Sprintf("%d of %d", seen, all)
 		switch {
 		case m.filter != nil:
 			x := r.Text(1, 0, screen.Key, "/")
 			m.filter.render(r, x, 0, max(r.W-x-len(count)-2, 1), true)
 			r.Right(r.W-1, 0, screen.Dim, count)
-			return
-		case l.list().Filter() != "" && m.notice == "":
+			return true
+		case l.Filter() != "" && m.notice == "":
 			r.Right(r.W-1, 0, screen.Dim, count)
-			r.Text(1, 0, screen.Dim, screen.Truncate("filter /"+l.list().Filter(), r.W-len(count)-4))
-			return
+			r.Text(1, 0, screen.Dim, screen.Truncate("filter /"+l.Filter(), r.W-len(count)-4))
+			return true
 		}
 	}
 	switch {
@@ -207,12 +207,16 @@ func (m *Model) statusLine(r screen.Rect) {
 		r.Text(1, 0, role, screen.Truncate(m.notice, r.W-2))
 	case m.stale():
 		r.Text(1, 0, screen.Warn, screen.Truncate("? these values are "+age(m.silence())+" old; nothing can be changed until a node answers", r.W-2))
+	default:
+		return false
 	}
+	return true
 }
 
-// footer shows the keys that people need here, as many as there is room for.
-// Help and the way out are always among them.
-func (m *Model) footer(r screen.Rect) {
+// footer shows the keys that people need here, as many as there is room for, in
+// the last row and, where that is spare, in the one above. Help and the way out
+// are always among them.
+func (m *Model) footer(r screen.Rect, spare bool) {
 	type hint struct {
 		label, text string
 		off         bool
@@ -230,25 +234,32 @@ func (m *Model) footer(r screen.Rect) {
 			hints = append(hints, h)
 		}
 	}
+	one := func(h hint) int { return screen.Width(h.label) + screen.Width(h.text) + 3 }
 	width := func(hs []hint) int {
 		n := 0
 		for _, h := range hs {
-			n += screen.Width(h.label) + screen.Width(h.text) + 3
+			n += one(h)
 		}
 		return n
+	}
+	draw := func(y int, hs []hint) {
+		x := 1
+		for _, h := range hs {
+			key, text := screen.Key, screen.Dim
+			if h.off {
+				key, text = screen.Off, screen.Off
+			}
+			x = r.Text(x, y, key, h.label)
+			x = r.Text(x+1, y, text, h.text) + 2
+		}
 	}
 	for len(last) > 1 && width(last) > r.W-1 {
 		last = last[1:]
 	}
-	room := r.W - 1 - width(last)
-	x := 1
-	for _, h := range append(cutHints(hints, room, func(h hint) int { return width([]hint{h}) }), last...) {
-		key, text := screen.Key, screen.Dim
-		if h.off {
-			key, text = screen.Off, screen.Off
-		}
-		x = r.Text(x, 0, key, h.label)
-		x = r.Text(x+1, 0, text, h.text) + 2
+	first := cutHints(hints, r.W-1-width(last), one)
+	draw(1, append(first, last...))
+	if spare {
+		draw(0, cutHints(hints[len(first):], r.W-1, one))
 	}
 }
 

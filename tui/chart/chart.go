@@ -80,11 +80,15 @@ type Chart struct {
 	Label      func(v float64) string // of the y axis; at most labelWidth cells
 	Step       func(top float64) float64
 	Times      bool   // write the times under the x axis
+	Cross      int    // values are read off this many cells from the right, 1 being the last; 0: nowhere
 	Empty      string // what is said when no value is known
 }
 
 // labelWidth is the room for the labels of the y axis.
 const labelWidth = 6
+
+// PlotWidth is how many cells the lines of a chart of w cells have.
+func PlotWidth(w int) int { return max(w-labelWidth-2, 0) }
 
 // Draw fills the rectangle. The first row is the title with the legend, the
 // last ones are the axis and, with Times, the times. It needs four rows and 24
@@ -97,7 +101,7 @@ func (c Chart) Draw(r screen.Rect) {
 	if r.W < 24 || r.H < 2+foot {
 		return
 	}
-	c.legend(r.Sub(0, 0, r.W, 1))
+	c.legend(r.Sub(0, 0, r.W, 1), PlotWidth(r.W))
 	rows := r.H - 1 - foot
 	plot := r.Sub(labelWidth+1, 1, r.W-labelWidth-2, rows)
 	top := c.top()
@@ -107,6 +111,11 @@ func (c Chart) Draw(r screen.Rect) {
 		if y > 0 && (rows < 4 || y != rowOf(top/2, top, rows)) {
 			r.FitRight(0, 1+y, labelWidth, screen.Target, c.Label(c.Target))
 			r.Text(labelWidth, 1+y, screen.Line, "┤")
+		}
+	}
+	if x := c.column(plot.W); x >= 0 {
+		for y := range rows {
+			plot.Text(x, y, screen.Accent, "│")
 		}
 	}
 	known := false
@@ -131,10 +140,27 @@ func levelOf(v, top float64, rows int) int {
 // rowOf is the row of cells, from above, that the dots of a value are in.
 func rowOf(v, top float64, rows int) int { return rows - 1 - levelOf(v, top, rows)/4 }
 
-func (c Chart) legend(r screen.Rect) {
+// column is where values are read, -1 for nowhere.
+func (c Chart) column(w int) int {
+	if c.Cross < 1 || c.Cross > w {
+		return -1
+	}
+	return w - c.Cross
+}
+
+func (c Chart) legend(r screen.Rect, w int) {
 	x := r.Text(1, 0, screen.Title, screen.Truncate(c.Title, r.W-2)) + 3
+	at := c.column(w)
 	for _, s := range c.Series {
-		if s.Name == "" || x+screen.Width(s.Name)+3 > r.W {
+		name := s.Name
+		if at >= 0 { // the greatest of the two dots of the cell, as it is drawn
+			text := "unknown"
+			if v := Resample(s.Values, w)[at]; !math.IsNaN(v) {
+				text = c.Label(v)
+			}
+			name += " " + text
+		}
+		if s.Name == "" || x+screen.Width(name)+3 > r.W {
 			continue
 		}
 		glyph := "─ "
@@ -142,11 +168,21 @@ func (c Chart) legend(r screen.Rect) {
 			glyph = "· "
 		}
 		x = r.Text(x, 0, s.Role, glyph)
-		x = r.Text(x, 0, screen.Dim, s.Name) + 2
+		role := screen.Dim
+		if at >= 0 {
+			role = screen.Strong
+		}
+		x = r.Text(x, 0, role, name) + 2
 	}
 	if c.Target > 0 && x+screen.Width(c.TargetName)+3 <= r.W {
 		x = r.Text(x, 0, screen.Target, "┄ ")
-		r.Text(x, 0, screen.Dim, c.TargetName)
+		x = r.Text(x, 0, screen.Dim, c.TargetName) + 2
+	}
+	if at >= 0 {
+		moment := c.Start.Add(time.Duration(float64(c.End.Sub(c.Start)) * float64(at) / float64(max(w-1, 1)))).UTC().Format("15:04:05")
+		if x+len(moment) < r.W {
+			r.Right(r.W-1, 0, screen.Accent, moment)
+		}
 	}
 }
 
@@ -207,10 +243,12 @@ func (c Chart) times(r screen.Rect) {
 	last := c.End.UTC().Format("15:04:05")
 	edge := r.W - len(last)
 	r.Text(edge, 0, screen.Dim, last)
+	moment := func(x int) time.Time {
+		return c.Start.Add(time.Duration(float64(span) * float64(x) / float64(max(r.W-1, 1)))).UTC()
+	}
 	every := max(r.W/6, 12)
 	for x := 0; x+len(layout)+2 <= edge; x += every {
-		at := c.Start.Add(time.Duration(float64(span) * float64(x) / float64(r.W)))
-		r.Text(x, 0, screen.Dim, at.UTC().Format(layout))
+		r.Text(x, 0, screen.Dim, moment(x).Format(layout))
 	}
 }
 

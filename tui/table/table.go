@@ -63,6 +63,22 @@ func New[T any](id, match func(T) string, columns ...Column[T]) *Table[T] {
 	return &Table[T]{columns: columns, id: id, match: match, sorted: -1, height: 1, marks: map[string]bool{}}
 }
 
+// SetColumns gives the table other columns. The order stays that of the column
+// it was sorted by, if one of the same title is among them.
+func (t *Table[T]) SetColumns(columns ...Column[T]) {
+	title := ""
+	if t.sorted >= 0 {
+		title = t.columns[t.sorted].Title
+	}
+	t.columns, t.sorted = columns, -1
+	for i, c := range columns {
+		if title != "" && c.Title == title && c.Compare != nil {
+			t.sorted = i
+		}
+	}
+	t.arrange()
+}
+
 // SetRows gives the table new rows, which it keeps. Sort, filter, marks and
 // selection stay; if the selected row is gone, its neighbour is selected.
 func (t *Table[T]) SetRows(rows []T) {
