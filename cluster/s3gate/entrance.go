@@ -23,6 +23,9 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	if !bearsSignature(ctx) {
 		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrAccessDenied))
 	}
+	if refusal := misdirected(ctx); refusal != nil {
+		return g.refuse(ctx, refusal)
+	}
 	err := ctx.Next()
 	g.addCORS(ctx)
 	return err

@@ -1,0 +1,61 @@
+package s3gate
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/s3err"
+)
+
+// A query names what of a bucket or an object a request is about: DELETE of /bk1?acl
+// is not the deletion of bk1. versitygw's routes take a name that they do not know
+// with a method for none at all, so those are refused before.
+
+// subresources are the names that S3 knows.
+var subresources = words(`accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory
+	legal-hold lifecycle location logging metadataConfiguration metadataTable metrics notification object-lock
+	ownershipControls partNumber policy policyStatus publicAccessBlock replication requestPayment restore retention
+	select session tagging torrent uploadId uploads versioning versions versionId website abac`)
+
+// routed are those that versitygw routes, of buckets and of objects, by the methods
+// that change something.
+var (
+	routedOfBuckets = map[string]map[string]bool{
+		http.MethodPut: words(`accelerate acl analytics cors encryption intelligent-tiering inventory lifecycle logging metrics
+			notification object-lock ownershipControls policy publicAccessBlock replication requestPayment tagging versioning website`),
+		http.MethodDelete: words(`analytics cors encryption intelligent-tiering inventory lifecycle metrics ownershipControls
+			policy publicAccessBlock replication tagging website`),
+		http.MethodPost: words(`delete`),
+	}
+	routedOfObjects = map[string]map[string]bool{
+		http.MethodPut:    words(`acl legal-hold partNumber retention tagging uploadId versionId`),
+		http.MethodDelete: words(`tagging uploadId versionId`),
+		http.MethodPost:   words(`restore select uploadId uploads versionId`),
+	}
+)
+
+func words(text string) map[string]bool {
+	set := make(map[string]bool)
+	for word := range strings.FieldsSeq(text) {
+		set[word] = true
+	}
+	return set
+}
+
+// misdirected refuses a change of what cannot be changed so.
+func misdirected(ctx fiber.Ctx) s3err.S3Error {
+	routed, kind := routedOfBuckets[ctx.Method()], s3err.ResourceTypeBucket
+	if _, key := splitPath(ctx); key != "" {
+		routed, kind = routedOfObjects[ctx.Method()], s3err.ResourceTypeObject
+	}
+	if routed == nil {
+		return nil // it changes nothing
+	}
+	for name := range ctx.Request().URI().QueryArgs().All() {
+		if word := string(name); subresources[word] && !routed[word] {
+			return s3err.GetMethodNotAllowedErr(ctx.Method(), kind, nil)
+		}
+	}
+	return nil
+}
