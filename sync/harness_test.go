@@ -70,6 +70,8 @@ type testSite struct {
 
 	splitter *cdc.Splitter
 	versions uint32 // history of buckets that links make; 0 is 1
+	// unbounded makes them keep every version with an id of its own.
+	unbounded bool
 
 	ensure  sync.Mutex
 	mu      sync.Mutex // serialises apply
@@ -223,7 +225,11 @@ func (s *testSite) ensureBucket(path string) {
 	s.ensure.Lock()
 	defer s.ensure.Unlock()
 	if _, err := s.cat.Bucket(path); err != nil {
-		s.makeBucket(path, max(1, s.versions))
+		versions := max(1, s.versions)
+		if s.unbounded {
+			versions = 0
+		}
+		s.makeBucket(path, versions)
 	}
 }
 

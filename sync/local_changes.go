@@ -239,7 +239,13 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 // says, a deletion or a purge is always offered: a peer may say that it has seen one that
 // it never had, because it scanned a third site that had dropped it already, and
 // keep a version alive that the deletion has beaten. It costs a record, once.
+//
+// A setting of the bucket is always offered too, even to the site that it came from:
+// a bucket that was deleted and made again there has lost it.
 func offers(item catalog.LogItem, peer state.SiteID, peerSeen *catalogpb.Vector) bool {
+	if item.Record.GetKind() == catalogpb.RecordKind_RECORD_BUCKET {
+		return true
+	}
 	if catalog.Deletes(item.Record) {
 		peerSeen = nil
 	}

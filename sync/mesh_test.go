@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,21 +16,36 @@ import (
 
 // TestMeshConverges lets three sites write, delete, lose each other, restart,
 // trim and make buckets anew in an order that a seed gives, and demands that
-// they are equal afterwards and silent. ISGW_SEED replays one seed.
+// they are equal afterwards and silent. ISGW_SEED replays seeds.
 func TestMeshConverges(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8}
-	if s := os.Getenv("ISGW_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = []uint64{n}
-	}
-	for _, seed := range seeds {
+	for _, seed := range meshSeeds(t, 1, 2, 3, 4, 5, 6, 7, 8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runMesh(t, seed) })
+			synctest.Test(t, func(t *testing.T) { runMesh(t, seed, false) })
 		})
 	}
+}
+
+// meshSeeds are the seeds to be run: those of ISGW_SEED, as N or as FROM-TO, if it
+// is set.
+func meshSeeds(t *testing.T, usual ...uint64) []uint64 {
+	s := os.Getenv("ISGW_SEED")
+	if s == "" {
+		return usual
+	}
+	from, to, many := strings.Cut(s, "-")
+	first, err := strconv.ParseUint(from, 10, 64)
+	last := first
+	if err == nil && many {
+		last, err = strconv.ParseUint(to, 10, 64)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []uint64
+	for n := first; n <= last; n++ {
+		out = append(out, n)
+	}
+	return out
 }
 
 type mesh struct {
@@ -37,13 +53,20 @@ type mesh struct {
 	rng   *rand.Rand
 	sites []*testSite
 	links []*half // all ends
+
+	versioned bool // the bucket gets versioning, and all that comes with it
+	locks     bool // and object lock
 }
 
-func runMesh(t *testing.T, seed uint64) {
-	m := &mesh{t: t, rng: rand.New(rand.NewPCG(seed, 99))}
+func runMesh(t *testing.T, seed uint64, versioned bool) {
+	m := &mesh{t: t, rng: rand.New(rand.NewPCG(seed, 99)), versioned: versioned}
+	if versioned {
+		m.locks = m.rng.IntN(2) == 0
+	}
 	for n := range 3 {
 		s := newTestSite(t, byte(n+1))
 		s.versions = 1 + uint32(m.rng.IntN(3)) // every site keeps its own history
+		s.unbounded = versioned                // but of versions with ids all of it
 		m.sites = append(m.sites, s)
 	}
 	// A ring: every site is linked with both others, so each version has two
@@ -84,6 +107,9 @@ func runMesh(t *testing.T, seed uint64) {
 	synced(t, 10*time.Minute, m.links...)
 	pause(10 * time.Second)
 	sameHeads(t, bk1, m.sites...)
+	if m.versioned {
+		sameVersions(t, bk1, m.sites...)
+	}
 	before := 0
 	for _, h := range m.links {
 		h.wire.offers()
@@ -121,7 +147,7 @@ func (m *mesh) explain() {
 		for i := range 12 {
 			recs, _ := s.cat.Versions(bk1, []byte(fmt.Sprint("k", i)))
 			for _, r := range recs {
-				m.t.Logf("%s: k%d: %v %v generation %d time %d context %v", s.name, i, keyOf(r.GetDot()), r.GetKind(), r.GetGeneration(), r.GetTime(), r.GetContext())
+				m.t.Logf("%s: k%d: %v %v %v generation %d time %d context %v", s.name, i, keyOf(r.GetDot()), r.GetKind(), r.GetVersioning(), r.GetGeneration(), r.GetTime(), r.GetContext())
 			}
 		}
 	}
@@ -140,6 +166,10 @@ func (m *mesh) step() {
 	key := fmt.Sprint("k", m.rng.IntN(12))
 	_, err := s.cat.Bucket(bk1)
 	exists := err == nil
+	if m.versioned && exists && m.rng.IntN(3) == 0 {
+		m.stepVersions(s, key)
+		return
+	}
 	switch p := m.rng.IntN(100); {
 	case p < 45 && exists:
 		s.put(bk1, key, random(m.rng.Uint64N(40), m.rng.IntN(60_000)))
