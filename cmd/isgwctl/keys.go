@@ -25,7 +25,7 @@ A read-only key reads, a read-write key also writes and deletes objects and
 buckets, and an admin key also says who may use a bucket: its policy, its
 ownership, its ACL, and the bypass of governance locks. With --prefix a key sees
 one bucket, or of its objects those whose keys begin with PREFIX.`,
-		Example: "isgwctl tenant key create Hawaii/Cola\nisgwctl tenant key create Hawaii/Cola --role read-only --prefix bk1/reports/ -o json",
+		Example: "isgwctl tenant key create Hawaii/Cola\nisgwctl tenant key create Hawaii/Cola --role read-only --prefix bk1/reports/",
 		Args:    takes("NAMESPACE/TENANT"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			key, err := c.Keys.Create(cmd.Context(), &adminpb.CreateKeyRequest{Tenant: args[0], Role: role, Prefix: prefix})
