@@ -96,6 +96,7 @@ how it is opened; NO_COLOR is respected.`,
 		a.completionCommand(root),
 		a.versionCommand(),
 	)
+	a.complete(root)
 	return root
 }
 
