@@ -53,7 +53,8 @@ func Follows(s *statepb.Service) bool { return s.GetReplication() != Replication
 // tenant's.
 func Serves(s *statepb.Service, bucketPath string) bool {
 	for _, served := range s.GetServes() {
-		if p := served.GetPath(); p == bucketPath || strings.HasPrefix(bucketPath, p+"/") {
+		p := served.GetPath()
+		if strings.HasPrefix(bucketPath, p) && (len(p) == len(bucketPath) || bucketPath[len(p)] == '/') {
 			return true
 		}
 	}
