@@ -1,0 +1,87 @@
+package s3gate_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// TestDeleteConditions deletes on conditions of ETag, time and size, keys and
+// versions, one by one and many at once.
+func TestDeleteConditions(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, types.BucketVersioningStatusEnabled)
+	etag, other := func(key string) *string {
+		out, err := k.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: k.bucket, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.ETag
+	}, aws.String(`"00000000000000000000000000000000"`)
+	modified := func(key string) *time.Time {
+		out, err := k.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: k.bucket, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.LastModified
+	}
+	for what, c := range map[string]struct {
+		in   func(key string) s3.DeleteObjectInput
+		want string
+	}{
+		"its ETag":     {func(key string) s3.DeleteObjectInput { return s3.DeleteObjectInput{IfMatch: etag(key)} }, ""},
+		"any ETag":     {func(string) s3.DeleteObjectInput { return s3.DeleteObjectInput{IfMatch: aws.String("*")} }, ""},
+		"another ETag": {func(string) s3.DeleteObjectInput { return s3.DeleteObjectInput{IfMatch: other} }, "PreconditionFailed"},
+		"its time": {func(key string) s3.DeleteObjectInput {
+			return s3.DeleteObjectInput{IfMatchLastModifiedTime: modified(key)}
+		}, ""},
+		"another time": {func(string) s3.DeleteObjectInput {
+			return s3.DeleteObjectInput{IfMatchLastModifiedTime: aws.Time(time.Unix(1_000_000_000, 0))}
+		}, "PreconditionFailed"},
+		"its size":     {func(string) s3.DeleteObjectInput { return s3.DeleteObjectInput{IfMatchSize: aws.Int64(3)} }, ""},
+		"another size": {func(string) s3.DeleteObjectInput { return s3.DeleteObjectInput{IfMatchSize: aws.Int64(4)} }, "PreconditionFailed"},
+		"its ETag, not its size": {func(key string) s3.DeleteObjectInput {
+			return s3.DeleteObjectInput{IfMatch: etag(key), IfMatchSize: aws.Int64(0)}
+		}, "PreconditionFailed"},
+	} {
+		id := k.put("k", "one")
+		for _, version := range []*string{nil, &id} {
+			in := c.in("k")
+			in.Bucket, in.Key, in.VersionId = k.bucket, aws.String("k"), version
+			_, err := k.DeleteObject(t.Context(), &in)
+			if c.want == "" && err != nil {
+				t.Errorf("%s, version %v: %v", what, aws.ToString(version), err)
+			} else if c.want != "" {
+				wantCode(t, what, err, c.want)
+			}
+			if version == nil && c.want == "" {
+				break // the condition is of what is deleted now
+			}
+		}
+	}
+	_, err := k.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: k.bucket, Key: aws.String("none"), IfMatch: other})
+	wantCode(t, "an ETag of nothing", err, "NoSuchKey")
+
+	v := k.put("a", "one")
+	k.put("b", "two")
+	out, err := k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{
+		{Key: aws.String("a"), ETag: etag("b")}, {Key: aws.String("b"), ETag: etag("b")}, {Key: aws.String("a"), VersionId: &v, Size: aws.Int64(9)}, {Key: aws.String("c")},
+	}}})
+	if err != nil || len(out.Deleted) != 2 || len(out.Errors) != 2 {
+		t.Fatalf("deleted %+v, error %v", out, err)
+	}
+	for _, e := range out.Errors {
+		if *e.Key != "a" || *e.Code != "PreconditionFailed" {
+			t.Errorf("%s: %s", *e.Key, *e.Code)
+		}
+	}
+	if content, _, err := k.get("a", v); err != nil || content != "one" {
+		t.Errorf("what the conditions kept has %q, %v", content, err)
+	}
+	_, err = k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: aws.String("a"), VersionId: &v, LastModifiedTime: aws.Time(time.Now())}}}})
+	wantCode(t, "times of many", err, "InvalidRequest")
+}
