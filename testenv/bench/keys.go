@@ -135,28 +135,28 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 		return fmt.Sprintf("%s-new-%d", path(i*7919%keys), batch)
 	}
 	operations := []operation{
-		{"put", 500, func(c *conn, keys, batch, i int) error {
+		{"put", b.count(500, 50), func(c *conn, keys, batch, i int) error {
 			data := make([]byte, 4*kib)
 			fill(b.seed+uint64(1000*batch+i)+uint64(keys), data)
 			_, err := c.put(added(keys, batch, i), data, "")
 			return err
 		}},
-		{"get", 1000, func(c *conn, keys, _, _ int) error {
+		{"get", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
 			_, err := c.get(path(rand.N(keys)), nil)
 			return err
 		}},
-		{"head", 1000, func(c *conn, keys, _, _ int) error {
+		{"head", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
 			_, err := c.headObject(path(rand.N(keys)))
 			return err
 		}},
-		{"list", 60, func(c *conn, keys, _, _ int) error {
+		{"list", b.count(60, 10), func(c *conn, keys, _, _ int) error {
 			p, err := c.list(bucket, key(rand.N(keys)), "", nil)
 			if err == nil && p.keys == 0 && p.next != "" {
 				err = errors.New("an empty page of a listing that goes on")
 			}
 			return err
 		}},
-		{"delete", 500, func(c *conn, keys, batch, i int) error { return c.delete(added(keys, batch, i)) }},
+		{"delete", b.count(500, 50), func(c *conn, keys, batch, i int) error { return c.delete(added(keys, batch, i)) }},
 	}
 	type cost struct{ cpu, wall time.Duration }
 	costs := make([][2]cost, len(operations))

@@ -109,6 +109,13 @@ func (l *line) crossed() (int64, error) {
 func (l *line) close() error {
 	var errs []error
 	for i := range 2 {
+		// A namespace takes its end of a cable along, but not before it likes:
+		// the next line needs the names.
+		if _, err := os.Stat(filepath.Join("/sys/class/net", l.device(i, "o"))); err == nil {
+			if out, err := exec.Command("ip", "link", "del", l.device(i, "o")).CombinedOutput(); err != nil {
+				errs = append(errs, fmt.Errorf("remove cable %s: %w: %s", l.device(i, "o"), err, strings.TrimSpace(string(out))))
+			}
+		}
 		if _, err := os.Stat(filepath.Join("/run/netns", l.netns(i))); err != nil {
 			continue
 		}

@@ -92,7 +92,7 @@ const copyTime = 15 * time.Minute
 
 // arrive waits until B has a number of objects.
 func (p *pair) arrive(ctx context.Context, objects int) error {
-	return poll(ctx, copyTime, 2*time.Millisecond, fmt.Sprintf("%d objects at %s", objects, p.B.name), func() (bool, error) {
+	return poll(ctx, copyTime, 10*time.Millisecond, fmt.Sprintf("%d objects at %s", objects, p.B.name), func() (bool, error) {
 		have, err := p.B.objects(ctx)
 		return have == uint64(objects), errors.Join(err, p.B.ended())
 	})
