@@ -2,7 +2,6 @@ package tui
 
 import (
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"math"
 	"strings"
@@ -227,7 +226,7 @@ func (p *linksPage) export() tea.Cmd {
 		if v == nil {
 			return ""
 		}
-		return fmt.Sprint(*v)
+		return exact(*v, true)
 	}
 	count := func(v *uint64) string {
 		if v == nil {
@@ -235,17 +234,14 @@ func (p *linksPage) export() tea.Cmd {
 		}
 		return fmt.Sprint(*v)
 	}
-	var b strings.Builder
-	w := csv.NewWriter(&b)
-	_ = w.Write([]string{"name", "route", "state", "out_bytes_per_second", "in_bytes_per_second", "lag_seconds", "lag_target_seconds", "backlog_versions", "backlog_bytes", "cause"})
+	rows := [][]string{{"name", "route", "state", "out_bytes_per_second", "in_bytes_per_second", "lag_seconds", "lag_target_seconds", "backlog_versions", "backlog_bytes", "cause"}}
 	for _, l := range p.links.Seen() {
 		if len(marked) == 0 || marked[l.GetName()] {
-			_ = w.Write([]string{l.GetName(), l.GetRoute(), l.GetStateWord(), number(l.OutRate), number(l.InRate), number(l.LagSeconds),
-				fmt.Sprint(l.GetLagTargetSeconds()), count(l.BacklogVersions), count(l.BacklogBytes), l.GetCause()})
+			rows = append(rows, []string{l.GetName(), l.GetRoute(), l.GetStateWord(), number(l.OutRate), number(l.InRate), number(l.LagSeconds),
+				exact(l.GetLagTargetSeconds(), true), count(l.BacklogVersions), count(l.BacklogBytes), l.GetCause()})
 		}
 	}
-	w.Flush() // into memory: it cannot fail
-	return p.m.save("links.csv", b.String())
+	return p.m.save("links.csv", csvText(rows))
 }
 
 func (p *linksPage) render(r screen.Rect) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -330,7 +331,7 @@ func exact(v float64, known bool) string {
 	if !known {
 		return ""
 	}
-	return fmt.Sprint(v)
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
 func csvText(rows [][]string) string {
