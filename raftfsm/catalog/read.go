@@ -100,7 +100,7 @@ func (c *Catalog) BucketAny(path string) (*pb.BucketState, error) {
 }
 
 // Head returns the greatest version of a key, which may be a tombstone, or
-// ErrNoKey when no record of the key is kept.
+// ErrNoKey when the key has none.
 func (c *Catalog) Head(path string, key []byte) (*pb.Record, error) {
 	c.swap.RLock()
 	defer c.swap.RUnlock()
@@ -109,10 +109,16 @@ func (c *Catalog) Head(path string, key []byte) (*pb.Record, error) {
 		return nil, err
 	}
 	_, head, _, err := readHead(c.db, number, key)
-	if err == nil && head == nil {
-		err = ErrNoKey
+	if err == nil && !shown(head) {
+		return nil, ErrNoKey
 	}
 	return head, err
+}
+
+// shown reports whether a key's row says more than that its null version was
+// purged.
+func shown(head *pb.Record) bool {
+	return head != nil && head.GetKind() != pb.RecordKind_RECORD_PURGE
 }
 
 // number returns the number of a bucket that exists.

@@ -12,8 +12,8 @@ import (
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
-// View returns the head of a key with its attributes, or ErrNoKey when no record
-// of the key is kept. The head may be a tombstone: a delete marker, or, where it
+// View returns the head of a key with its attributes, or ErrNoKey when the key has
+// none. The head may be a tombstone: a delete marker, or, where it
 // was written before versioning was ever enabled, the plain deletion of the key.
 // Of a key without attributes it costs what Head costs.
 func (c *Catalog) View(path string, key []byte) (*Version, error) {
@@ -28,7 +28,7 @@ func (c *Catalog) View(path string, key []byte) (*Version, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case head == nil:
+	case !shown(head):
 		return nil, ErrNoKey
 	case m.attributes == 0:
 		return newVersion(head, nil, true), nil
@@ -41,7 +41,7 @@ func (c *Catalog) View(path string, key []byte) (*Version, error) {
 	if m, head, _, err = readHead(v.rows, v.number, key); err != nil {
 		return nil, err
 	}
-	if head == nil {
+	if !shown(head) {
 		return nil, ErrNoKey
 	}
 	return v.version(m, head, head)
