@@ -90,7 +90,7 @@ func TestFromElsewhere(t *testing.T) {
 	}
 
 	if out, _ := ctl(0, "system", "summary"); !strings.Contains(out, "NOT HEALTHY") || !strings.Contains(out, "alpha  yes   1/1    alpha-1") ||
-		!strings.Contains(out, "certificate:ops Services.Create hawaii") || !strings.Contains(out, "Paths.Create Hawaii (refused)") {
+		!strings.Contains(out, "certificate:ops create service hawaii") || !strings.Contains(out, "create Hawaii (refused)") {
 		t.Errorf("the summary: %s", out)
 	}
 	env[connectVariable] = "unix:" + n.Socket()
