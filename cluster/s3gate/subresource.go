@@ -13,15 +13,18 @@ import (
 // with a method for none at all, so those are refused before.
 
 // subresources are the names that S3 knows.
-var subresources = words(`accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory
-	legal-hold lifecycle location logging metadataConfiguration metadataTable metrics notification object-lock
-	ownershipControls partNumber policy policyStatus publicAccessBlock replication requestPayment restore retention
-	select session tagging torrent uploadId uploads versioning versions versionId website abac`)
+var subresources = words(`abac accelerate acl analytics annotation attributes cors delete encryption intelligent-tiering inventory
+	legal-hold lifecycle location logging metadataAnnotationTable metadataConfiguration metadataInventoryTable
+	metadataJournalTable metadataTable metrics notification object-lock ownershipControls partNumber policy policyStatus
+	publicAccessBlock renameObject replication requestPayment restore retention select session tagging torrent uploadId
+	uploads versioning versions versionId website`)
 
-// routed are those that versitygw routes, of buckets and of objects, by the methods
-// that change something.
+// routed are those that versitygw routes, of buckets and of objects, by the method.
 var (
 	routedOfBuckets = map[string]map[string]bool{
+		http.MethodGet: words(`accelerate acl analytics cors encryption intelligent-tiering inventory lifecycle location logging metrics
+			notification object-lock ownershipControls policy policyStatus publicAccessBlock replication requestPayment tagging
+			uploads versioning versions website`),
 		http.MethodPut: words(`accelerate acl analytics cors encryption intelligent-tiering inventory lifecycle logging metrics
 			notification object-lock ownershipControls policy publicAccessBlock replication requestPayment tagging versioning website`),
 		http.MethodDelete: words(`analytics cors encryption intelligent-tiering inventory lifecycle metrics ownershipControls
@@ -29,6 +32,7 @@ var (
 		http.MethodPost: words(`delete`),
 	}
 	routedOfObjects = map[string]map[string]bool{
+		http.MethodGet:    words(`acl attributes legal-hold partNumber retention tagging uploadId uploads versionId versions`),
 		http.MethodPut:    words(`acl legal-hold partNumber retention tagging uploadId versionId`),
 		http.MethodDelete: words(`tagging uploadId versionId`),
 		http.MethodPost:   words(`restore select uploadId uploads versionId`),
@@ -43,17 +47,21 @@ func words(text string) map[string]bool {
 	return set
 }
 
-// misdirected refuses a change of what cannot be changed so.
+// misdirected refuses a change of what cannot be changed so, and the reading of what
+// versitygw does not know: it would give the object, or the bucket's listing.
 func misdirected(ctx fiber.Ctx) s3err.S3Error {
 	routed, kind := routedOfBuckets[ctx.Method()], s3err.ResourceTypeBucket
 	if _, key := splitPath(ctx); key != "" {
 		routed, kind = routedOfObjects[ctx.Method()], s3err.ResourceTypeObject
 	}
 	if routed == nil {
-		return nil // it changes nothing
+		return nil // HEAD and OPTIONS have no subresources
 	}
 	for name := range ctx.Request().URI().QueryArgs().All() {
 		if word := string(name); subresources[word] && !routed[word] {
+			if ctx.Method() == http.MethodGet {
+				return s3err.GetAPIError(s3err.ErrNotImplemented)
+			}
 			return s3err.GetMethodNotAllowedErr(ctx.Method(), kind, nil)
 		}
 	}
