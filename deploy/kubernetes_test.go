@@ -64,9 +64,17 @@ type template struct {
 	}
 }
 
+type mount struct {
+	Name      string
+	MountPath string `yaml:"mountPath"`
+}
+
 type volume struct {
 	Name      string
 	ConfigMap struct{ Name string } `yaml:"configMap"`
+	Secret    struct {
+		Name string `yaml:"secretName"`
+	}
 }
 
 type container struct {
@@ -74,13 +82,10 @@ type container struct {
 	Env   []struct{ Name, Value string }
 	Ports []port
 	// The three probes.
-	Startup   probe `yaml:"startupProbe"`
-	Liveness  probe `yaml:"livenessProbe"`
-	Readiness probe `yaml:"readinessProbe"`
-	Mounts    []struct {
-		Name      string
-		MountPath string `yaml:"mountPath"`
-	} `yaml:"volumeMounts"`
+	Startup         probe   `yaml:"startupProbe"`
+	Liveness        probe   `yaml:"livenessProbe"`
+	Readiness       probe   `yaml:"readinessProbe"`
+	Mounts          []mount `yaml:"volumeMounts"`
 	SecurityContext struct {
 		Escalation bool                    `yaml:"allowPrivilegeEscalation"`
 		ReadOnly   bool                    `yaml:"readOnlyRootFilesystem"`
@@ -233,7 +238,7 @@ func checkPod(t *testing.T, pod template, im image, flags []string) {
 	}
 	for _, e := range c.Env {
 		env[e.Name] = e.Value
-		if flag := strings.ToLower(strings.TrimPrefix(e.Name, "ISGW_")); flag != "connect" && !slices.Contains(flags, flag) {
+		if flag := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(e.Name, "ISGW_")), "_", "-"); flag != "connect" && !slices.Contains(flags, flag) {
 			t.Errorf("%s sets nothing", e.Name)
 		}
 	}
@@ -246,6 +251,20 @@ func checkPod(t *testing.T, pod template, im image, flags []string) {
 	}
 	if !mounted {
 		t.Errorf("%s is on no volume", env["ISGW_DATA"])
+	}
+	// A certificate and its key are files of a secret that is mounted.
+	for _, variable := range []string{"ISGW_S3_CERT", "ISGW_S3_KEY"} {
+		file := env[variable]
+		if file == "" {
+			continue
+		}
+		if !slices.ContainsFunc(spec.Volumes, func(v volume) bool {
+			return v.Secret.Name != "" && slices.ContainsFunc(c.Mounts, func(m mount) bool {
+				return m.Name == v.Name && filepath.Dir(file) == m.MountPath
+			})
+		}) {
+			t.Errorf("%s=%s is in no secret that is mounted", variable, file)
+		}
 	}
 	for name, variable := range map[string]string{"s3": "ISGW_S3", "link": "ISGW_LINK", "admin": "ISGW_ADMIN", "metrics": "ISGW_METRICS"} {
 		if got := portNumber(pod, name); env[variable] != ":"+strconv.Itoa(got) {
