@@ -85,6 +85,35 @@ func TestConsole(t *testing.T) {
 	x.shows("ok HEALTHY")
 	l.WaitSynced()
 	e.mustHave(b, "behind", []byte("value"))
+	x.shows("ok HEALTHY: the link is in sync") // before the node is gone: it is what stays
+
+	// The plan of a change says what --dry-run prints, and a plan that is
+	// cancelled changes nothing.
+	x.keys("2")
+	x.shows("[2 Links]", "hawaii")
+	x.keys("p")
+	x.shows("WHAT WILL HAPPEN", "isgwctl service disable hawaii")
+	dry, err := exec.Command(binary, "--connect", "unix:"+a.DataDir()+"/admin.sock", "service", "disable", "hawaii", "--dry-run").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := strings.Join(strings.FieldsFunc(x.screen, func(r rune) bool { return strings.ContainsRune(" \n│", r) }), " ")
+	_, body, _ := strings.Cut(string(dry), "WHAT WILL HAPPEN") // after the plan's number
+	for line := range strings.Lines(body) {
+		line, _ = strings.CutPrefix(strings.TrimSpace(line), "same thing as a command")
+		for word := range strings.FieldsSeq(line) {
+			if !strings.Contains(shown, word) {
+				t.Errorf("the plan on the screen lacks %q of\n%s\nit is\n%s", word, dry, x.screen)
+			}
+		}
+	}
+	x.keys("Escape")
+	x.shows("[2 Links]", "o sort")
+	if !a.Status("hawaii").GetEnabled() {
+		t.Error("a plan that was cancelled was carried out")
+	}
+	x.keys("1")
+	x.shows("[1 Home]", "ok HEALTHY: the link is in sync")
 
 	// The node dies and comes back: nothing is cleared meanwhile, and nothing can
 	// be changed.

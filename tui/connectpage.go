@@ -144,7 +144,7 @@ func (p *connectPage) attempts(r screen.Rect, y int) {
 	}{"queued": {"  ", screen.Dim}, "trying": {"..", screen.First}, "ok": {"ok", screen.Good}, "failed": {"X ", screen.Bad}}
 	name := 8
 	for _, n := range c.nodes {
-		name = min(max(name, screen.Width(n.label())), r.W/3)
+		name = min(max(name, screen.Width(n.short())), r.W/3)
 	}
 	for i, n := range c.nodes {
 		a := c.attempts[i]
@@ -160,7 +160,7 @@ func (p *connectPage) attempts(r screen.Rect, y int) {
 		case "ok":
 			text = "connected"
 		}
-		r.Fit(4, y, name, screen.Plain, n.label())
+		r.Fit(4, y, name, screen.Plain, n.short())
 		r.Text(5+name, y, g.role, g.glyph)
 		took := ""
 		if a.took > 0 {

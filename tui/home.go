@@ -20,6 +20,7 @@ type homePage struct {
 	alerts *table.Table[*adminpb.Alert]
 	sites  *table.Table[*adminpb.ConsoleSite]
 	links  *table.Table[*adminpb.ConsoleLink] // beside the rest on a wide terminal; it has no keys
+	zoom   int                                // on a wide terminal: both, this alone, or what is beside it alone
 }
 
 func newHomePage(m *Model) *homePage {
@@ -104,7 +105,12 @@ func siteColumns() []table.Column[*adminpb.ConsoleSite] {
 	}
 }
 
-func (p *homePage) crumbs() []string { return []string{"Home"} }
+func (p *homePage) crumbs() []string {
+	if p.m.wide() && p.zoom != paneBoth {
+		return []string{"Home", [panes]string{"", "health", "links"}[p.zoom]}
+	}
+	return []string{"Home"}
+}
 
 func (p *homePage) refresh() {
 	p.alerts.SetRows(p.m.snapshot.GetAlerts())
@@ -118,6 +124,9 @@ func (p *homePage) bindings() []binding {
 		out[len(out)-1].short, out[len(out)-1].long = "links", "see the links"
 	} else if a.GetService() == "" {
 		out[len(out)-1].long = "see the links"
+	}
+	if p.m.wide() {
+		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom health or links", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % panes; return nil }})
 	}
 	return append(out,
 		p.m.changing("n", "new link", "make a link", func() tea.Cmd { return p.m.newLink() }),
@@ -144,7 +153,12 @@ func (p *homePage) render(r screen.Rect) {
 		return
 	}
 	left := r
-	if p.m.wide() {
+	switch {
+	case !p.m.wide() || p.zoom == paneList:
+	case p.zoom == panePreview:
+		p.aside(r.Sub(0, 1, r.W, r.H-1))
+		return
+	default:
 		left = r.Sub(0, 0, r.W*11/20, r.H)
 		p.aside(r.Sub(left.W+1, 1, r.W-left.W-1, r.H-1))
 	}

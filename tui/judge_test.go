@@ -190,6 +190,12 @@ func TestZoomAndCrosshair(t *testing.T) {
 	s.press("esc")
 	s.want("Links ▸ kauai-cold", "lag s   ─ lag  ┄")
 
+	s = newStill(t, unhealthy(), Options{}).size(140, 40).press("z")
+	s.want("Home ▸ health", "NEEDS ATTENTION", "all links, throughput")
+	s.wantNot("┌ links")
+	s.press("z")
+	s.want("Home ▸ links", "┌ links 4", "15 MIN", "┌ last changes")
+	s.wantNot("NEEDS ATTENTION")
 	s = newStill(t, unhealthy(), Options{}).size(140, 40).press("2", "j", "z")
 	s.want("▸ list", "ROUTE", "STATE", "IN/s", "15 MIN")
 	s.wantNot("┌ kauai-cold")

@@ -48,9 +48,13 @@ func TestPictures(t *testing.T) {
 	for _, p := range []struct {
 		scene string
 		w, h  int
-	}{{"home", 80, 24}, {"links", 80, 24}, {"link", 140, 40}, {"plan", 80, 24}, {"form", 80, 24}, {"connect", 80, 24}} {
+	}{
+		{"connect", 80, 24}, {"profile", 80, 24}, {"home", 80, 24}, {"home-wide", 140, 40}, {"links", 80, 24}, {"link", 80, 24}, {"link-wide", 140, 40},
+		{"link-buckets", 80, 24}, {"link-failed", 80, 24}, {"link-config", 80, 24}, {"link-events", 80, 24}, {"link-crosshair", 80, 24}, {"yaml", 80, 24},
+		{"form", 80, 24}, {"plan", 80, 24}, {"help", 80, 24}, {"palette", 80, 24},
+	} {
 		for _, scene := range scenes {
-			if scene.name != p.scene {
+			if scene.name != strings.TrimSuffix(p.scene, "-wide") {
 				continue
 			}
 			got := picture(scene.set(t, Options{Theme: "dark"}).size(p.w, p.h).View(), p.w, p.h)
