@@ -200,6 +200,26 @@ func TestConsoleGivesTheTerminalBack(t *testing.T) {
 	x.keys("q")
 	x.prompt("resizes")
 
+	// The terminal says that its background is light: the theme follows, and the
+	// answer is nobody's keys, also when the console ends at once.
+	x.run("set-option", "-g", "window-style", "bg=#ffffff,fg=#000000")
+	open()
+	e.Eventually("the light theme", func() bool { return strings.Contains(x.run("capture-pane", "-p", "-e"), "\x1b[34mPROFILE") })
+	x.keys("q")
+	x.prompt("light")
+	for range 3 {
+		x.text(binary + " --connect unix:" + e.Dir("nobody.sock"))
+		x.keys("Enter", "q")
+		e.Eventually("the prompt is back", func() bool {
+			return strings.HasSuffix(strings.TrimSpace(x.look()), "ready>") && strings.Count(x.screen, "ready>") > 1
+		})
+		if strings.Contains(x.screen, "rgb:") || strings.Contains(x.screen, "[?") {
+			t.Errorf("an answer of the terminal was typed into the shell:\n%s", x.screen)
+		}
+		x.keys("C-l")
+		e.Eventually("a clean screen", func() bool { return strings.Count(x.look(), "ready>") == 1 })
+	}
+
 	// A terminal that cannot place its cursor is refused, one that has ASCII and
 	// no colours is not.
 	x.text("TERM=dumb " + binary + " --connect unix:/none; echo status $?")
