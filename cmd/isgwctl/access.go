@@ -128,8 +128,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 			if err := c.Access.RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			a.done("%s is revoked", args[0])
-			return nil
+			return a.did(args[0], "%s is revoked", args[0])
 		}),
 	}
 }
@@ -265,9 +264,17 @@ func (a *app) adminAudit() *cobra.Command {
 			if a.listed() {
 				return listJSON(a, entries)
 			}
-			t := a.table("TIME", "PRINCIPAL", "ROLE", "CALL", "OBJECT", "RESULT", "REQUEST")
+			header := []string{"TIME", "PRINCIPAL", "ROLE", "CALL", "OBJECT", "RESULT", "REQUEST"}
+			if a.form == formWide {
+				header = append(header, "MESSAGE")
+			}
+			t := a.table(header...)
 			for _, e := range entries {
-				t.row(instant(e.GetTime()), e.GetPrincipal(), e.GetRole(), e.GetProcedure(), orDash(e.GetObject()), e.GetResult(), e.GetRequestId())
+				row := []string{instant(e.GetTime()), e.GetPrincipal(), e.GetRole(), e.GetProcedure(), orDash(e.GetObject()), e.GetResult(), e.GetRequestId()}
+				if a.form == formWide {
+					row = append(row, orDash(e.GetMessage()))
+				}
+				t.row(row...)
 			}
 			return t.end()
 		}),

@@ -48,10 +48,11 @@ func (a *app) root() *cobra.Command {
 sites, links them, and says how the links do.
 
 The node is named by --connect, by ` + connectVariable + ` in the environment, or by
-a profile. Data is written to stdout and everything else to stderr; -o json and
--o yaml write the same data for programs, -o name the names alone. Control
-characters in names are written as \xNN or \uNNNN; -o json has every name
-exactly.
+a profile. Data is written to stdout and everything else to stderr. -o wide adds
+columns to tables; -o json and -o yaml write all there is for programs; -o name
+writes the names alone, of what is listed, shown, made, changed or deleted.
+Control characters in names are written as \xNN or \uNNNN; -o json has every
+name exactly.
 
 Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
 5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.

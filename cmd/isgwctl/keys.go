@@ -93,8 +93,7 @@ func (a *app) keyDelete() *cobra.Command {
 			if err := c.Keys.Delete(cmd.Context(), req); err != nil {
 				return err
 			}
-			a.done("access key %s is deleted", args[0])
-			return nil
+			return a.did(args[0], "access key %s is deleted", args[0])
 		}),
 	}
 	cmd.Flags().StringVar(&tenant, "tenant", "", "only if it belongs to `NAMESPACE/TENANT`")

@@ -50,7 +50,7 @@ func (a *app) objectList() *cobra.Command {
 		Short: "List the objects of a bucket",
 		Long: `Lists the objects of a bucket, ordered by key: size, time and key, one a line.
 With --delimiter / keys are listed as the files of one directory, and a
-directory stands for what is below it.`,
+directory stands for what is below it. -o wide has the version and the ETag too.`,
 		Example: "isgwctl object list Hawaii/Cola/bk1\nisgwctl object list Hawaii/Cola/bk1/reports/ --delimiter /",
 		Args:    takes("NAMESPACE/TENANT/BUCKET[/PREFIX]"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
@@ -59,6 +59,9 @@ directory stands for what is below it.`,
 				return err
 			}
 			out := &list[*adminpb.ObjectItem]{app: a, text: itemLine}
+			if a.form == formWide {
+				out.text = wideItemLine
+			}
 			for left := limit; ; {
 				if limit > 0 {
 					req.Limit = uint32(min(left, 1000))
@@ -96,6 +99,17 @@ func itemLine(item *adminpb.ObjectItem) string {
 	return fmt.Sprintf("%14s  %-20s  %s", unknown, unknown, item.GetPrefix())
 }
 
+// wideItemLine is itemLine with the version and the ETag.
+func wideItemLine(item *adminpb.ObjectItem) string {
+	version, etag := unknown, unknown
+	if o := item.GetObject(); o != nil {
+		version, etag = orDash(o.GetVersionId()), orDash(o.GetEtag())
+	}
+	line := itemLine(item)
+	const fixed = 14 + 2 + 20 + 2 // up to the key
+	return fmt.Sprintf("%s%-34s  %-36s  %s", line[:fixed], version, etag, line[fixed:])
+}
+
 func (a *app) objectShow() *cobra.Command {
 	versions := false
 	cmd := &cobra.Command{
@@ -116,13 +130,21 @@ func (a *app) objectShow() *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(a.out)
-			t := a.table("VERSION", "GENERATION", "MODIFIED", "SIZE", "ORIGIN", "ETAG")
+			header := []string{"VERSION", "GENERATION", "MODIFIED", "SIZE", "ORIGIN", "ETAG"}
+			if a.form == formWide {
+				header = append(header, "CONTENT")
+			}
+			t := a.table(header...)
 			for _, v := range shown.GetVersions() {
 				size := fmt.Sprint(v.GetSize())
 				if v.GetDeleted() {
 					size = "deleted"
 				}
-				t.row(v.GetVersionId(), fmt.Sprint(v.GetGeneration()), instant(v.GetModified()), size, v.GetOrigin(), orDash(v.GetEtag()))
+				row := []string{v.GetVersionId(), fmt.Sprint(v.GetGeneration()), instant(v.GetModified()), size, v.GetOrigin(), orDash(v.GetEtag())}
+				if a.form == formWide {
+					row = append(row, orDash(v.GetContentId()))
+				}
+				t.row(row...)
 			}
 			return t.end()
 		}),
@@ -260,8 +282,7 @@ stay. A key that is not there is no error.`,
 			if err := c.Objects.Delete(cmd.Context(), bucket, key); err != nil {
 				return err
 			}
-			a.done("%s is deleted", args[0])
-			return nil
+			return a.did(args[0], "%s is deleted", args[0])
 		}),
 	}
 }

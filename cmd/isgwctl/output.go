@@ -91,7 +91,7 @@ func (a *app) yaml(text string) error { return manifest.WriteYAML(a.out, text) }
 // what else names it.
 func nameOf(m proto.Message) string {
 	fields := m.ProtoReflect().Descriptor().Fields()
-	for _, name := range []protoreflect.Name{"path", "key", "name", "access_key", "node_name", "site_name", "token", "prefix", "request_id"} {
+	for _, name := range []protoreflect.Name{"path", "key", "name", "access_key", "node_name", "site_name", "token", "prefix", "request_id", "principal"} {
 		if f := fields.ByName(name); f != nil && f.Kind() == protoreflect.StringKind && !f.IsList() {
 			if s := m.ProtoReflect().Get(f).String(); s != "" {
 				return s
@@ -117,6 +117,17 @@ func (a *app) made(m proto.Message, format string, args ...any) error {
 	}
 	if a.form == formName {
 		_, err := fmt.Fprintln(a.out, plain(nameOf(m)))
+		return err
+	}
+	a.done(format, args...)
+	return nil
+}
+
+// did reports what has no answer, as that a thing is gone: its name on stdout
+// with -o name, and in words on stderr.
+func (a *app) did(name, format string, args ...any) error {
+	if a.form == formName {
+		_, err := fmt.Fprintln(a.out, plain(name))
 		return err
 	}
 	a.done(format, args...)

@@ -119,7 +119,7 @@ func (a *app) pathList(k pathKind) *cobra.Command {
 	by := ""
 	cmd := &cobra.Command{
 		Use:     strings.TrimSpace("list " + k.parent),
-		Short:   "List the " + k.word + "s, one name a line",
+		Short:   "List the " + k.word + "s, one name a line; with -o wide, what they have",
 		Example: "isgwctl " + k.word + " list",
 		Args:    takes(),
 	}
@@ -135,6 +135,9 @@ func (a *app) pathList(k pathKind) *cobra.Command {
 		if req.Sort, ok = pathSorts[by]; !ok {
 			return usage("--sort is path, created, objects or bytes, not %q", by)
 		}
+		if a.form == formWide {
+			return a.widePaths(cmd.Context(), c, k, req)
+		}
 		out := &list[*adminpb.Path]{app: a, text: (*adminpb.Path).GetPath}
 		if err := eachPath(cmd.Context(), c, req, out.add); err != nil {
 			return err
@@ -149,6 +152,46 @@ func (a *app) pathList(k pathKind) *cobra.Command {
 	cmd.Flags().StringVar(&by, "sort", "path", "`ORDER` of the list: "+orders)
 	cmd.Flags().BoolVar(&req.Descending, "descending", false, "the greatest first")
 	return cmd
+}
+
+// widePaths writes a list as a table.
+func (a *app) widePaths(ctx context.Context, c *admin.Client, k pathKind, req *adminpb.ListPathsRequest) error {
+	bucket := k.kind == adminpb.PathKind_PATH_KIND_BUCKET
+	header := []string{strings.ToUpper(k.word)}
+	if k.below != "" {
+		header = append(header, strings.ToUpper(k.below))
+	}
+	if bucket {
+		header = append(header, "OBJECTS", "BYTES")
+	}
+	if k.storage {
+		header = append(header, "REPLICAS", "VERSIONS", "QUOTA")
+	}
+	if bucket {
+		header = append(header, "LINKS")
+	}
+	t := a.table(append(header, "CREATED")...)
+	err := eachPath(ctx, c, req, func(p *adminpb.Path) error {
+		row := []string{p.GetPath()}
+		if k.below != "" {
+			row = append(row, fmt.Sprint(p.GetChildren()))
+		}
+		if bucket {
+			row = append(row, fmt.Sprint(p.GetObjects()), byteCount(p.GetBytes()))
+		}
+		if k.storage {
+			row = append(row, fmt.Sprint(p.GetEffectiveReplicas()), fmt.Sprint(p.GetEffectiveVersions()), quotaUse(p))
+		}
+		if bucket {
+			row = append(row, orDash(strings.Join(p.GetServices(), " ")))
+		}
+		t.row(append(row, instant(p.GetCreated()))...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.end()
 }
 
 // pathSorts are the orders of lists of paths.
@@ -243,8 +286,7 @@ func (a *app) pathDelete(k pathKind) *cobra.Command {
 			if err := c.Paths.Delete(cmd.Context(), &adminpb.DeletePathRequest{Kind: k.kind, Path: args[0]}); err != nil {
 				return err
 			}
-			a.done("%s %s is deleted", k.word, args[0])
-			return nil
+			return a.did(args[0], "%s %s is deleted", k.word, args[0])
 		}),
 	}
 }

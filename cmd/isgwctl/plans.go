@@ -38,7 +38,14 @@ func (a *app) showPlan(plan *adminpb.Plan) error {
 	if a.structured() {
 		return a.json(plan, "token")
 	}
-	if _, err := fmt.Fprint(a.out, plainLines(plan.GetText())); err != nil {
+	text := plainLines(plan.GetText())
+	if a.form == formName { // of what would change
+		text = ""
+		for _, step := range plan.GetWhat() {
+			text += plain(step.GetName()) + "\n"
+		}
+	}
+	if _, err := fmt.Fprint(a.out, text); err != nil {
 		return err
 	}
 	if plan.GetBlocked() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -260,8 +261,7 @@ of that name is replaced. The first profile is in use at once.`,
 			if err := a.profiles().keep(args[0], kept); err != nil {
 				return err
 			}
-			a.done("profile %s is kept", args[0])
-			return nil
+			return a.did(args[0], "profile %s is kept", args[0])
 		}),
 	}
 }
@@ -278,24 +278,78 @@ func (a *app) profileList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := a.table("PROFILE", "ADDRESS", "CALLS WITH", "IN USE")
+			all := []profileView{} // a list that is empty is [], not null
 			for _, name := range names {
 				found, err := p.find(name)
 				if err != nil {
 					return err
 				}
-				with := "nothing"
-				switch {
-				case found.Token != "":
-					with = "token"
-				case found.Certificate != "":
-					with = "certificate"
-				}
-				t.row(name, found.Address, with, yesNo(name == p.current()))
+				all = append(all, viewOf(found, name == p.current()))
 			}
-			return t.end()
+			return a.writeProfiles(all)
 		}),
 	}
+}
+
+// profileView is what is shown of a profile: no secret.
+type profileView struct {
+	Name      string `json:"name"`
+	Address   string `json:"address"`
+	CallsWith string `json:"callsWith"` // token, certificate or nothing
+	Trusts    string `json:"trusts"`    // authority, fingerprint or nothing
+	InUse     bool   `json:"inUse"`
+}
+
+func viewOf(p *profile, inUse bool) profileView {
+	v := profileView{Name: p.Name, Address: p.Address, CallsWith: "nothing", Trusts: "nothing", InUse: inUse}
+	switch {
+	case p.Token != "":
+		v.CallsWith = "token"
+	case p.Certificate != "":
+		v.CallsWith = "certificate"
+	}
+	switch {
+	case p.CA != "":
+		v.Trusts = "authority"
+	case p.Fingerprint != "":
+		v.Trusts = "fingerprint"
+	}
+	return v
+}
+
+func (a *app) writeProfiles(all []profileView) error {
+	switch {
+	case a.structured():
+		text, err := json.MarshalIndent(all, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		if a.form == formYAML {
+			return a.yaml(string(text))
+		}
+		_, err = fmt.Fprintf(a.out, "%s\n", text)
+		return err
+	case a.form == formName:
+		for _, v := range all {
+			if _, err := fmt.Fprintln(a.out, plain(v.Name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	header := []string{"PROFILE", "ADDRESS", "CALLS WITH", "IN USE"}
+	if a.form == formWide {
+		header = append(header, "TRUSTS")
+	}
+	t := a.table(header...)
+	for _, v := range all {
+		row := []string{v.Name, v.Address, v.CallsWith, yesNo(v.InUse)}
+		if a.form == formWide {
+			row = append(row, v.Trusts)
+		}
+		t.row(row...)
+	}
+	return t.end()
 }
 
 func (a *app) profileUse() *cobra.Command {
@@ -311,8 +365,7 @@ func (a *app) profileUse() *cobra.Command {
 			if err := a.profiles().use(args[0]); err != nil {
 				return err
 			}
-			a.done("profile %s is in use", args[0])
-			return nil
+			return a.did(args[0], "profile %s is in use", args[0])
 		}),
 	}
 }
@@ -327,8 +380,7 @@ func (a *app) profileRemove() *cobra.Command {
 			if err := a.profiles().forget(args[0]); err != nil {
 				return err
 			}
-			a.done("profile %s is forgotten", args[0])
-			return nil
+			return a.did(args[0], "profile %s is forgotten", args[0])
 		}),
 	}
 }

@@ -231,8 +231,7 @@ func (a *app) serviceDelete() *cobra.Command {
 			if err := c.Services.Delete(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			a.done("service %s is deleted", args[0])
-			return nil
+			return a.did(args[0], "service %s is deleted", args[0])
 		}),
 	}, func(args []string) *adminpb.PlanRequest {
 		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: args[0]}}}
@@ -292,7 +291,7 @@ func (a *app) serviceStats(st *adminpb.ServiceStatus) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	return a.buckets(st.GetBuckets())
+	return a.buckets(bucketsBelow([]*adminpb.Service{{Status: &adminpb.ServiceStatus{Buckets: st.GetBuckets()}}}, ""), false)
 }
 
 // directions writes the counts of both directions side by side.
@@ -337,19 +336,6 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 			}
 		}
 		t.row(cells...)
-	}
-	return t.end()
-}
-
-// buckets writes one row for each bucket on a link.
-func (a *app) buckets(rows []*adminpb.BucketStatus) error {
-	t := a.table("BUCKET", "STATE", "SERVED", "LAG OUT", "UNSENT", "LAG IN", "MISSING", "COPIED", "PENDING", "CAUSE")
-	for _, b := range rows {
-		send, receive := backlogOf(b.GetSend()), backlogOf(b.GetReceive())
-		t.row(b.GetPath(), b.GetState(), servedWhere(b),
-			seconds(send.LagSeconds), optionalCount(send.Versions, send.GetEstimated()),
-			seconds(receive.LagSeconds), optionalCount(receive.Versions, receive.GetEstimated()),
-			copied(b), fmt.Sprint(receive.GetPending()), orDash(b.GetCause()))
 	}
 	return t.end()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,33 +32,58 @@ func snapshot(ctx context.Context, c *admin.Client) (*adminpb.ConsoleSnapshot, e
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	check := false
+	check, buckets := false, false
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [NAMESPACE[/TENANT[/BUCKET]]]",
 		Short: "Say whether replication is healthy, and why not",
 		Long: `Answers in the first line whether replication is healthy, then what needs
 attention with what to do, and how each link does. With --check the exit status
-is 8 when it is not healthy.`,
-		Example: "isgwctl status\nisgwctl status --check || alert",
-		Args:    takes(),
-		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
-			s, err := snapshot(cmd.Context(), c)
-			if err != nil {
+is 8 when it is not healthy.
+
+With a path it says the same of the buckets below it, each on each of its links,
+and --check goes by these alone. --buckets adds all buckets to what is said of
+the site. -o json then has the links with those buckets, -o name their paths.`,
+		Example: "isgwctl status\nisgwctl status --check || alert\nisgwctl status Hawaii/Cola/bk1\nisgwctl status --buckets -o wide",
+		Args:    takes("[NAMESPACE[/TENANT[/BUCKET]]]"),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			verdict, err := a.status(cmd, c, args, buckets)
+			if err != nil || !check || verdict.GetHealthy() {
 				return err
 			}
-			if a.structured() {
-				err = a.json(s)
-			} else {
-				err = a.writeSnapshot(s)
-			}
-			if err != nil || !check || s.GetVerdict().GetHealthy() {
-				return err
-			}
-			return &admin.Error{Code: admin.CodeUnhealthy, Message: s.GetVerdict().GetSentence(), Hint: s.GetVerdict().GetNextStep()}
+			return &admin.Error{Code: admin.CodeUnhealthy, Message: verdict.GetSentence(), Hint: verdict.GetNextStep()}
 		}),
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 8 when it is not healthy")
+	cmd.Flags().BoolVar(&buckets, "buckets", false, "with every bucket on every link")
 	return cmd
+}
+
+// status writes how the site, or the buckets below a path, do, and returns the
+// verdict.
+func (a *app) status(cmd *cobra.Command, c *admin.Client, args []string, buckets bool) (*adminpb.Verdict, error) {
+	if len(args) > 0 {
+		return a.bucketStatus(cmd, c, args[0])
+	}
+	s, err := snapshot(cmd.Context(), c)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case buckets && a.listed(): // the buckets alone
+	case a.structured():
+		err = a.json(s)
+	case a.form == formName:
+		_, err = fmt.Fprintln(a.out, plain(s.GetSiteName()))
+	default:
+		if err = a.writeSnapshot(s); err == nil && buckets {
+			_, err = fmt.Fprintln(a.out)
+		}
+	}
+	if err != nil || !buckets {
+		return s.GetVerdict(), err
+	}
+	_, err = a.bucketStatus(cmd, c, "")
+	return s.GetVerdict(), err
 }
 
 func (a *app) writeSnapshot(snapshot *adminpb.ConsoleSnapshot) error {
@@ -77,10 +103,26 @@ func (a *app) writeSnapshot(snapshot *adminpb.ConsoleSnapshot) error {
 	if s.err != nil || len(snapshot.GetLinks()) == 0 {
 		return s.err
 	}
-	t := a.table("LINK", "STATE", "ROUTE", "OUT", "IN", "LAG", "TARGET", "BACKLOG", "DRAINS IN")
+	header := []string{"LINK", "STATE", "ROUTE", "OUT", "IN", "LAG", "TARGET", "BACKLOG", "DRAINS IN"}
+	if a.form == formWide {
+		header = append(header, "BYTES", "PENDING", "QUARANTINED", "IN FLIGHT", "ERRORS", "ROUND TRIP", "BUCKETS", "REMOTE", "OLDEST")
+	}
+	t := a.table(header...)
 	for _, l := range snapshot.GetLinks() {
-		t.row(l.GetName(), l.GetGlyph()+" "+l.GetStateWord(), l.GetRoute(), rate(l.OutRate), rate(l.InRate), seconds(l.LagSeconds),
-			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), seconds(l.DrainSeconds))
+		row := []string{
+			l.GetName(), l.GetGlyph() + " " + l.GetStateWord(), l.GetRoute(), rate(l.OutRate), rate(l.InRate), seconds(l.LagSeconds),
+			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), seconds(l.DrainSeconds),
+		}
+		if a.form == formWide {
+			oldest := unknown
+			if l.GetOldestKey() != "" {
+				oldest = l.GetOldestBucket() + "/" + l.GetOldestKey()
+			}
+			row = append(row, optionalBytes(l.BacklogBytes, false), fmt.Sprint(l.GetPending()), fmt.Sprint(l.GetQuarantined()),
+				roundBytes(float64(l.GetInFlightBytes())), fmt.Sprint(l.GetErrors()), seconds(l.LatencySeconds),
+				fmt.Sprint(l.GetBuckets()), orDash(l.GetRemote()), oldest)
+		}
+		t.row(row...)
 	}
 	return t.end()
 }

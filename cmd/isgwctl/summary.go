@@ -33,13 +33,21 @@ the links do, what is stored, and who changed what last.`,
 			}
 			if sites := snapshot.GetSites(); len(sites) > 0 {
 				fmt.Fprintln(a.out)
-				t := a.table("SITE", "HERE", "NODES", "LEADER", "LINKS", "FAILED", "ADDRESS")
+				header := []string{"SITE", "HERE", "NODES", "LEADER", "LINKS", "FAILED", "ADDRESS"}
+				if a.form == formWide {
+					header = append(header, "OUT", "IN", "ID")
+				}
+				t := a.table(header...)
 				for _, x := range sites {
 					nodes := unknown
 					if x.GetNodes() > 0 {
 						nodes = fmt.Sprintf("%d/%d", x.GetNodesUp(), x.GetNodes())
 					}
-					t.row(x.GetName(), yesNo(x.GetHere()), nodes, orDash(x.GetLeader()), fmt.Sprint(x.GetLinks()), fmt.Sprint(x.GetLinksFailed()), orDash(x.GetAddress()))
+					row := []string{x.GetName(), yesNo(x.GetHere()), nodes, orDash(x.GetLeader()), fmt.Sprint(x.GetLinks()), fmt.Sprint(x.GetLinksFailed()), orDash(x.GetAddress())}
+					if a.form == formWide {
+						row = append(row, rate(x.OutRate), rate(x.InRate), x.GetSiteId())
+					}
+					t.row(row...)
 				}
 				if err := t.end(); err != nil {
 					return err
