@@ -13,7 +13,7 @@ import (
 func (b *Batch) insert(t *bucketTxn, k *keyTxn, rec *pb.Record, via []byte, now int64, again bool) {
 	b.appendLog(t, rec, via, now, again)
 	if nullLane(rec) {
-		b.change(t, k, keyChange{nulls: b.retain(t, k, Insert(k.nulls, rec), now)})
+		b.change(t, k, keyChange{nulls: b.retain(t, k, rec, now)})
 	} else {
 		b.change(t, k, keyChange{nulls: k.nulls, add: rec})
 		b.bound(t, k, now)
@@ -22,11 +22,13 @@ func (b *Batch) insert(t *bucketTxn, k *keyTxn, rec *pb.Record, via []byte, now 
 	b.save(t, k)
 }
 
-// retain is Retain, but keeps what a lock protects at a time.
-func (b *Batch) retain(t *bucketTxn, k *keyTxn, records []*pb.Record, now int64) []*pb.Record {
-	kept, dropped := Retain(records, int(t.state.GetVersions()))
+// retain is Retain of the null version with one record more, but keeps what a lock
+// protects at a time, unless it is what the record purges.
+func (b *Batch) retain(t *bucketTxn, k *keyTxn, rec *pb.Record, now int64) []*pb.Record {
+	kept, dropped := Retain(Insert(k.nulls, rec), int(t.state.GetVersions()))
 	for _, r := range dropped {
-		if Live(r) && b.lock(t, k, r).Forbids(now, false) != "" {
+		purged := rec.GetTarget() != nil && sameDot(r, rec.GetTarget())
+		if Live(r) && !purged && b.lock(t, k, r).Forbids(now, false) != "" {
 			kept = Insert(kept, r)
 		}
 	}
