@@ -59,7 +59,7 @@ func TestVerdict(t *testing.T) {
 		{name: "all in sync", links: []l{linkIn("a", synced, 0, 0), linkIn("b", synced, 0, 0)}, healthy: true, sentence: "HEALTHY: all 2 links are in sync"},
 		{
 			name: "on its way", links: []l{linkIn("a", behind, 29, 0), linkIn("b", copying, 900, 0), linkIn("c", disabled, -1, 0), linkIn("d", waiting, -1, 0)}, healthy: true,
-			sentence: "HEALTHY: 0 of 4 links in sync, 1 copying, 1 behind, 1 waiting, 1 disabled",
+			sentence: "HEALTHY: 0 of 4 links in sync, 1 copying, 1 catching up, 1 waiting, 1 disabled",
 		},
 		{
 			name: "late", links: []l{linkIn("a", behind, 842, 0), linkIn("b", behind, 31, 0), linkIn("c", synced, 0, 0)},

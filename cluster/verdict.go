@@ -135,7 +135,11 @@ func verdictOf(initialised, quorum bool, alerts []*adminpb.Alert, links []*admin
 	default:
 		parts := []string{fmt.Sprintf("%d of %d links in sync", synced, len(links))}
 		for _, word := range []string{"copying", "behind", "connecting", "waiting", "disabled"} {
-			if n := count[word]; n > 0 {
+			n := count[word]
+			if word == "behind" {
+				word = "catching up" // within its target: a busy link is hardly ever anything else
+			}
+			if n > 0 {
 				parts = append(parts, fmt.Sprintf("%d %s", n, word))
 			}
 		}

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -106,6 +107,11 @@ func (f *form) render(r screen.Rect) {
 			continue
 		}
 		x := at
+		if all := strings.Join(fl.choices, "   "); screen.Width(all)+4 > box.W-at { // no room for all of them
+			x = box.Text(x, y, screen.Accent, "["+fl.choices[fl.chosen]+"]")
+			box.Text(x+1, y, screen.Dim, fmt.Sprintf("%d of %d", fl.chosen+1, len(fl.choices)))
+			continue
+		}
 		for n, c := range fl.choices {
 			if n == fl.chosen {
 				x = box.Text(x, y, screen.Accent, "["+c+"]")
@@ -123,7 +129,7 @@ func (f *form) render(r screen.Rect) {
 	}
 	note := f.note
 	if note == "" {
-		note = "nothing is changed before the plan was seen and applied"
+		note = "nothing is changed before you apply the plan"
 	}
 	box.Text(3, box.H-1, screen.Dim, screen.Truncate(note, box.W-5))
 }

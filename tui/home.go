@@ -351,7 +351,7 @@ func (p *homePage) aside(r screen.Rect) {
 	if len(s.GetLinks()) == 0 {
 		box.Text(1, 0, screen.Dim, "none")
 	}
-	p.links.Render(box)
+	p.links.Render(box.Sub(0, 0, box.W-1, box.H))
 	for y := range box.H {
 		box.Text(0, y, screen.Plain, " ")
 	}
