@@ -25,22 +25,22 @@ const (
 	idleBytes = 200
 )
 
-// traffic writes objects at a site until it is ended, fast enough that every
-// number of the link changes all the time.
-func (e *Env) traffic(s *Site) (end func()) {
-	ctx, cancel := context.WithCancel(e.Context())
+// traffic writes objects of a size at a site, by two writers that pause in
+// between, until it is ended: every number of the link changes all the time.
+func (e *Env) traffic(s *Site, size int, between time.Duration) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
 	var writers sync.WaitGroup
 	client := s.S3("Hawaii/Cola")
 	for w := range 2 {
 		writers.Go(func() {
-			content := make([]byte, 40<<10)
+			content := make([]byte, size)
 			for i := 0; ctx.Err() == nil; i++ {
 				_, _ = rand.Read(content) // never fails
 				if err := put(ctx, client, fmt.Sprintf("traffic/%d/%03d", w, i%500), content); err != nil && ctx.Err() == nil {
 					e.t.Errorf("write while the console is watched: %v", err)
 					return
 				}
-				pause(5 * time.Millisecond)
+				pause(between)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func TestConsoleIsQuietOverSSH(t *testing.T) {
 			t.Logf("%s, idle: %.0f B/s", s.name, got)
 		}
 	}
-	end := e.traffic(a)
+	end := e.traffic(a, 40<<10, 5*time.Millisecond)
 	defer end()
 	c.keys("\x1b")
 	c.shows("[2 Links]")
