@@ -61,20 +61,42 @@ func (s *session) reviewServed() {
 		return
 	}
 	s.served.wanted, s.served.busy = false, true
-	s.do(func(ctx context.Context) func() {
-		asked := s.o.Clock()
-		list, err := s.o.Source.Served(ctx)
-		took := s.o.Clock().Sub(asked)
+	ask := s.askServed()
+	s.do(func(context.Context) func() {
+		got := <-ask
 		return func() {
-			s.served.busy = false
-			s.line.tripped(took)
-			if err != nil {
-				s.end(fmt.Errorf("ask %s for its buckets: %w", s.o.PeerName, err))
-				return
-			}
-			s.onServed(list)
+			s.line.tripped(got.took)
+			s.onAsked(got)
 		}
 	})
+}
+
+// askedServed is the answer to the question for the served list.
+type askedServed struct {
+	list *linkpb.Served
+	err  error
+	took time.Duration
+}
+
+// askServed asks for the served list. The answer comes in any case, soon after the
+// session's context ends.
+func (s *session) askServed() <-chan askedServed {
+	out := make(chan askedServed, 1)
+	go func() {
+		asked := s.o.Clock()
+		list, err := s.o.Source.Served(s.ctx)
+		out <- askedServed{list: list, err: err, took: s.o.Clock().Sub(asked)}
+	}()
+	return out
+}
+
+func (s *session) onAsked(got askedServed) {
+	s.served.busy = false
+	if got.err != nil {
+		s.end(fmt.Errorf("ask %s for its buckets: %w", s.o.PeerName, got.err))
+		return
+	}
+	s.onServed(got.list)
 }
 
 // onServed opens and closes buckets so that those served by both sides are open.

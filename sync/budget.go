@@ -14,7 +14,7 @@ const (
 	lineMost = 48 << 20
 	// largeFirst is asked for of large versions before the line is known,
 	// largeLeast however slow it is.
-	largeFirst = 4 << 20
+	largeFirst = 8 << 20
 	largeLeast = 1 << 20
 	// largeAhead is the time for which large versions keep the line filled
 	// beyond its round trips. A small version waits no longer behind them.
@@ -24,14 +24,15 @@ const (
 
 // budgetFor decides how much is asked for at once. window is what may lie in
 // memory; rate is the bytes per second that arrive and rtt the round trip, each
-// 0 when it is not known.
+// 0 when it is not known. got is what has come while the rate is not known: what is
+// asked for doubles with every round trip until then, as TCP begins.
 //
 // What is on its way on a long line is not in memory, so it comes on top of the
 // window: twice the product of rate and round trip, so that the rate that is
 // measured can still double. On a slow line large versions do not use the whole
 // window, because a small one would wait behind all of it.
-func budgetFor(window int64, rate float64, rtt time.Duration) budget {
-	b := budget{total: window + min(lineMost, int64(2*rate*rtt.Seconds())), large: largeFirst}
+func budgetFor(window int64, rate float64, rtt time.Duration, got int64) budget {
+	b := budget{total: window + min(lineMost, int64(2*rate*rtt.Seconds())), large: largeFirst + got}
 	if rate > 0 {
 		b.large = max(largeLeast, int64(rate*(2*rtt+largeAhead).Seconds()))
 	}
@@ -51,6 +52,8 @@ type lineMeter struct {
 
 	since time.Time // what follows is counted from here
 	got   int64
+	tried bool  // the line had as much to do as was allowed
+	first int64 // what came before the first rate was known
 }
 
 // rateEvery is the least time over which a rate is measured; a round trip, when
@@ -63,19 +66,27 @@ func (m *lineMeter) tripped(d time.Duration) {
 	m.trip = (m.trip + 1) % len(m.trips)
 }
 
-// arrived takes bytes of content that came.
-func (m *lineMeter) arrived(n int64, now time.Time) {
+// arrived takes bytes of content that came; pressed says that more would have been
+// asked for if that had been allowed. A rate that nothing pressed says nothing of
+// the line, unless it is a high one.
+func (m *lineMeter) arrived(n int64, now time.Time, pressed bool) {
+	m.tried = m.tried || pressed
+	if m.speed() == 0 {
+		m.first += n
+	}
 	d := now.Sub(m.since)
 	switch every := max(rateEvery, m.rtt()); {
 	case d < every:
 		m.got += n
 		return
 	case d < 4*every:
-		m.rates[m.rate] = float64(m.got+n) / d.Seconds()
-		m.rate = (m.rate + 1) % len(m.rates)
+		if rate := float64(m.got+n) / d.Seconds(); m.tried || rate > m.speed() && m.speed() > 0 {
+			m.rates[m.rate] = rate
+			m.rate = (m.rate + 1) % len(m.rates)
+		}
 	}
 	// After a pause there is nothing to be measured yet.
-	m.since, m.got = now, 0
+	m.since, m.got, m.tried = now, 0, false
 }
 
 // rtt is the shortest of the last round trips, 0 when none is known. Longer ones
@@ -100,4 +111,6 @@ func (m *lineMeter) speed() float64 {
 	return most
 }
 
-func (m *lineMeter) budget(window int64) budget { return budgetFor(window, m.speed(), m.rtt()) }
+func (m *lineMeter) budget(window int64) budget {
+	return budgetFor(window, m.speed(), m.rtt(), m.first)
+}

@@ -20,7 +20,7 @@ func TestBudgetFor(t *testing.T) {
 		{"slow", 1.25e6, 20 * time.Millisecond, window + 50_000, largeLeast, fetchLeast},
 		{"round trip not known", 20e6, 0, window, 5_000_000, 625_000},
 	} {
-		got := budgetFor(window, c.rate, c.rtt)
+		got := budgetFor(window, c.rate, c.rtt, 0)
 		if want := (budget{total: c.total, large: c.large, fetch: c.fetch}); got != want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, want)
 		}
@@ -50,15 +50,22 @@ func TestLineMeter(t *testing.T) {
 		t.Errorf("the line is longer now, and the round trip is still %s", m.rtt())
 	}
 
-	now := time.Unix(1000, 0)
+	now, pressed := time.Unix(1000, 0), false
 	step := func(d time.Duration, n int64) {
 		now = now.Add(d)
-		m.arrived(n, now)
+		m.arrived(n, now, pressed)
 	}
 	step(time.Hour, 5000) // the first bytes say nothing of the rate
 	if m.speed() != 0 {
 		t.Errorf("%f bytes per second after one arrival", m.speed())
 	}
+	for range 8 {
+		step(25*time.Millisecond, 20)
+	}
+	if m.speed() != 0 {
+		t.Errorf("little was asked for, and %f bytes per second are called the line's", m.speed())
+	}
+	pressed = true
 	for range 4 {
 		step(25*time.Millisecond, 25_000)
 	}

@@ -233,7 +233,8 @@ func (r *receiver) flush() {
 		for _, a := range batch {
 			raw += a.need.charge
 		}
-		r.s.line.arrived(raw, now)
+		r.s.line.arrived(raw, now, r.s.tr.pressed)
+		r.s.tr.pressed = false
 		r.s.tr.onArrived(batch)
 	}
 }

@@ -230,6 +230,7 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 		if cause == "" {
 			cause = "an interrupted copy goes on"
 		}
+		link.Prepare(s.o.Source)
 		s.log.Info("link: bucket is copied", "bucket", b.path, "cause", cause, "from_key", string(b.scanning.next), "objects", b.there.GetObjects())
 		if got.first != nil {
 			s.onPage(b, got.first, now)

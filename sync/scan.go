@@ -37,6 +37,7 @@ type page struct {
 	seen    *catalogpb.Vector
 	records []incoming
 	mark    *pageMark
+	took    time.Duration // to get it
 }
 
 // moreScan reads the next page when there is room for it. The change stream of
@@ -72,10 +73,12 @@ var errAnotherLife = errors.New("the bucket was made anew at the sender, or the 
 // has dropped on purpose within its range of keys.
 func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte) (*page, error) {
 	path := there.GetPath()
+	asked := s.o.Clock()
 	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: uint32(s.o.page)})
 	if err != nil {
 		return nil, err
 	}
+	took := s.o.Clock().Sub(asked)
 	if !bytes.Equal(got.GetIncarnation(), there.GetIncarnation()) || got.GetEpoch() != there.GetEpoch() {
 		return nil, errAnotherLife
 	}
@@ -100,6 +103,7 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 		seen:    got.GetSeen(),
 		records: records,
 		mark:    &pageMark{next: got.GetNextKey(), keys: keys, done: got.GetDone()},
+		took:    took,
 	}, nil
 }
 
@@ -178,6 +182,7 @@ func (s *session) removeHere(ctx context.Context, path string, r *catalogpb.Reco
 // onPage queues a page.
 func (s *session) onPage(b *bucket, p *page, now time.Time) {
 	s.heard, s.moved = now, now
+	s.line.tripped(p.took)
 	b.scanning.next = p.mark.next
 	b.scanning.read = p.mark.done
 	s.enlist(b, &b.scan, p.records, now)

@@ -73,7 +73,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		reopened: make(map[string]time.Time),
 		delayed:  make(map[string]time.Time),
 	}
-	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, 0, 0), &e.count)
+	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, 0, 0, 0), &e.count)
 	id := make([]byte, 8)
 	if _, err := io.ReadFull(e.o.Rand, id); err == nil {
 		s.name = sessionName(id)
@@ -110,14 +110,22 @@ func (s *session) over() bool { return s.err != nil }
 func (s *session) run(ctx context.Context) error {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
+	// Both are asked at once: on a long line a session begins a round trip sooner.
+	ask := s.askServed()
 	if err := s.hello(); err != nil {
+		s.cancel()
+		<-ask
 		return err
 	}
 	now := s.o.Clock()
 	s.opened, s.heard, s.moved = now, now, now
 	s.e.count.Sessions++
 	s.log.Info("link: session opened", "name", s.peer.GetSiteName(), "epoch", s.peer.GetEpoch(), "version", min(s.peer.GetVersion(), link.Version))
-	s.served.wanted = true
+	s.served.busy = true
+	s.do(func(context.Context) func() {
+		got := <-ask
+		return func() { s.onAsked(got) }
+	})
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {

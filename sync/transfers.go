@@ -19,6 +19,7 @@ import (
 type transfers struct {
 	workers int
 	budget  budget // changes with what is learned of the line
+	pressed bool   // there was more to be asked for than the budget allowed
 	count   *Counters
 
 	needs map[chunks.ID]*need

@@ -38,7 +38,9 @@ func (t *transfers) fetchSmall(now time.Time) *fetchTask {
 
 func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 	room := t.budget.large - t.inflight
-	if t.bigs >= t.workers-max(1, t.workers/4) || t.inflight > 0 && room < t.budget.fetch {
+	full := t.inflight > 0 && room < t.budget.fetch
+	t.pressed = t.pressed || full && len(t.larges) > 0
+	if full || t.bigs >= t.workers-max(1, t.workers/4) {
 		// Little by little as room comes would be a request for each chunk.
 		return nil
 	}

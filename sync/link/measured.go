@@ -91,3 +91,6 @@ func (m *Measured) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(
 	m.requests.Add(1)
 	return m.Source.Fetch(ctx, req, fn)
 }
+
+// Prepare passes on what the function Prepare says.
+func (m *Measured) Prepare() { Prepare(m.Source) }

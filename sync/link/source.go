@@ -40,3 +40,12 @@ type Source interface {
 	// Progress tells the sender how far the receiver has come.
 	Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error)
 }
+
+// Prepare tells a Source that much is about to be fetched from it, so that it can
+// open its connections meanwhile. It returns at once; a Source that has nothing to
+// prepare does nothing.
+func Prepare(s Source) {
+	if p, ok := s.(interface{ Prepare() }); ok {
+		p.Prepare()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -14,7 +15,10 @@ import (
 const (
 	// Connections of a client, apart from those for chunks.
 	controlConnections = 4
-	changeConnections  = 1
+	// firstConnections are those for chunks that are opened together with the first
+	// one of a client: what is fetched first then need not wait for them.
+	firstConnections  = 2
+	changeConnections = 1
 	// maxConnections bounds those for chunks.
 	maxConnections = 32
 )
@@ -32,6 +36,8 @@ type Client struct {
 	close context.CancelFunc
 
 	control, changes, chunks lane
+
+	away atomic.Bool // the last attempt to connect failed
 
 	mu     sync.Mutex
 	closed bool
@@ -94,6 +100,7 @@ func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello,
 		mine.WantReverse = uint32(controlConnections + changeConnections + c.o.Connections)
 	}
 	theirs := new(linkpb.Hello)
+	c.prepare(firstConnections)
 	if err := c.ask(ctx, pathHello, mine, theirs); err != nil {
 		return nil, err
 	}
@@ -107,6 +114,27 @@ func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello,
 		c.keep.want(int(min(theirs.GetWantReverse(), controlConnections+changeConnections+maxConnections)))
 	}
 	return theirs, nil
+}
+
+// Prepare opens the connections for chunks that are not open yet, in the background.
+// Of an error the next request learns by itself.
+func (c *Client) Prepare() { c.prepare(c.o.Connections) }
+
+// prepare makes sure that n connections for chunks are open or being opened, to a
+// peer that was reached the last time. It takes none of those that the peer dials.
+func (c *Client) prepare(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.pool != nil || c.away.Load() {
+		return
+	}
+	for _, p := range c.chunks.reserve(min(n, c.o.Connections)) {
+		c.calls.Go(func() {
+			cn, err := c.connect(c.ctx)
+			c.chunks.opened(p, cn, err)
+			c.chunks.release(p, false)
+		})
+	}
 }
 
 // introduce fills in what a greeting leaves unset.
@@ -332,6 +360,7 @@ func isCancelled(err error) bool {
 func (c *Client) connect(ctx context.Context) (*conn, error) {
 	if c.pool == nil {
 		cn, err := c.e.dial(ctx, &c.o, alpnLink)
+		c.away.Store(err != nil)
 		if err == nil {
 			cn.answers = newHeadReader(cn)
 		}

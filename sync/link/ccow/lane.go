@@ -78,6 +78,20 @@ func (l *lane) choose() (p *pipe, mine, stale bool) {
 	return best, mine, best.answered
 }
 
+// reserve takes the places of new connections, so that there are n or more, which
+// the caller opens and releases.
+func (l *lane) reserve(n int) (fresh []*pipe) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = slices.DeleteFunc(l.open, (*pipe).over)
+	for len(l.open) < n {
+		p := &pipe{ready: make(chan struct{}), load: 1}
+		l.open = append(l.open, p)
+		fresh = append(fresh, p)
+	}
+	return fresh
+}
+
 // over reports whether a connection was opened and is closed.
 func (p *pipe) over() bool {
 	select {
