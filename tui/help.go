@@ -69,7 +69,7 @@ func (h *helpDialog) render(r screen.Rect) {
 			role, text = screen.Off, screen.Off
 			b.text += " (not now)"
 		}
-		part.Text(1, y, role, screen.Truncate(b.keys, 13))
+		part.Text(1, y, role, screen.Truncate(h.m.spell(b.keys), 13))
 		part.Text(15, y, text, screen.Truncate(b.text, part.W-15))
 	}
 	if lines > box.H {
@@ -161,7 +161,7 @@ func (p *palette) render(r screen.Rect) {
 			}
 		}
 		box.Text(3, y, role, screen.Truncate(b.long, box.W-14))
-		box.Right(box.W-1, y, screen.Dim, screen.Truncate(b.label(), 10))
+		box.Right(box.W-1, y, screen.Dim, screen.Truncate(p.m.spell(b.label()), 10))
 	}
 	if len(p.found) == 0 {
 		box.Text(3, 1, screen.Dim, "no command has these words in its name")

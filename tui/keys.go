@@ -45,6 +45,17 @@ func keyName(k string) string {
 	return strings.Replace(k, "ctrl+", "ctrl-", 1)
 }
 
+// spelled are the names of keys where there are no signs for them.
+var spelled = strings.NewReplacer("↵", "enter", "↑", "up", "↓", "down", "←", "left", "→", "right")
+
+// spell is a label of keys as this terminal can show it.
+func (m *Model) spell(label string) string {
+	if m.theme.ASCII {
+		return spelled.Replace(label)
+	}
+	return label
+}
+
 // find returns the binding of a key.
 func find(bindings []binding, key string) (binding, bool) {
 	for _, b := range bindings {

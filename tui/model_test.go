@@ -172,6 +172,14 @@ func TestHelpIsTheKeymap(t *testing.T) {
 	}
 }
 
+// Without signs for keys they are spelled.
+func TestKeysAreSpelledInASCII(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{ASCII: true})
+	s.want("enter open")
+	s.press("?")
+	s.want("j k down up", "enter ")
+}
+
 func TestPaletteRunsAndFooterIsFromTheKeymap(t *testing.T) {
 	s := newStill(t, unhealthy(), Options{}).press(":").typing("page li").press("enter")
 	s.want("[2 Links]")

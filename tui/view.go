@@ -226,7 +226,7 @@ func (m *Model) footer(r screen.Rect, spare bool) {
 		if b.short == "" {
 			continue
 		}
-		h := hint{keyName(b.keys[0]), b.short, b.off != ""}
+		h := hint{m.spell(keyName(b.keys[0])), b.short, b.off != ""}
 		switch b.keys[0] {
 		case "?", "q", "esc", ":":
 			last = append(last, h)
