@@ -39,11 +39,7 @@ func TestConsoleSoak(t *testing.T) {
 	e, a, _, l := twoSites(t, SiteOptions{})
 	c := e.openConsole([]string{"SSH_CONNECTION="}, "--connect", "unix:"+a.DataDir()+"/admin.sock")
 	c.shows("HEALTHY")
-<<<<<<< ours
-	end := e.traffic(a)
-=======
 	end := e.traffic(a, 4<<10, 20*time.Millisecond)
->>>>>>> theirs
 	defer end()
 	// busy goes through the screens for a time.
 	busy := func(d time.Duration) {
