@@ -38,6 +38,9 @@ func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyOb
 		Bucket: path, Key: key, Replace: in.MetadataDirective == types.MetadataDirectiveReplace,
 		Tags: src.version.Tags, Lock: extras.lock,
 	}
+	// versitygw hands on the conditions on the source alone.
+	ifMatch, ifNoneMatch := strings.Trim(asked(request, "If-Match"), `"`), strings.Trim(asked(request, "If-None-Match"), `"`)
+	r.Conditions = writeConditions(&ifMatch, &ifNoneMatch)
 	newTags := in.TaggingDirective == types.TaggingDirectiveReplace
 	if !r.Replace && !newTags && extras.lock == nil && src.which.Latest() && src.path == path && src.key == key {
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
@@ -68,7 +71,7 @@ func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyOb
 	}
 	rec, err := b.objects.Copy(ctx, src.record(), r)
 	if err != nil {
-		return s3response.CopyObjectOutput{}, b.apiError(op, path, key, err)
+		return s3response.CopyObjectOutput{}, b.writeError(op, path, key, &ifMatch, &ifNoneMatch, err)
 	}
 	v := sum.of
 	return s3response.CopyObjectOutput{

@@ -1,6 +1,7 @@
 package s3gate
 
 import (
+	"bufio"
 	"context"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -303,4 +304,15 @@ func (g *guard) RestoreObject(request context.Context, in *s3.RestoreObjectInput
 		return err
 	}
 	return g.inner.RestoreObject(request, in)
+}
+
+// SelectObjectContent is not offered. versitygw would answer with success and tell the
+// error within.
+func (g *guard) SelectObjectContent(request context.Context, in *s3.SelectObjectContentInput) func(*bufio.Writer) {
+	err := g.allow(request, in.Bucket, in.Key, auth.GetObjectAction)
+	if err == nil {
+		err = s3err.GetAPIError(s3err.ErrNotImplemented)
+	}
+	fail(request, err)
+	return func(*bufio.Writer) {}
 }

@@ -208,10 +208,16 @@ func (b *tenantBackend) AbortMultipartUpload(request context.Context, in *s3.Abo
 	if err != nil {
 		return err
 	}
-	if in.IfMatchInitiatedTime != nil {
-		return s3err.GetAPIError(s3err.ErrNotImplemented)
-	}
 	key := keyOf(in.Key)
+	if in.IfMatchInitiatedTime != nil {
+		up, err := b.objects.Upload(ctx, path, key, strings.Clone(str(in.UploadId)))
+		if err != nil {
+			return b.uploadError("abort upload", path, key, in.UploadId, err)
+		}
+		if !modified(up.GetCreated()).Equal(*in.IfMatchInitiatedTime) {
+			return s3err.GetAPIError(s3err.ErrPreconditionFailed)
+		}
+	}
 	if err := b.objects.AbortUpload(ctx, path, key, strings.Clone(str(in.UploadId))); err != nil {
 		return b.uploadError("abort upload", path, key, in.UploadId, err)
 	}

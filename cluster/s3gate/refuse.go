@@ -48,6 +48,8 @@ func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
 		case strings.HasPrefix(name, "x-amz-server-side-encryption"),
 			strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption"):
 			return s3err.GetNotImplementedErr(name, "")
+		case name == "x-amz-mfa":
+			return s3err.GetNotImplementedErr(name, "")
 		case name == "x-amz-storage-class" && string(v) != "STANDARD":
 			return s3err.GetNotImplementedErr(name, "")
 		}

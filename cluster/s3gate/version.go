@@ -2,11 +2,13 @@ package s3gate
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -96,6 +98,13 @@ func (b *tenantBackend) PutBucketVersioning(request context.Context, bucket stri
 	ctx, path, a, err := b.settings(request, op, bucket)
 	if err != nil {
 		return err
+	}
+	if fast, ok := request.(*fasthttp.RequestCtx); ok {
+		// versitygw does not hand on whether a second factor is to be demanded.
+		var in struct{ MfaDelete types.MFADelete }
+		if err := xml.Unmarshal(fast.Request.Body(), &in); err != nil || in.MfaDelete == types.MFADeleteEnabled {
+			return s3err.GetAPIError(s3err.ErrNotImplemented)
+		}
 	}
 	state := catalogpb.Versioning_VERSIONING_ENABLED
 	if status == types.BucketVersioningStatusSuspended {

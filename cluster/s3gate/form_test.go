@@ -1,0 +1,118 @@
+package s3gate_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/minio/minio-go/v7"
+)
+
+// postForm sends a form with a file, and returns the answer; an error is one of S3.
+func postForm(t testing.TB, target string, fields map[string]string, content []byte) (*http.Response, error) {
+	t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, value := range fields {
+		if err := w.WriteField(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := w.CreateFormFile("file", "name.txt")
+	if err == nil {
+		_, err = file.Write(content)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", target, &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	res, err := (&http.Client{Transport: transport(t), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode >= 400 {
+		return res, rawError(between(string(raw), "<Code>", "</Code>"))
+	}
+	return res, nil
+}
+
+// TestForms uploads by forms with all that they may carry.
+func TestForms(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, types.BucketVersioningStatusEnabled)
+	cl := s.minio(t, colaKey, colaSecret)
+	form := func(key string, conditions map[string]string, edit func(p *minio.PostPolicy) error) (string, map[string]string) {
+		t.Helper()
+		p := minio.NewPostPolicy()
+		err := errors.Join(p.SetBucket("bk1"), p.SetKey(key), p.SetExpires(time.Now().Add(time.Minute)))
+		for name, value := range conditions {
+			err = errors.Join(err, p.SetUserMetadata(name, value))
+		}
+		if edit != nil {
+			err = errors.Join(err, edit(p))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, fields, err := cl.PresignedPostPolicy(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.String(), fields
+	}
+	const tagging = `<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>`
+	target, fields := form("dir/ü", map[string]string{"owner": "Ann"}, func(p *minio.PostPolicy) error {
+		return errors.Join(p.SetContentType("text/x-thing"), p.SetSuccessStatusAction("201"), p.SetTagging(tagging), p.SetContentLengthRange(1, 100))
+	})
+	res, err := postForm(t, target, fields, []byte("content"))
+	if err != nil || res.StatusCode != http.StatusCreated || len(res.Header.Get("x-amz-version-id")) != 45 || res.Header.Get("ETag") == "" {
+		t.Fatalf("form: %v, error %v", res, err)
+	}
+	got, err := k.GetObject(t.Context(), &s3.GetObjectInput{Bucket: k.bucket, Key: aws.String("dir/ü")})
+	if err != nil || string(readBody(t, got.Body)) != "content" || *got.ContentType != "text/x-thing" || got.Metadata["owner"] != "Ann" || *got.VersionId != res.Header.Get("x-amz-version-id") {
+		t.Errorf("the object of a form: %v, error %v", got, err)
+	}
+	k.wantTags("of a form", "dir/ü", "", map[string]string{"a": "b c"})
+
+	target, fields = form("redirected", nil, func(p *minio.PostPolicy) error { return p.SetSuccessActionRedirect("http://example.com/done") })
+	if res, err := postForm(t, target, fields, []byte("x")); err != nil || res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(res.Header.Get("Location"), "http://example.com/done?") {
+		t.Errorf("redirect: %v, error %v", res, err)
+	}
+	target, fields = form("long", nil, func(p *minio.PostPolicy) error { return p.SetContentLengthRange(1, 3) })
+	_, err = postForm(t, target, fields, []byte("four"))
+	wantCode(t, "longer than its policy allows", err, "EntityTooLarge")
+	target, fields = form("fields", nil, nil)
+	fields["key"] = "another"
+	_, err = postForm(t, target, fields, []byte("x"))
+	wantCode(t, "another key than its policy's", err, "AccessDenied")
+	target, fields = form("signed", nil, nil)
+	fields["x-amz-signature"] = strings.Repeat("0", 64)
+	_, err = postForm(t, target, fields, []byte("x"))
+	wantCode(t, "another signature", err, "SignatureDoesNotMatch")
+	target, fields = form("../up", nil, nil)
+	_, err = postForm(t, target, fields, []byte("x"))
+	wantCode(t, "a key that is no path", err, "400")
+	for _, key := range []string{"long", "fields", "another", "signed"} {
+		if _, _, err := k.get(key, ""); code(err) != "NoSuchKey" {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
