@@ -19,8 +19,6 @@ import (
 
 // The workload of a bucket with many keys.
 
-func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
-
 // fillKeys gives the bucket of a node that does not run objects with the
 // content of one that is there, through the node's own raft log: what S3 would
 // take a quarter of an hour for takes a minute.
@@ -89,7 +87,7 @@ type operation struct {
 func runKeys(ctx context.Context, b *bench, run int) (err error) {
 	few, many := b.count(10_000, 500), b.count(1_000_000, 5000)
 	dir := filepath.Join(b.dir, fmt.Sprintf("keys-%d", run))
-	if err := makeDir(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	if !b.keep {
@@ -161,6 +159,7 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 	type cost struct{ cpu, wall time.Duration }
 	costs := make([][2]cost, len(operations))
 	batches := b.count(8, 2)
+	finish := b.profiles.start(ctx, "keys", sites...)
 	for batch := range batches + 1 {
 		for o, op := range operations {
 			for s, n := range sites {
@@ -185,6 +184,9 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 				}
 			}
 		}
+	}
+	if err := finish(); err != nil {
+		return err
 	}
 	for o, op := range operations {
 		n := float64(batches * op.count)
@@ -214,15 +216,12 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 		rate = float64(keys) / time.Since(began).Seconds()
 	}
 	b.say("keys.list-all", "keys/s", rate)
-	many2, err := sites[1].counters()
-	if err != nil {
-		return err
+	for s, figure := range []string{"keys.memory-few", "keys.memory"} {
+		c, err := sites[s].counters()
+		if err != nil {
+			return err
+		}
+		b.say(figure, "MiB", float64(c.peak)/mib)
 	}
-	few2, err := sites[0].counters()
-	if err != nil {
-		return err
-	}
-	b.say("keys.memory", "MiB", float64(many2.peak)/mib)
-	b.say("keys.memory-few", "MiB", float64(few2.peak)/mib)
 	return nil
 }

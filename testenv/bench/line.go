@@ -30,8 +30,8 @@ const (
 	lineWait  = "50ms" // a packet waits at most so long in the token bucket
 )
 
-// newLine makes a line. The error is errNoLine, with a reason, where that is
-// not possible.
+// newLine makes a line. The error is errNoLine, with a reason, where this
+// machine or this user cannot have one; any other one is a fault.
 func newLine(ctx context.Context) (*line, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: it takes root to make network namespaces", errNoLine)
@@ -39,6 +39,12 @@ func newLine(ctx context.Context) (*line, error) {
 	for _, tool := range []string{"ip", "tc"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, fmt.Errorf("%w: there is no %s (package iproute2)", errNoLine, tool)
+		}
+	}
+	probe := "isgw-" + strconv.Itoa(os.Getpid()) + "-probe"
+	for _, verb := range []string{"add", "del"} {
+		if out, err := exec.CommandContext(ctx, "ip", "netns", verb, probe).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%w: network namespaces are not allowed here: %s", errNoLine, strings.TrimSpace(string(out)))
 		}
 	}
 	l := &line{id: strconv.Itoa(os.Getpid()), subnet: os.Getpid() % 256, rate: lineRate}
@@ -56,7 +62,7 @@ func newLine(ctx context.Context) (*line, error) {
 				"rate", strconv.FormatInt(l.rate, 10) + "bit", "burst", strconv.Itoa(lineBurst), "latency", lineWait},
 		} {
 			if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-				err = fmt.Errorf("%w: %s: %v: %s", errNoLine, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+				err = fmt.Errorf("make line: %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 				return nil, errors.Join(err, l.close())
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -217,7 +218,7 @@ func (b *bench) rawWrites(figure string, n int, size int64, open func(i int) io.
 		return nil
 	}
 	f := &files{dir: filepath.Join(b.dir, figure)}
-	if err := makeDir(f.dir); err != nil {
+	if err := os.Mkdir(f.dir, 0o700); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -340,16 +340,15 @@ type page struct {
 }
 
 var (
-	keyTag      = []byte("<Key>")
-	tokenBegin  = []byte("<NextContinuationToken>")
-	tokenEnd    = []byte("</NextContinuationToken>")
-	listMaxKeys = 1000
+	keyTag     = []byte("<Key>")
+	tokenBegin = []byte("<NextContinuationToken>")
+	tokenEnd   = []byte("</NextContinuationToken>")
 )
 
 // list reads a page of at most 1,000 keys, those after a key or those of a
 // token; buf is used for the answer.
 func (c *conn) list(bucket, after, token string, buf []byte) (page, error) {
-	query := "list-type=2&max-keys=" + strconv.Itoa(listMaxKeys)
+	query := "list-type=2&max-keys=1000"
 	if token != "" {
 		query = "continuation-token=" + escape(token) + "&" + query
 	}
