@@ -85,3 +85,50 @@ func TestDeleteConditions(t *testing.T) {
 	_, err = k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: aws.String("a"), VersionId: &v, LastModifiedTime: aws.Time(time.Now())}}}})
 	wantCode(t, "times of many", err, "InvalidRequest")
 }
+
+// TestOtherConditions has copies made and uploads ended on conditions.
+func TestOtherConditions(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, "")
+	k.put("source", "x")
+	k.put("target", "y")
+	copied := func(in s3.CopyObjectInput) error {
+		in.Bucket, in.Key, in.CopySource = k.bucket, aws.String("target"), aws.String("bk1/source")
+		_, err := k.CopyObject(t.Context(), &in)
+		return err
+	}
+	wantCode(t, "a copy onto what must not be", copied(s3.CopyObjectInput{IfNoneMatch: aws.String("*")}), "PreconditionFailed")
+	wantCode(t, "a copy onto another ETag", copied(s3.CopyObjectInput{IfMatch: aws.String(`"00000000000000000000000000000000"`)}), "PreconditionFailed")
+	if content, _, err := k.get("target", ""); err != nil || content != "y" {
+		t.Errorf("after refused copies: %q, %v", content, err)
+	}
+	head, err := k.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: k.bucket, Key: aws.String("target")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copied(s3.CopyObjectInput{IfMatch: head.ETag}); err != nil {
+		t.Errorf("a copy onto its ETag: %v", err)
+	}
+	create, err := k.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: k.bucket, Key: aws.String("u")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := k.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: k.bucket})
+	if err != nil || len(list.Uploads) != 1 {
+		t.Fatalf("uploads %v, error %v", list, err)
+	}
+	abort := func(at time.Time) error {
+		_, err := k.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: k.bucket, Key: aws.String("u"), UploadId: create.UploadId, IfMatchInitiatedTime: &at})
+		return err
+	}
+	wantCode(t, "an abortion of another time", abort(time.Unix(1_000_000_000, 0)), "PreconditionFailed")
+	if err := abort(*list.Uploads[0].Initiated); err != nil {
+		t.Errorf("an abortion of its time: %v", err)
+	}
+	_, err = k.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: k.bucket, VersioningConfiguration: &types.VersioningConfiguration{
+		Status: types.BucketVersioningStatusEnabled, MFADelete: types.MFADeleteEnabled}})
+	wantCode(t, "a second factor", err, "NotImplemented")
+	_, err = k.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: k.bucket, Key: aws.String("target"), MFA: aws.String("serial 123456")})
+	wantCode(t, "a second factor of a deletion", err, "NotImplemented")
+}
