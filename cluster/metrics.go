@@ -102,6 +102,7 @@ var (
 	s3In          = desc("s3_received_bytes_total", "Bytes received from S3 clients.")
 	s3Out         = desc("s3_sent_bytes_total", "Bytes sent to S3 clients.")
 	s3Connections = desc("s3_connections", "Connections of S3 clients.")
+	s3TurnedAway  = desc("s3_connections_turned_away_total", "Connections of S3 clients that were one too many.")
 
 	linkState       = desc("link_state", "1 for the state that the link is in.", "service", "peer", "state")
 	linkConnected   = desc("link_connected", "1 while the link has a session.", "service", "peer")
@@ -142,7 +143,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if s == nil {
 		return
 	}
-	if snapshot, err := (consoleAdmin{c.Node}).Snapshot(c.ctx); err == nil {
+	if snapshot, err := consoleAdmin(c).Snapshot(c.ctx); err == nil {
 		gauge(healthy, boolean(snapshot.GetVerdict().GetHealthy()))
 	}
 	gauge(siteInfo, 1, c.opts.Site, s.id.String(), c.identity.Name())
@@ -176,6 +177,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(s3In, front.BytesIn)
 	counter(s3Out, front.BytesOut)
 	gauge(s3Connections, float64(front.Connections))
+	counter(s3TurnedAway, front.TurnedAway)
 
 	for _, service := range plan.AllServices(s.replica.Config()) {
 		st, _ := s.linkSummary(service)
