@@ -26,7 +26,12 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	if refusal := misdirected(ctx); refusal != nil {
 		return g.refuse(ctx, refusal)
 	}
-	err := ctx.Next()
+	var err error
+	if isForm(ctx) {
+		err = g.nextForm(ctx)
+	} else {
+		err = ctx.Next()
+	}
 	g.addCORS(ctx)
 	return err
 }
@@ -50,12 +55,17 @@ func bearsSignature(ctx fiber.Ctx) bool {
 	if args.Has("X-Amz-Signature") || args.Has("X-Amz-Credential") {
 		return true
 	}
+	kind, _, err := mime.ParseMediaType(string(ctx.Request().Header.ContentType()))
+	return err == nil && kind == fiber.MIMEMultipartForm && isForm(ctx)
+}
+
+// isForm says whether a request is an upload by a form, as versitygw's routes take it.
+func isForm(ctx fiber.Ctx) bool {
 	if ctx.Method() != http.MethodPost {
 		return false
 	}
-	_, key := splitPath(ctx)
-	kind, _, err := mime.ParseMediaType(string(ctx.Request().Header.ContentType()))
-	return err == nil && kind == fiber.MIMEMultipartForm && key == "" && !args.Has("delete")
+	bucket, key := splitPath(ctx)
+	return bucket != "" && key == "" && !ctx.Request().URI().QueryArgs().Has("delete")
 }
 
 // splitPath returns the bucket and the key in a request's path, as they were sent.

@@ -133,9 +133,11 @@ func (g *guard) HeadBucket(request context.Context, in *s3.HeadBucketInput) (*s3
 // is authenticated.
 func (g *guard) GetBucketAcl(request context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
 	name, key, err := g.caller(request)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	authenticated(request)
+	switch {
 	case key.Bucket != "" && key.Bucket != str(in.Bucket):
 		return nil, denied(name, auth.ListBucketAction, "is outside of what the key is restricted to")
 	case asks(request, "location"):

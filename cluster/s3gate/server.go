@@ -198,6 +198,8 @@ type guardedConn struct {
 	mu          sync.Mutex
 	read, write time.Time // deadlines that were set from outside; zero for none
 	in, out     progress
+	bounded     bool  // no more than allowance may be read
+	allowance   int64 // bytes
 }
 
 // Read implements net.Conn.
@@ -205,6 +207,13 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	began := time.Now()
 	c.mu.Lock()
 	deadline := c.deadline(c.read, &c.in, began)
+	if c.bounded {
+		if c.allowance <= 0 {
+			c.mu.Unlock()
+			return 0, errPreamble
+		}
+		p = p[:min(int64(len(p)), c.allowance)]
+	}
 	c.mu.Unlock()
 	if err := c.Conn.SetReadDeadline(deadline); err != nil {
 		return 0, err
@@ -212,6 +221,7 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	c.in.add(n, time.Since(began))
+	c.allowance -= int64(n)
 	c.mu.Unlock()
 	c.listener.gate.counts.in.Add(uint64(n))
 	if n > 0 {

@@ -1,0 +1,104 @@
+package s3gate_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"edgefog.dev/isgw/cluster/s3gate"
+)
+
+// TestFormWithoutEnd sends forms whose fields never end, before anybody has signed:
+// they are refused after a bounded number of bytes, which are not kept.
+func TestFormWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, func(o *s3gate.Options) { o.MaxConnections = 8 })
+	field := "--b\r\nContent-Disposition: form-data; name=\"x-amz-meta-a\"\r\n\r\n"
+	for what, next := range map[string]func(int) string{
+		"one line":    func(int) string { return strings.Repeat("x", 8<<10) },
+		"one field":   func(i int) string { return map[bool]string{true: field}[i == 0] + strings.Repeat("x", 1000) + "\r\n" },
+		"many fields": func(int) string { return field + strings.Repeat("x", 1000) + "\r\n" },
+		"headers": func(i int) string {
+			return map[bool]string{true: "--b\r\n"}[i == 0] + "A: " + strings.Repeat("x", 1000) + "\r\n"
+		},
+	} {
+		before := s.gate.Stats().BytesIn
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan []byte, 1)
+		go func() {
+			raw, _ := io.ReadAll(conn)
+			answer <- raw
+		}()
+		fmt.Fprintf(conn, "POST /bk1 HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 5000000000\r\n\r\n")
+		sent := 0
+		for i := 0; sent < 64<<20; i++ {
+			n, err := io.WriteString(conn, next(i))
+			if sent += n; err != nil {
+				break
+			}
+		}
+		conn.Close()
+		raw := <-answer
+		if !bytes.HasPrefix(raw, []byte("HTTP/1.1 400")) || !bytes.Contains(raw, []byte("MaxPostPreDataLengthExceededError")) {
+			// The answer may be lost to the client's own bytes on their way.
+			if len(raw) > 0 {
+				t.Errorf("%s: %.200q", what, raw)
+			}
+		}
+		if sent >= 64<<20 {
+			t.Errorf("%s: all %d bytes were taken", what, sent)
+		}
+		// What is drained of a refused body, so that its sender sees the answer, is
+		// bounded too.
+		if took := s.gate.Stats().BytesIn - before; took > 1<<20 {
+			t.Errorf("%s: %d bytes were read", what, took)
+		}
+	}
+	// A form with fields of a size that S3 takes, and a file far beyond the bound.
+	g := signing{access: colaKey, secret: colaSecret, kind: "form"}
+	if got := s.send(t, &http.Client{Transport: transport(t)}, g.request(t, "POST", "http://"+s.addr+"/bk1", nil, bytes.Repeat([]byte("x"), 3<<20))); got.status != http.StatusNoContent {
+		t.Errorf("a form: %d %s", got.status, got.body)
+	}
+}
+
+// TestSizes bounds headers and bodies that are parsed.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	cl := &http.Client{Transport: transport(t)}
+	g := signing{access: colaKey, secret: colaSecret, kind: "header"}
+	url := "http://" + s.addr + "/bk1"
+	if got := s.send(t, cl, g.request(t, "GET", url, map[string]string{"X-Long": strings.Repeat("x", 9<<10)}, nil)); got.status != http.StatusBadRequest || got.code != "RequestHeaderSectionTooLarge" {
+		t.Errorf("a long header: %d %s", got.status, got.code)
+	}
+	list := func(n int, rest string) []byte {
+		return []byte("<Delete>" + strings.Repeat("<Object><Key>k</Key></Object>", n) + rest + "</Delete>")
+	}
+	const limit = 4 << 20
+	for what, c := range map[string]struct {
+		body []byte
+		want string
+	}{
+		"1,000 keys":            {list(1000, ""), ""},
+		"1,001 keys":            {list(1001, ""), "MalformedXML"},
+		"as long as it may be":  {append(list(1, ""), bytes.Repeat([]byte(" "), limit-len(list(1, "")))...), ""},
+		"a byte longer":         {append(list(1, ""), bytes.Repeat([]byte(" "), limit+1-len(list(1, "")))...), "MaxMessageLengthExceeded"},
+		"nested without an end": {bytes.Repeat([]byte("<Delete>"), limit/8), "InvalidRequest"},
+		"nested":                {list(1, strings.Repeat("<a>", 100_000)+strings.Repeat("</a>", 100_000)), ""}, // what is not known is passed over
+	} {
+		sum := md5.Sum(c.body)
+		header := map[string]string{"Content-Type": "application/xml", "Content-Md5": base64.StdEncoding.EncodeToString(sum[:])}
+		if got := s.send(t, cl, g.request(t, "POST", url+"?delete", header, c.body)); got.code != c.want || c.want == "" && got.status != http.StatusOK {
+			t.Errorf("%s: %d %s, want %q", what, got.status, got.code, c.want)
+		}
+	}
+}
