@@ -26,6 +26,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/raftfsm/state/statepb"
 	objsync "edgefog.dev/isgw/sync"
+	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -45,12 +46,18 @@ type benchSite struct {
 
 func newBenchSite(b *testing.B, n byte, bucket bool) *benchSite {
 	b.Helper()
+	return newBenchSiteOf(b, state.SiteID{0: 0x51, 15: n}, bucket)
+}
+
+func newBenchSiteOf(b *testing.B, id state.SiteID, bucket bool) *benchSite {
+	b.Helper()
+	n := id[15]
 	dir, err := os.MkdirTemp(os.Getenv("ISGW_BENCH_DIR"), "isgw-bench-")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &benchSite{b: b, id: state.SiteID{0: 0x51, 15: n}}
+	s := &benchSite{b: b, id: id}
 	ctx := context.Background()
 	if s.codec, err = chunks.NewCodec(); err != nil {
 		b.Fatal(err)
@@ -150,13 +157,27 @@ func (s *benchSite) write(key string, root *catalogpb.Root) {
 // receive starts the engine of r, which pulls from s; the result ends it.
 func receive(b *testing.B, r, s *benchSite) (e *objsync.Engine, stop func()) {
 	b.Helper()
-	served := func() []string { return []string{benchBucket} }
-	local, err := objsync.NewLocal(objsync.LocalOptions{Site: s.site(), Service: "bench", Peer: r.id, Direction: "send+receive", Served: served})
+	return receiveFrom(b, r, s, offer(b, r, s))
+}
+
+// offer is what s offers to r.
+func offer(b *testing.B, r, s *benchSite) *objsync.Local {
+	b.Helper()
+	list := []string{benchBucket}
+	local, err := objsync.NewLocal(objsync.LocalOptions{
+		Site: s.site(), Service: "bench", Peer: r.id, Direction: "send+receive", Served: func() []string { return list },
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err = objsync.NewEngine(objsync.EngineOptions{
-		Site: r.site(), Service: "bench", Peer: s.id, PeerName: "s", Direction: "send+receive", Source: local, Codec: r.codec,
+	return local
+}
+
+// receiveFrom starts the engine of r, which pulls from s by way of a source.
+func receiveFrom(b *testing.B, r, s *benchSite, src link.Source) (e *objsync.Engine, stop func()) {
+	b.Helper()
+	e, err := objsync.NewEngine(objsync.EngineOptions{
+		Site: r.site(), Service: "bench", Peer: s.id, PeerName: "s", Direction: "send+receive", Source: src, Codec: r.codec,
 		Accepts: func(string) bool { return true },
 		EnsureBucket: func(context.Context, *linkpb.ServedBucket) error {
 			r.propose(&raftfsmpb.Command{Command: &raftfsmpb.Command_Config{Config: &statepb.Txn{Puts: []*statepb.Object{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,22 +46,24 @@ func TestManyBuckets(t *testing.T) {
 		if n := proto.Size(list); long && n < ccow.MaxMessage/2 {
 			t.Fatalf("a list of %d bytes shows nothing", n)
 		}
-		beats, heads, largest := 0, 0, 0
+		var beats, heads, largest atomic.Int64
+		see := func(m proto.Message) { largest.Store(max(largest.Load(), int64(proto.Size(m)))) }
 		y.wire.change = func(b *linkpb.ChangeBatch) {
-			largest = max(largest, proto.Size(b))
-			heads += len(b.GetHeads())
+			see(b)
+			heads.Add(int64(len(b.GetHeads())))
 			if b.GetBeat() {
-				beats++
+				beats.Add(1)
 			}
 		}
-		y.wire.progress = func(p *linkpb.Progress) { largest = max(largest, proto.Size(p)) }
+		y.wire.progress = func(p *linkpb.Progress) { see(p) }
 		a.put(paths[7], "before", []byte("one"))
 		y.start()
 		until(t, 5*time.Minute, "in sync", func() bool { return y.engine.Status().State == StateInSync && x.local.Status().InSync })
-		beats, heads = 0, 0
+		beats.Store(0)
+		heads.Store(0)
 		pause(20 * time.Second)
-		if beats < 15 || heads != 0 {
-			t.Errorf("%d heartbeats in 20 s at rest named %d buckets", beats, heads)
+		if beats.Load() < 15 || heads.Load() != 0 {
+			t.Errorf("%d heartbeats in 20 s at rest named %d buckets", beats.Load(), heads.Load())
 		}
 		a.put(paths[buckets-1], "after", []byte("two"))
 		until(t, time.Minute, "the version of the last bucket", func() bool {
@@ -70,8 +73,8 @@ func TestManyBuckets(t *testing.T) {
 		if got, ok := b.read(paths[7], "before"); !ok || string(got) != "one" {
 			t.Errorf("the first version is %q, %v", got, ok)
 		}
-		if largest > ccow.MaxMessage/8 {
-			t.Errorf("a message of %d bytes", largest)
+		if n := largest.Load(); n > ccow.MaxMessage/8 {
+			t.Errorf("a message of %d bytes", n)
 		}
 	})
 }
