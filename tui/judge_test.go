@@ -254,3 +254,13 @@ func TestManyLinksAndBuckets(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// A terminal that does not know its size, as a serial line, is drawn at 80x24.
+func TestUnknownSize(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{})
+	_, _ = s.Update(tea.WindowSizeMsg{})
+	s.want("NEEDS ATTENTION")
+	if s.w != 80 || s.h != 24 {
+		t.Errorf("the size is %dx%d", s.w, s.h)
+	}
+}

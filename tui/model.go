@@ -153,7 +153,9 @@ func (m *Model) backgroundIs(answer string) {
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.w, m.h = msg.Width, msg.Height
+		if msg.Width > 0 && msg.Height > 0 { // a serial line does not know its size: 80x24
+			m.w, m.h = msg.Width, msg.Height
+		}
 		return m, m.reload()
 	case tea.KeyMsg:
 		return m, m.keys(msg)
