@@ -60,6 +60,7 @@ type Keeper interface {
 // profilesMsg is what became of a change of the profiles.
 type profilesMsg struct {
 	serial   int
+	from     dialog // that asked for it
 	profiles []Profile
 	done     string
 	selected string // the profile to select
@@ -70,18 +71,22 @@ func (msg profilesMsg) deliver(m *Model) tea.Cmd {
 	if msg.serial != m.profileSerial {
 		return nil
 	}
+	asking := m.top() == msg.from // it was not left meanwhile
 	if msg.err != nil {
-		switch d := m.top().(type) {
+		switch d := msg.from.(type) {
 		case *form:
 			d.fault = reason(msg.err)
 		case *confirmDialog:
 			d.fault = reason(msg.err)
-		default:
+		}
+		if !asking {
 			m.complain(msg.err)
 		}
 		return nil
 	}
-	m.dialogs = nil
+	if asking {
+		m.pop()
+	}
 	m.opts.Profiles = msg.profiles
 	m.connect.refresh()
 	m.connect.profiles.Select(msg.selected)
@@ -111,13 +116,13 @@ func (m *Model) forgetConnection() tea.Cmd {
 // keepProfile carries out a change of the profiles and reads them again.
 func (m *Model) keepProfile(change func(Keeper) error, done, selected string) tea.Cmd {
 	m.profileSerial = m.nextSerial()
-	keeper, serial := m.opts.Keeper, m.profileSerial
+	keeper, serial, from := m.opts.Keeper, m.profileSerial, m.top()
 	return func() tea.Msg {
 		if err := change(keeper); err != nil {
-			return profilesMsg{serial: serial, err: err}
+			return profilesMsg{serial: serial, from: from, err: err}
 		}
 		profiles, err := keeper.Profiles()
-		return profilesMsg{serial, profiles, done, selected, err}
+		return profilesMsg{serial, from, profiles, done, selected, err}
 	}
 }
 

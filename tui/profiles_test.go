@@ -123,3 +123,24 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 }
+
+// An answer to a form that was left does not touch the one that is open now.
+func TestAnswerToAFormThatWasLeft(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("ctrl+o", "a").typing("hilo").press("tab").typing("https://h:1")
+	_, keep := s.Update(keyMsg("ctrl+s"))
+	s.press("esc", "a").typing("maui")
+	s.run(keep)
+	s.want("┌ new profile", "maui")
+	if !s.hasProfile("hilo") {
+		t.Error("the profile was not kept")
+	}
+	s.keeper.refuses = errors.New("the disk is full")
+	s.press("tab").typing("https://m:1")
+	_, keep = s.Update(keyMsg("ctrl+s"))
+	s.press("esc", "a")
+	s.run(keep)
+	s.want("the disk is full", "┌ new profile")
+	if s.top().(*form).fault != "" {
+		t.Error("the fault is told in another form")
+	}
+}
