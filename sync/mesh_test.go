@@ -56,17 +56,21 @@ type mesh struct {
 
 	versioned bool // the bucket gets versioning, and all that comes with it
 	locks     bool // and object lock
+	// bounded says that sites keep different numbers of versions: what they show
+	// then differs.
+	bounded bool
 }
 
 func runMesh(t *testing.T, seed uint64, versioned bool) {
 	m := &mesh{t: t, rng: rand.New(rand.NewPCG(seed, 99)), versioned: versioned}
 	if versioned {
 		m.locks = m.rng.IntN(2) == 0
+		m.bounded = m.rng.IntN(4) == 0
 	}
 	for n := range 3 {
 		s := newTestSite(t, byte(n+1))
 		s.versions = 1 + uint32(m.rng.IntN(3)) // every site keeps its own history
-		s.unbounded = versioned                // but of versions with ids all of it
+		s.unbounded = versioned && !m.bounded  // of versions with ids, as a rule, all of it
 		m.sites = append(m.sites, s)
 	}
 	// A ring: every site is linked with both others, so each version has two
@@ -106,9 +110,16 @@ func runMesh(t *testing.T, seed uint64, versioned bool) {
 	defer m.explain()
 	synced(t, 10*time.Minute, m.links...)
 	pause(10 * time.Second)
-	sameHeads(t, bk1, m.sites...)
-	if m.versioned {
+	switch {
+	case m.bounded:
+		for _, s := range m.sites {
+			s.wholeBucket(bk1)
+		}
+	case m.versioned:
 		sameVersions(t, bk1, m.sites...)
+		fallthrough
+	default:
+		sameHeads(t, bk1, m.sites...)
 	}
 	before := 0
 	for _, h := range m.links {

@@ -181,11 +181,20 @@ func sameVersions(t *testing.T, path string, sites ...*testSite) {
 			!bytes.Equal(here.CORS, settings.CORS) || !proto.Equal(here.Lock, settings.Lock) {
 			t.Errorf("settings: %s has %+v and %s has %+v", sites[0].name, settings, s.name, here)
 		}
-		for _, v := range s.versionsOf(path, "") {
-			if err := s.whole(v.Record); err != nil {
-				t.Errorf("%s: version %s of %s is shown without its content: %v", s.name, catalog.VersionID(v.Record), v.Record.GetKey(), err)
-			}
+		s.wholeBucket(path)
+	}
+}
+
+// wholeBucket checks that every version that is shown has its content.
+func (s *testSite) wholeBucket(path string) {
+	s.t.Helper()
+	for _, v := range s.versionsOf(path, "") {
+		if err := s.whole(v.Record); err != nil {
+			s.t.Errorf("%s: version %s of %s is shown without its content: %v", s.name, catalog.VersionID(v.Record), v.Record.GetKey(), err)
 		}
+	}
+	if err := s.cat.Check(context.Background(), path); err != nil {
+		s.t.Errorf("%s: %v", s.name, err)
 	}
 }
 
