@@ -23,7 +23,7 @@ func newConnectPage(m *Model) *connectPage {
 		func(p Profile) string { return p.Name },
 		func(p Profile) string { return p.Name + " " + p.addresses() },
 		table.Column[Profile]{Title: "PROFILE", Width: 12, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) { return p.Name, screen.Plain })},
-		table.Column[Profile]{Title: "NODES", Width: 22, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
+		table.Column[Profile]{Title: "NODES", Width: 20, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
 			switch len(p.Endpoints) {
 			case 0:
 				return unknown, screen.Dim
@@ -32,13 +32,13 @@ func newConnectPage(m *Model) *connectPage {
 			}
 			return fmt.Sprintf("%s +%d", p.Endpoints[0].label(), len(p.Endpoints)-1), screen.Plain
 		})},
-		table.Column[Profile]{Title: "LAST SEEN", Width: 12, Priority: 2, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
+		table.Column[Profile]{Title: "LAST SEEN", Width: 10, Priority: 2, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
 			if m.conn.live && m.conn.profile == p.Name {
 				return "now", screen.Plain
 			}
 			return ago(p.Seen, m.shown), screen.Dim
 		})},
-		table.Column[Profile]{Title: "STATE", Width: 18, Flex: true, Draw: table.Text(false, m.profileState)},
+		table.Column[Profile]{Title: "STATE", Width: 24, Flex: true, Draw: table.Text(false, m.profileState)},
 	)}
 	return p
 }
