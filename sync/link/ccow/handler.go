@@ -182,26 +182,8 @@ func (e *Endpoint) readRequest(w http.ResponseWriter, r *http.Request, m proto.M
 	control := http.NewResponseController(w)
 	frames := newFrameReader(&pacedReader{r: r.Body, control: control, o: &e.o}, MaxMessage)
 	defer frames.release()
-	left := r.ContentLength
-	for first := true; first || parts && left > 0; first = false {
-		kind, payload, err := frames.next()
-		if err != nil {
-			return err
-		}
-		if kind != frameMessage {
-			return protocolErrorf("a request with a frame of kind %d", kind)
-		}
-		part := m
-		if !first {
-			part = m.ProtoReflect().New().Interface()
-		}
-		if err := decode(payload, part); err != nil {
-			return err
-		}
-		if !first {
-			proto.Merge(m, part)
-		}
-		left -= int64(frameHeader + len(payload))
+	if err := mergeParts(frames, r.ContentLength, m, parts); err != nil {
+		return err
 	}
 	// Only after the very end does net/http watch for the peer going away.
 	var one [1]byte

@@ -36,3 +36,29 @@ func inParts[T any](list []T, size func(T) int) iter.Seq[[]T] {
 }
 
 func sizeOf[M proto.Message](m M) int { return proto.Size(m) }
+
+// mergeParts reads the messages of a request of n bytes into m: one, or with many
+// as many as there are.
+func mergeParts(frames *frameReader, n int64, m proto.Message, many bool) error {
+	for first := true; first || many && n > 0; first = false {
+		kind, payload, err := frames.next()
+		if err != nil {
+			return err
+		}
+		if kind != frameMessage {
+			return protocolErrorf("a request with a frame of kind %d", kind)
+		}
+		part := m
+		if !first {
+			part = m.ProtoReflect().New().Interface()
+		}
+		if err := decode(payload, part); err != nil {
+			return err
+		}
+		if !first {
+			proto.Merge(m, part)
+		}
+		n -= int64(frameHeader + len(payload))
+	}
+	return nil
+}
