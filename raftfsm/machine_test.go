@@ -441,6 +441,69 @@ func TestHaltedTakesNoSnapshot(t *testing.T) {
 	}
 }
 
+func setVersioning() *raftfsmpb.Command {
+	return &raftfsmpb.Command{Command: &raftfsmpb.Command_SetBucketAttribute{SetBucketAttribute: &catalogpb.SetBucketAttribute{
+		Bucket: bk1, Field: "versioning", Value: &catalogpb.Value{Versioning: catalogpb.Versioning_VERSIONING_ENABLED}}}}
+}
+
+// TestVersionCommands carries the commands about versions through an entry.
+func TestVersionCommands(t *testing.T) {
+	t.Parallel()
+	m := newTestMachine(t, vfs.NewMem())
+	m.site()
+	results := m.run(m.entry(setVersioning(), write(bk1, "k", nil)))[0].results
+	rec := results[1].GetRecord()
+	if results[0].GetRecord() == nil || rec.GetVersioning() != catalogpb.Versioning_VERSIONING_ENABLED {
+		t.Fatalf("results %v", results)
+	}
+	attribute := &raftfsmpb.Command{Command: &raftfsmpb.Command_SetAttribute{SetAttribute: &catalogpb.SetAttribute{
+		Bucket: bk1, Key: []byte("k"), Field: "tags", Latest: true, Value: &catalogpb.Value{Tags: map[string]string{"a": "1"}}}}}
+	purge := &raftfsmpb.Command{Command: &raftfsmpb.Command_Purge{Purge: &catalogpb.Purge{Bucket: bk1, Key: []byte("k"), Target: rec.GetDot()}}}
+	e := m.entry(attribute, purge, attribute)
+	first := m.run(e)[0]
+	if want := []raftfsmpb.Code{raftfsmpb.Code_OK, raftfsmpb.Code_OK, raftfsmpb.Code_NOT_FOUND}; !slices.Equal(codes(first), want) || !first.results[1].GetRemoved() {
+		t.Fatalf("results %v", first)
+	}
+	m.index++
+	if again := m.run(logEntry{m.index, 1, e.data})[0]; !proto.Equal(again.results[1], first.results[1]) {
+		t.Fatalf("remembered %v, want %v", again.results[1], first.results[1])
+	}
+}
+
+// TestQuotasFollowConfig: the quotas of buckets and tenants, and whether somebody
+// set the number of versions, are what the config says at each write.
+func TestQuotasFollowConfig(t *testing.T) {
+	t.Parallel()
+	m := newTestMachine(t, vfs.NewMem())
+	m.site()
+	tenant := func(quota uint64, versions uint32) *raftfsmpb.Command {
+		return config(&statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Tenant{Path: "Hawaii/Cola", Quota: quota, Versions: versions})}})
+	}
+	bucket := func(quota uint64) *raftfsmpb.Command {
+		return config(&statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Bucket{Path: bk1, Incarnation: bytes.Repeat([]byte{7}, 16), Quota: quota})}})
+	}
+	for _, c := range []struct {
+		name string
+		cmd  *raftfsmpb.Command
+		want raftfsmpb.Code // of a write of 100 bytes
+	}{
+		{"no quota", write(bk1, "a", nil), raftfsmpb.Code_OK},
+		{"of the bucket", bucket(250), raftfsmpb.Code_QUOTA},
+		{"of the tenant, too small", tenant(299, 0), raftfsmpb.Code_QUOTA},
+		{"of the tenant alone", bucket(0), raftfsmpb.Code_QUOTA},
+		{"of the tenant, raised", tenant(300, 0), raftfsmpb.Code_OK},
+		{"none", tenant(0, 5), raftfsmpb.Code_OK},
+	} {
+		results := m.run(m.entry(c.cmd, write(bk1, c.name, nil)))[0].results
+		if results[0].GetCode() != raftfsmpb.Code_OK || results[1].GetCode() != c.want {
+			t.Fatalf("%s: %v, want %v", c.name, results, c.want)
+		}
+	}
+	if st, err := m.catalog.Bucket(bk1); err != nil || !st.GetBounded() || st.GetVersions() != 5 {
+		t.Fatalf("state %v %v", st, err)
+	}
+}
+
 // FuzzEntry applies whatever the log could hold: first as an entry, then as a
 // command of a good entry. Nothing panics, a result is there for each command,
 // and a second node comes to the same state.
@@ -471,6 +534,10 @@ func FuzzEntry(f *testing.F) {
 		{Command: &raftfsmpb.Command_AbortUpload{AbortUpload: &catalogpb.AbortUpload{Bucket: bk1, Upload: "u"}}},
 		{Command: &raftfsmpb.Command_Progress{Progress: &catalogpb.PeerProgress{Bucket: bk1, Peer: id, Cursor: cursor}}},
 		{Command: &raftfsmpb.Command_Trim{Trim: &catalogpb.Trim{Bucket: bk1, Before: 10, Horizon: 5, Limit: 3}}},
+		setVersioning(),
+		{Command: &raftfsmpb.Command_SetAttribute{SetAttribute: &catalogpb.SetAttribute{Bucket: bk1, Key: []byte("k"), Field: "tags", Latest: true,
+			Value: &catalogpb.Value{Tags: map[string]string{"a": "1"}}}}},
+		{Command: &raftfsmpb.Command_Purge{Purge: &catalogpb.Purge{Bucket: bk1, Key: []byte("k"), Target: record.GetDot()}}},
 	} {
 		raw, err := proto.Marshal(cmd)
 		if err != nil {

@@ -61,7 +61,7 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 	}
 
 	b.advanceEpoch(t)
-	in := &ingest{Batch: b, t: t, peer: peer, now: now}
+	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now}
 	for i, r := range cmd.GetRecords() {
 		in.take(r, faults[i])
 	}
@@ -186,6 +186,7 @@ type ingest struct {
 	*Batch
 	t       *bucketTxn
 	peer    state.SiteID
+	via     []byte // the peer, as the log has it
 	now     int64
 	applied uint64
 }
@@ -273,7 +274,7 @@ func ownAbove(rows pebble.Reader, number uint64, k *keyTxn, r *pb.Record, most i
 	if k.head != nil && HasID(k.head) && Compare(k.head, r) > 0 {
 		n++
 	}
-	err = scanOwn(rows, number, k.key, k.meta, func(o *pb.Record) (bool, error) {
+	err = scanOwn(rows, number, k.key, k.meta, k.head, func(o *pb.Record) (bool, error) {
 		if Compare(o, r) > 0 {
 			n++
 		}
@@ -311,7 +312,7 @@ func (in *ingest) take(r *pb.Record, fault error) {
 
 // apply keeps a record that is news.
 func (in *ingest) apply(k *keyTxn, r *pb.Record) {
-	t, via := in.t, in.peer.Bytes()
+	t, via := in.t, in.via
 	covered := Covers(t.state.GetSeen(), r.GetDot()) && !t.isPending(idOf(r.GetDot())) || siteOf(r.GetDot()) == in.c.self
 	switch {
 	case r.GetKind() == pb.RecordKind_RECORD_BUCKET:
@@ -335,7 +336,7 @@ func (in *ingest) apply(k *keyTxn, r *pb.Record) {
 // purged here; whoever else carried that out has seen it too, so it is announced
 // again.
 func (in *ingest) takeVersion(k *keyTxn, r *pb.Record, covered bool) {
-	t, via := in.t, in.peer.Bytes()
+	t, via := in.t, in.via
 	along := r.GetKnown()
 	if len(along) > 0 {
 		r = proto.CloneOf(r)
@@ -380,7 +381,7 @@ func (in *ingest) takeNull(k *keyTxn, r *pb.Record, covered bool) {
 			back = rewritten(v, r, all)
 		}
 	}
-	in.insert(in.t, k, r, in.peer.Bytes(), in.now, again)
+	in.insert(in.t, k, r, in.via, in.now, again)
 	if back != nil {
 		back.Dot = in.nextDot(in.t)
 		in.insert(in.t, k, back, nil, in.now, false)
@@ -405,7 +406,7 @@ func rewritten(v, above *pb.Record, attributes []*pb.Record) *pb.Record {
 func (in *ingest) takeRegister(k *keyTxn, r *pb.Record) {
 	t := in.t
 	if r.GetRevoked() {
-		in.appendLog(t, r, in.peer.Bytes(), in.now, false)
+		in.appendLog(t, r, in.via, in.now, false)
 		in.setRegister(t, k, r.GetTarget(), r)
 		in.save(t, k)
 		return
@@ -415,7 +416,7 @@ func (in *ingest) takeRegister(k *keyTxn, r *pb.Record) {
 		in.revoke(t, k, v, r, in.now)
 		return
 	}
-	in.purge(t, k, v, r, in.peer.Bytes(), in.now)
+	in.purge(t, k, v, r, in.via, in.now)
 }
 
 func (in *ingest) quarantined(r *pb.Record, why string) *pb.Pending {
@@ -476,7 +477,7 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 // says that everything below it has been taken.
 func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	next := proto.CloneOf(cmd.GetCursor())
-	next.Site = in.peer.Bytes()
+	next.Site = in.via
 	if stored != nil {
 		in.t.sum.sub(in.hashes.cursor(next.Site, stored))
 	}

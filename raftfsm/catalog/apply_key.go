@@ -94,7 +94,7 @@ func (b *Batch) bound(t *bucketTxn, k *keyTxn, now int64) {
 	}
 	var drop []*pb.Record
 	n := kept - k.meta.own
-	err := scanOwn(b.rows, t.state.GetNumber(), k.key, k.meta, func(r *pb.Record) (bool, error) {
+	err := scanOwn(b.rows, t.state.GetNumber(), k.key, k.meta, k.head, func(r *pb.Record) (bool, error) {
 		if n++; n > most && b.lock(t, k, r).Forbids(now, false) == "" {
 			drop = append(drop, r)
 		}
@@ -188,7 +188,7 @@ func (b *Batch) headAfter(t *bucketTxn, k *keyTxn, c keyChange) *pb.Record {
 	case k.head != nil && !nullLane(k.head) && !dropped(k.head):
 		own = greater(own, k.head)
 	case k.meta.own > 0 && (own == nil || k.head == nil || Compare(own, k.head) < 0):
-		err := scanOwn(b.rows, t.state.GetNumber(), k.key, k.meta, func(r *pb.Record) (bool, error) {
+		err := scanOwn(b.rows, t.state.GetNumber(), k.key, k.meta, k.head, func(r *pb.Record) (bool, error) {
 			if dropped(r) {
 				return true, nil
 			}

@@ -138,11 +138,16 @@ func (k *checker) order(key []byte, m keyMeta, head *pb.Record) error {
 	if m.own > 0 && !Visible(head) {
 		return errors.New("its head is not visible, but versions below it are")
 	}
-	return scanOwn(k.rows, k.number, key, m, func(r *pb.Record) (bool, error) {
+	prefix := ofKey(nil, rowOwn, k.number, key)
+	return scan(k.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+		r := new(pb.Record)
+		if err := proto.Unmarshal(value, r); err != nil {
+			return false, err
+		}
 		if Compare(r, head) >= 0 {
 			return false, errors.New("a version is greater than its head")
 		}
-		return false, nil
+		return false, nil // the first is the greatest
 	})
 }
 

@@ -289,6 +289,11 @@ func TestRevokedPurge(t *testing.T) {
 	if err != nil || got.Tags["x"] != "1" || !got.Lock.Hold || len(got.Record.GetKnown()) != 0 {
 		t.Fatalf("taken back: %+v %v", got, err)
 	}
+	// Other sites have carried the purge out too, and have seen the version.
+	end := a.state().GetSeq()
+	if again, err := a.cat.Log(testPath, end-1, 0); err != nil || !again.Entries[0].Entry.GetAgain() || len(again.Entries[0].Record.GetKnown()) != 3 {
+		t.Fatalf("the version is not announced again: %+v %v", again, err)
+	}
 	// A purge in knowledge of all that ends it.
 	a.hold(8, v, false)
 	last := a.must(9, purgeCmd("k", v.GetDot())).GetRecord()

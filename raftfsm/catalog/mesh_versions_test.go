@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -24,7 +25,9 @@ func (m *mesh) playVersions(i, what int, key string) {
 	default:
 		m.purge(i, key)
 	}
-	s.check()
+	if m.tick%8 == 0 {
+		s.check()
+	}
 }
 
 // prepare lets all sites know of versioning, and of object lock, from the start.
@@ -222,16 +225,26 @@ func (m *mesh) nothingLost() {
 // they know of versioning, that purge, lock and tag versions, and that keep all of
 // them or some.
 func TestVersionsMesh(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		trims := rapid.Bool().Draw(t, "trims")
-		bucketsGo := trims && rapid.Bool().Draw(t, "buckets go")
-		restores := trims && !bucketsGo && rapid.Bool().Draw(t, "restores")
-		m := newMesh(t, rapid.SampledFrom([]int{0, 0, 0, 2, 3}).Draw(t, "versions at most"))
-		defer m.close()
-		m.versioned, m.locks = true, rapid.Bool().Draw(t, "locks")
-		if rapid.IntRange(0, 3).Draw(t, "prepared") > 0 {
-			m.prepare()
+	rounds := 8
+	if os.Getenv("ISGW_LONG") != "" {
+		rounds = 300
+	}
+	for range rounds { // of as many runs as -rapid.checks says
+		if !t.Run("round", func(t *testing.T) { rapid.Check(t, playVersionsMesh) }) {
+			return
 		}
-		m.run(t, trims, bucketsGo, restores)
-	})
+	}
+}
+
+func playVersionsMesh(t *rapid.T) {
+	trims := rapid.Bool().Draw(t, "trims")
+	bucketsGo := trims && rapid.Bool().Draw(t, "buckets go")
+	restores := trims && !bucketsGo && rapid.Bool().Draw(t, "restores")
+	m := newMesh(t, rapid.SampledFrom([]int{0, 0, 0, 2, 3}).Draw(t, "versions at most"))
+	defer m.close()
+	m.versioned, m.locks = true, rapid.Bool().Draw(t, "locks")
+	if rapid.IntRange(0, 3).Draw(t, "prepared") > 0 {
+		m.prepare()
+	}
+	m.run(t, trims, bucketsGo, restores)
 }

@@ -113,7 +113,7 @@ func (v *view) scanKey(out []*pb.Record, key []byte, m keyMeta, head *pb.Record)
 	if head != nil && !nullLane(head) {
 		out = append(out, head)
 	}
-	err = scanOwn(v.rows, v.number, key, m, func(rec *pb.Record) (bool, error) {
+	err = scanOwn(v.rows, v.number, key, m, head, func(rec *pb.Record) (bool, error) {
 		out = append(out, rec)
 		return true, nil
 	})
@@ -233,7 +233,7 @@ func (v *view) droppedOf(out []*pb.Record, key []byte, m keyMeta, head *pb.Recor
 			return nil, err
 		}
 	}
-	return out, scanOwn(v.rows, v.number, key, m, own)
+	return out, scanOwn(v.rows, v.number, key, m, head, own)
 }
 
 // Follow is the command by which a site follows a peer that has dropped a record

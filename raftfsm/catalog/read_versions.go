@@ -303,13 +303,13 @@ func (l *versionsLister) visible(key []byte, m keyMeta, head, after *pb.Record) 
 		records = append(records, head)
 	}
 	if m.own > 0 {
-		prefix := ofKey(nil, rowOwn, l.number, key)
-		lower, size := prefix, 0
-		if after != nil {
-			lower = orderedKey(nil, rowOwn, l.number, key, after.GetGeneration(), after.GetTime(), after.GetDot())
+		from := after
+		if from == nil {
+			from = head // see scanOwn
 		}
-		own := 0
-		err = scan(l.rows, lower, successor(prefix), func(_, value []byte) (bool, error) {
+		lower := orderedKey(nil, rowOwn, l.number, key, from.GetGeneration(), from.GetTime(), from.GetDot())
+		own, size := 0, 0
+		err = scan(l.rows, lower, successor(ofKey(nil, rowOwn, l.number, key)), func(_, value []byte) (bool, error) {
 			rec := new(pb.Record)
 			if err := proto.Unmarshal(value, rec); err != nil {
 				return false, err

@@ -160,13 +160,15 @@ func readNulls(r pebble.Reader, number uint64, key []byte, m keyMeta, head *pb.R
 }
 
 // scanOwn calls fn with the versions of a key that have an id of their own and are
-// not its head, greatest first, until fn returns false.
-func scanOwn(r pebble.Reader, number uint64, key []byte, m keyMeta, fn func(*pb.Record) (bool, error)) error {
-	if m.own == 0 {
+// not its head, greatest first, until fn returns false. All of them are below the
+// head; where that is, rows may lie before it that are deleted but still take time
+// to pass over, because versions are mostly purged from the latest on.
+func scanOwn(r pebble.Reader, number uint64, key []byte, m keyMeta, head *pb.Record, fn func(*pb.Record) (bool, error)) error {
+	if m.own == 0 || head == nil {
 		return nil
 	}
-	prefix := ofKey(nil, rowOwn, number, key)
-	return scan(r, prefix, successor(prefix), func(_, value []byte) (bool, error) {
+	lower := orderedKey(nil, rowOwn, number, key, head.GetGeneration(), head.GetTime(), head.GetDot())
+	return scan(r, lower, successor(ofKey(nil, rowOwn, number, key)), func(_, value []byte) (bool, error) {
 		rec := new(pb.Record)
 		if err := proto.Unmarshal(value, rec); err != nil {
 			return false, err
@@ -189,7 +191,7 @@ func readKey(r pebble.Reader, number uint64, key []byte) ([]*pb.Record, error) {
 	if head != nil && !nullLane(head) {
 		records = append(records, head)
 	}
-	err = scanOwn(r, number, key, m, func(rec *pb.Record) (bool, error) {
+	err = scanOwn(r, number, key, m, head, func(rec *pb.Record) (bool, error) {
 		records = append(records, rec)
 		return true, nil
 	})

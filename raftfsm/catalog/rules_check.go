@@ -85,15 +85,15 @@ func CheckRecord(r *pb.Record) error {
 			return fmt.Errorf("check record: context is not ordered by origin")
 		}
 	}
-	size := proto.Size(r)
+	size, known := proto.Size(r), 0
 	for _, k := range r.GetKnown() {
-		size -= proto.Size(k)
+		known += proto.Size(k)
 	}
-	if size > MaxRecordSize {
+	if size -= known; size > MaxRecordSize {
 		return fmt.Errorf("check record: %d bytes, more than %d", size, MaxRecordSize)
 	}
-	if n := proto.Size(r) - size; n > maxKnownSize {
-		return fmt.Errorf("check record: %d bytes of what it knows of, more than %d", n, maxKnownSize)
+	if known > maxKnownSize {
+		return fmt.Errorf("check record: %d bytes of what it knows of, more than %d", known, maxKnownSize)
 	}
 	return checkKind(r)
 }
