@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -24,13 +25,14 @@ func newConnectPage(m *Model) *connectPage {
 		func(p Profile) string { return p.Name + " " + p.addresses() },
 		table.Column[Profile]{Title: "PROFILE", Width: 12, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) { return p.Name, screen.Plain })},
 		table.Column[Profile]{Title: "NODES", Width: 20, Flex: true, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
-			switch len(p.Endpoints) {
-			case 0:
+			if len(p.Endpoints) == 0 {
 				return unknown, screen.Dim
-			case 1:
-				return p.Endpoints[0].label(), screen.Plain
 			}
-			return fmt.Sprintf("%s +%d", p.Endpoints[0].label(), len(p.Endpoints)-1), screen.Plain
+			text := strings.TrimPrefix(p.Endpoints[0].label(), "https://")
+			if more := len(p.Endpoints) - 1; more > 0 {
+				text += fmt.Sprintf(" +%d", more)
+			}
+			return text, screen.Plain
 		})},
 		table.Column[Profile]{Title: "LAST SEEN", Width: 10, Priority: 2, Draw: table.Text(false, func(p Profile) (string, screen.Role) {
 			if m.conn.live && m.conn.profile == p.Name {

@@ -20,7 +20,7 @@ func TestProfilesAreAddedEditedAndForgotten(t *testing.T) {
 	s.want("nothing can be written there", "lab-2") // what was typed is still there
 	s.keeper.refuses = nil
 	s.press("ctrl+s")
-	s.want("profile lab-2 is kept", "▸ lab-2", "https://10.0.0.7:7443")
+	s.want("profile lab-2 is kept", "▸ lab-2", "10.0.0.7:7443")
 	if want := (Draft{Name: "lab-2", Addresses: "https://10.0.0.7:7443", Fingerprint: "ab:cd", Token: "SECRET"}); len(s.keeper.drafts) != 1 || s.keeper.drafts[0] != want {
 		t.Fatalf("kept %+v, want %+v", s.keeper.drafts, want)
 	}
@@ -32,7 +32,7 @@ func TestProfilesAreAddedEditedAndForgotten(t *testing.T) {
 	if d := s.keeper.drafts[1]; d.Was != "lab-2" || d.Addresses != "https://10.0.0.7:7443,https://10.0.0.8:7443" || d.Token != "" {
 		t.Errorf("edited %+v", d)
 	}
-	s.want("https://10.0.0.7:7443 +1")
+	s.want("10.0.0.7:7443 +1")
 
 	s.press("d", "enter", "ctrl+s")
 	s.want("type the name first: lab-2")
