@@ -72,8 +72,8 @@ func TestCheckService(t *testing.T) {
 		{func(r *adminpb.CreateServiceRequest) {
 			r.Direction, r.Replication = "send+receive", "initial+continuous"
 		}, ""},
-		{func(r *adminpb.CreateServiceRequest) { r.Connections = 64 }, ""},
-		{func(r *adminpb.CreateServiceRequest) { r.Connections = 65 }, "1 to 64 connections"},
+		{func(r *adminpb.CreateServiceRequest) { r.Connections = 32 }, ""},
+		{func(r *adminpb.CreateServiceRequest) { r.Connections = 65 }, "1 to 32 connections"},
 		{func(r *adminpb.CreateServiceRequest) { r.Type = "" }, `no service of type ""`},
 		{func(r *adminpb.CreateServiceRequest) { r.Type = "nfs" }, `no service of type "nfs"`},
 		{func(r *adminpb.CreateServiceRequest) { r.Type = "s3" }, "type s3 is not available yet"},

@@ -13,7 +13,7 @@ const (
 	MaxReplicas     = 4
 	DefaultVersions = 1     // history kept of a key when neither bucket nor tenant says
 	MaxVersions     = 65535 // of Tenant.versions and Bucket.versions
-	MaxConnections  = 64    // of Service.connections
+	MaxConnections  = 32    // of Service.connections; a link opens no more
 	MaxServed       = 4096  // paths that one service serves
 
 	MaxPolicySize = 20 << 10 // bytes of Bucket.policy, as in S3
