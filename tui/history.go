@@ -66,7 +66,13 @@ func (h *history) load(name string) tea.Cmd {
 	}
 	h.asked = h.m.nextSerial()
 	node, ctx := h.m.conn.node, h.m.ctx
-	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(max(h.m.w*2, 100), 600))}
+	// Two points for a cell, one for each of its columns of dots. Over a slow
+	// line one: a chart is written anew whenever it moves on by a point.
+	points := h.m.w * 2
+	if h.m.opts.Interval > time.Second {
+		points = h.m.w
+	}
+	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(max(points, leastWidth), 600))}
 	serial := h.asked
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, callTime)

@@ -264,3 +264,27 @@ func TestUnknownSize(t *testing.T) {
 		t.Errorf("the size is %dx%d", s.w, s.h)
 	}
 }
+
+// asking notes what history is asked for.
+type asking struct {
+	*fakeNode
+	points []uint32
+}
+
+func (n *asking) History(ctx context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+	n.points = append(n.points, req.GetPoints())
+	return n.fakeNode.History(ctx, req)
+}
+
+// Over SSH a chart moves half as often.
+func TestChartsMoveLessOverSSH(t *testing.T) {
+	for interval, want := range map[time.Duration]uint32{time.Second: 160, 2 * time.Second: 80} {
+		s := newStill(t, unhealthy(), Options{Interval: interval})
+		node := &asking{fakeNode: s.node}
+		s.conn.node = node
+		s.press("2", "enter")
+		if len(node.points) != 1 || node.points[0] != want {
+			t.Errorf("at an interval of %v it asks for %v points, want %d", interval, node.points, want)
+		}
+	}
+}
