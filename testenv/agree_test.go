@@ -158,6 +158,7 @@ func within(v, a, b, slack float64) bool {
 // TestNumbersAgree reads a link's numbers off the console's screen, from
 // `service show -s -o json` and from the metrics, while it works and at rest.
 func TestNumbersAgree(t *testing.T) {
+	t.Parallel() // it mostly waits
 	e, a, b, l := twoSites(t, SiteOptions{})
 	c := e.openConsole([]string{"SSH_CONNECTION="}, "--connect", "unix:"+a.DataDir()+"/admin.sock")
 	c.shows("HEALTHY")
@@ -263,6 +264,7 @@ func TestNumbersAgree(t *testing.T) {
 // TestVerdictIsTheExitStatus brings a link into each state and compares the
 // first line of the console's Home with the exit status of `status --check`.
 func TestVerdictIsTheExitStatus(t *testing.T) {
+	t.Parallel()
 	e := New(t)
 	a, b := e.Start("alpha", SiteOptions{}), e.Start("beta", SiteOptions{})
 	ctx := e.Context()

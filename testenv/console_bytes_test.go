@@ -52,8 +52,13 @@ func put(ctx context.Context, client *minio.Client, key string, content []byte) 
 	return err
 }
 
-// rate is how many bytes a second the console writes in a time.
+// rate is how many bytes a second the console writes in a time. Over SSH the
+// screen changes every two seconds; the time begins between two changes, so that
+// an even number of seconds has as many of them as it should.
 func (c *console) rate(d time.Duration) float64 {
+	last := c.written()
+	c.e.Eventually("the screen changes", func() bool { return c.written() > last })
+	pause(500 * time.Millisecond)
 	before := c.written()
 	pause(d) // what is measured is this time
 	return float64(c.written()-before) / d.Seconds()
