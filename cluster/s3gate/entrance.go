@@ -26,15 +26,35 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	if refusal := misdirected(ctx); refusal != nil {
 		return g.refuse(ctx, refusal)
 	}
-	var err error
-	if isForm(ctx) {
-		err = g.nextForm(ctx)
-	} else {
-		err = ctx.Next()
-	}
+	err := g.next(ctx)
 	g.addCORS(ctx)
 	return err
 }
+
+// next goes on with a request within the bounds of what its body may take.
+func (g *Gate) next(ctx fiber.Ctx) error {
+	if isForm(ctx) {
+		return g.nextForm(ctx)
+	}
+	if ctx.Request().Header.ContentLength() <= largeControl || isContent(ctx) {
+		return ctx.Next()
+	}
+	select {
+	case g.large <- struct{}{}:
+		defer func() { <-g.large }()
+		return ctx.Next()
+	default:
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrSlowDown))
+	}
+}
+
+// A body that is no content is read and parsed in memory, where it takes several
+// times its length. Of those longer than largeControl bytes only so many are there
+// at one time; one more is answered SlowDown.
+const (
+	largeControl    = 256 << 10
+	maxLargeControl = 8
+)
 
 // refuse answers with an S3 error.
 func (g *Gate) refuse(ctx fiber.Ctx, err s3err.S3Error) error {

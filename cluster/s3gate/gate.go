@@ -96,6 +96,7 @@ type Gate struct {
 	counts  *counters
 	logger  *slog.Logger
 
+	large   chan struct{} // a place for each large body that is parsed
 	domains []string
 	named   func(bucket string) []string
 	tls     *tls.Config
@@ -140,6 +141,7 @@ func New(o Options) (*Gate, error) {
 	}
 	g := &Gate{
 		counts: newCounters(), logger: o.Logger,
+		large:   make(chan struct{}, maxLargeControl),
 		domains: o.Domains, named: o.Named, tls: o.TLS,
 		maxConnections: o.MaxConnections, stall: o.StallTimeout, header: o.HeaderTimeout, drain: o.DrainTimeout,
 	}

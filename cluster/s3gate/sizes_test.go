@@ -102,3 +102,38 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeBodies parses only so many large bodies at one time; small ones go on.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	cl := &http.Client{Transport: transport(t)}
+	g := signing{access: colaKey, secret: colaSecret, kind: "header"}
+	request := func(n int) *http.Request {
+		body := append([]byte("<Delete><Object><Key>k</Key></Object></Delete>"), bytes.Repeat([]byte(" "), n)...)
+		sum := md5.Sum(body)
+		return g.request(t, "POST", "http://"+s.addr+"/bk1?delete", map[string]string{"Content-Md5": base64.StdEncoding.EncodeToString(sum[:])}, body)
+	}
+	var held []net.Conn
+	for range 8 {
+		req := request(1 << 20)
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, conn)
+		fmt.Fprintf(conn, "POST /bk1?delete HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", s.addr, req.ContentLength)
+		for name := range req.Header {
+			fmt.Fprintf(conn, "%s: %s\r\n", name, req.Header.Get(name))
+		}
+		fmt.Fprintf(conn, "\r\n%s", strings.Repeat(" ", 100_000))
+	}
+	poll(t, func() bool { return s.send(t, cl, request(1<<20)).code == "SlowDown" })
+	if got := s.send(t, cl, request(1000)); got.status != http.StatusOK {
+		t.Errorf("a small body meanwhile: %d %s", got.status, got.code)
+	}
+	for _, conn := range held {
+		conn.Close()
+	}
+	poll(t, func() bool { return s.send(t, cl, request(1<<20)).status == http.StatusOK })
+}

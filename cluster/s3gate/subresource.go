@@ -58,7 +58,7 @@ func misdirected(ctx fiber.Ctx) s3err.S3Error {
 		return nil // HEAD and OPTIONS have no subresources
 	}
 	for name := range ctx.Request().URI().QueryArgs().All() {
-		if word := string(name); subresources[word] && !routed[word] {
+		if subresources[string(name)] && !routed[string(name)] {
 			if ctx.Method() == http.MethodGet {
 				return s3err.GetAPIError(s3err.ErrNotImplemented)
 			}
