@@ -123,15 +123,18 @@ func (s *Store) checkTarget(ctx context.Context, bucket string, lock *catalogpb.
 	if lock == nil {
 		return s.CheckBucket(ctx, bucket)
 	}
-	a, err := s.catalog.BucketAttributes(bucket)
-	if errors.Is(err, catalog.ErrNoBucket) || err == nil && !a.Lock.GetEnabled() {
+	_, has, err := s.catalog.Versioning(bucket)
+	if errors.Is(err, catalog.ErrNoBucket) || err == nil && !has.GetEnabled() {
 		// It may just have been made, or enabled.
-		a, err = s.BucketAttributes(ctx, bucket)
+		if err := s.barrier(ctx); err != nil {
+			return fmt.Errorf("look up bucket %s: %w", bucket, err)
+		}
+		_, has, err = s.catalog.Versioning(bucket)
 	}
 	if err != nil {
 		return fmt.Errorf("look up bucket: %w", readError(err))
 	}
-	if !a.Lock.GetEnabled() {
+	if !has.GetEnabled() {
 		return fmt.Errorf("look up bucket %s: %w", bucket, ErrNoLock)
 	}
 	return nil
@@ -140,6 +143,6 @@ func (s *Store) checkTarget(ctx context.Context, bucket string, lock *catalogpb.
 // Versioned reports whether a bucket keeps versions, or did. One that was changed
 // at another node a moment ago may still look as it was.
 func (s *Store) Versioned(bucket string) bool {
-	a, err := s.catalog.BucketAttributes(bucket)
-	return err == nil && a.Versioning != catalogpb.Versioning_VERSIONING_NEVER
+	versioning, _, err := s.catalog.Versioning(bucket)
+	return err == nil && versioning != catalogpb.Versioning_VERSIONING_NEVER
 }

@@ -80,7 +80,12 @@ var versioningStates = map[catalogpb.Versioning]types.BucketVersioningStatus{
 }
 
 // GetBucketVersioning says whether a bucket keeps versions; nothing if it never did.
+// versitygw asks before every write too, for its decision about locks, which is not
+// taken there.
 func (b *tenantBackend) GetBucketVersioning(request context.Context, bucket string) (s3response.GetBucketVersioningOutput, error) {
+	if !reads(request) {
+		return s3response.GetBucketVersioningOutput{}, nil
+	}
 	_, _, a, err := b.settings(request, "get bucket versioning", bucket)
 	if err != nil {
 		return s3response.GetBucketVersioningOutput{}, err

@@ -333,6 +333,22 @@ func (l *versionsLister) visible(key []byte, m keyMeta, head, after *pb.Record) 
 	return records, more && len(records) > 0, nil
 }
 
+// Versioning returns whether a bucket keeps versions, and its object lock, never nil,
+// which is not to be changed. Nothing is read for it, unlike for BucketAttributes.
+func (c *Catalog) Versioning(path string) (pb.Versioning, *pb.DefaultLock, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	b := c.buckets[path]
+	if b == nil || b.state.GetDeleted() {
+		return 0, nil, noBucket(path)
+	}
+	lock := b.state.GetLock()
+	if lock == nil {
+		lock = &pb.DefaultLock{}
+	}
+	return b.state.GetVersioning(), lock, nil
+}
+
 // BucketAttributes returns the settings of a bucket that all sites share.
 func (c *Catalog) BucketAttributes(path string) (*BucketAttributes, error) {
 	v, err := c.view(path)
