@@ -30,6 +30,10 @@ func (b *tenantBackend) target(request context.Context, bucket, key, id *string)
 		return nil, target{}, err
 	}
 	t := target{path: path, key: keyOf(key)}
+	if fast, ok := request.(*fasthttp.RequestCtx); ok && str(id) == "" && fast.QueryArgs().Has("versionId") {
+		// A script whose variable is empty does not mean the latest version.
+		return nil, t, invalidArgument("versionId", "", "Version id cannot be the empty string")
+	}
 	if t.which, err = objects.ParseVersionID(strings.Clone(str(id))); err != nil {
 		return nil, t, s3err.GetInvalidArgumentErr(s3err.InvalidArgVersionId, strings.Clone(str(id)))
 	}
