@@ -97,6 +97,16 @@ func TestSizes(t *testing.T) {
 	} {
 		sum := md5.Sum(c.body)
 		header := map[string]string{"Content-Type": "application/xml", "Content-Md5": base64.StdEncoding.EncodeToString(sum[:])}
+		if len(c.body) > limit {
+			// The answer may be lost to the client's own bytes on their way.
+			if res, err := cl.Do(g.request(t, "POST", url+"?delete", header, c.body)); err == nil {
+				raw := string(readBody(t, res.Body))
+				if got := between(raw, "<Code>", "</Code>"); got != c.want {
+					t.Errorf("%s: %d %s, want %q", what, res.StatusCode, got, c.want)
+				}
+			}
+			continue
+		}
 		if got := s.send(t, cl, g.request(t, "POST", url+"?delete", header, c.body)); got.code != c.want || c.want == "" && got.status != http.StatusOK {
 			t.Errorf("%s: %d %s, want %q", what, got.status, got.code, c.want)
 		}
