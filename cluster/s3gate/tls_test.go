@@ -98,6 +98,20 @@ func TestTLS(t *testing.T) {
 	if _, err := client().StatObject(t.Context(), "bk1", "k", minio.StatObjectOptions{}); err != nil {
 		t.Error(err)
 	}
+	// A policy may demand TLS.
+	for scheme, site := range map[string]*site{"https": s, "http": openSite(t, nil)} {
+		c := site.minio(t, colaKey, colaSecret)
+		if scheme == "https" {
+			c = client()
+		}
+		if err := c.SetBucketPolicy(t.Context(), "bk1", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::bk1/*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.PutObject(t.Context(), "bk1", "policy", strings.NewReader("x"), 1, minio.PutObjectOptions{})
+		if want := map[string]string{"https": "", "http": "AccessDenied"}[scheme]; want == "" && err != nil || want != "" && code(err) != want {
+			t.Errorf("put over %s: %v, want %q", scheme, err, want)
+		}
+	}
 	// In the clear nothing is answered but that it should not be.
 	if res, err := http.Get("http://" + s.addr + "/"); err == nil {
 		if res.Body.Close(); res.StatusCode == http.StatusOK {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -59,20 +60,42 @@ func setAll(flags *pflag.FlagSet, name string, pairs []*yaml.Node) error {
 			faults = append(faults, fmt.Errorf("--%s %s: line %d: %s", configFlag, name, key.Line, fmt.Sprintf(format, args...)))
 		}
 		f := flags.Lookup(key.Value)
+		text, one := textOf(f, value)
 		switch {
 		case f == nil, key.Value == configFlag, key.Value == "help":
 			fault("there is no setting %q; see isgwnode run --help for their names", key.Value)
 		case seen[key.Value]:
 			fault("%s is set twice", key.Value)
-		case value.Kind != yaml.ScalarNode:
+		case !one:
 			fault("%s takes one value", key.Value)
 		case f.Changed: // a flag or the environment has said it
 		default:
-			if err := flags.Set(key.Value, value.Value); err != nil {
+			if err := flags.Set(key.Value, text); err != nil {
 				fault("%s: %v", key.Value, err)
 			}
 		}
 		seen[key.Value] = true
 	}
 	return errors.Join(faults...)
+}
+
+// textOf is a value as a flag takes it: a flag of several values also takes a list.
+func textOf(f *pflag.Flag, value *yaml.Node) (text string, ok bool) {
+	if value.Kind == yaml.ScalarNode {
+		return value.Value, true
+	}
+	if f == nil || value.Kind != yaml.SequenceNode {
+		return "", false
+	}
+	if _, several := f.Value.(pflag.SliceValue); !several {
+		return "", false
+	}
+	var items []string
+	for _, item := range value.Content {
+		if item.Kind != yaml.ScalarNode {
+			return "", false
+		}
+		items = append(items, item.Value)
+	}
+	return strings.Join(items, ","), true
 }

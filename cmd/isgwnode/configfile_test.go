@@ -15,7 +15,9 @@ func TestFromFile(t *testing.T) {
 		name, text string
 		faults     []string // parts of the error; none: it is taken
 	}{
-		{"settings", "# a node\nsite: alpha\ns3: 127.0.0.1:9000\nlog-keep: 24h\n", nil},
+		{"settings", "# a node\nsite: alpha\ns3: 127.0.0.1:9000\nlog-keep: 24h\ns3-domain: [a.test, b.test]\n", nil},
+		{"a list for one value", "site: [alpha, beta]\n", []string{"line 1", "takes one value"}},
+		{"a list of lists", "s3-domain: [[a.test]]\n", []string{"line 1", "takes one value"}},
 		{"nothing", "# nothing\n", nil},
 		{"unknown", "site: alpha\n\nlinks: 127.0.0.1:1\n", []string{"line 3", `no setting "links"`}},
 		{"itself", "config: other.yaml\n", []string{"line 1", `no setting "config"`}},
@@ -35,6 +37,7 @@ func TestFromFile(t *testing.T) {
 		site := flags.String("site", "none", "")
 		s3 := flags.String("s3", "default", "")
 		keep := flags.Duration("log-keep", time.Hour, "")
+		domains := flags.StringSlice("s3-domain", nil, "")
 		flags.String(configFlag, "", "")
 		if err := flags.Set("s3", "given"); err != nil {
 			t.Fatal(err)
@@ -49,8 +52,8 @@ func TestFromFile(t *testing.T) {
 				t.Errorf("%s: %v lacks %q", c.name, err, part)
 			}
 		}
-		if c.name == "settings" && (*site != "alpha" || *s3 != "given" || *keep != 24*time.Hour) {
-			t.Errorf("site %s, s3 %s, log-keep %v", *site, *s3, *keep)
+		if c.name == "settings" && (*site != "alpha" || *s3 != "given" || *keep != 24*time.Hour || strings.Join(*domains, " ") != "a.test b.test") {
+			t.Errorf("site %s, s3 %s, log-keep %v, domains %v", *site, *s3, *keep, *domains)
 		}
 	}
 	if err := fromFile(nil, filepath.Join(t.TempDir(), "absent.yaml")); err == nil || !strings.Contains(err.Error(), "no such file") {

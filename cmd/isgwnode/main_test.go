@@ -91,6 +91,8 @@ func TestRefusals(t *testing.T) {
 			[]string{"--debug 0.0.0.0:0", "only on 127.0.0.1"}},
 		{"bad environment", []string{"ISGW_LOG_KEEP=soon"}, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha"}, free...), 2,
 			[]string{"ISGW_LOG_KEEP=soon"}},
+		{"certificate without key", nil, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha", "--s3-cert", "x.pem", "--s3-domain", "a.test:9000"}, free...), 2,
+			[]string{"--s3-cert and --s3-key belong together", `S3 domain "a.test:9000"`}},
 		{"raft listener", nil, append([]string{"run", "--data", filepath.Join(dir, "new"), "--site", "alpha", "--raft", "127.0.0.1:1"}, free...), 2,
 			[]string{"several nodes are not available yet"}},
 		{"another site's directory", nil, append([]string{"run", "--data", other, "--site", "beta"}, free...), 1, []string{"belongs to site alpha"}},
