@@ -132,7 +132,7 @@ func (c *Client) prepare(n int) {
 		c.calls.Go(func() {
 			cn, err := c.connect(c.ctx)
 			c.chunks.opened(p, cn, err)
-			c.chunks.release(p, false)
+			c.chunks.release(p, true)
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edgefog.dev/isgw/cluster/identity"
@@ -35,6 +36,7 @@ type conn struct {
 	// On connections on which this side asks; only their lane touches them.
 	answers *headReader
 
+	first firstRequest
 	once  sync.Once
 	done  chan struct{} // closed with the connection
 	ended func()        // called once when it closes; set before it is shared
@@ -42,6 +44,37 @@ type conn struct {
 
 // served reports whether the other side is the one that asks.
 func (c *conn) served() bool { return (c.alpn == alpnLink) == c.accepted }
+
+// firstRequest keeps the limit that net/http sets for the head of a connection's
+// first request until the first byte of that has come: connections are opened
+// before they are needed, and wait for as long as it takes.
+type firstRequest struct {
+	awaited atomic.Bool
+	limit   atomic.Int64 // time.Duration from the first byte on; 0 for none
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.first.awaited.Swap(false) {
+		if d := time.Duration(c.first.limit.Load()); d > 0 && err == nil {
+			err = c.Conn.SetReadDeadline(time.Now().Add(d))
+		}
+	}
+	return n, err
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if !c.first.awaited.Load() {
+		return c.Conn.SetReadDeadline(t)
+	}
+	c.first.limit.Store(0)
+	if !t.IsZero() {
+		c.first.limit.Store(int64(max(time.Until(t), 1)))
+	}
+	return nil
+}
 
 // Write sends p at once, in as few writes as it takes.
 func (c *conn) Write(p []byte) (int, error) {

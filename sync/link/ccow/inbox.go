@@ -25,7 +25,8 @@ func newInbox(l net.Listener) *inbox {
 
 // put hands a connection to the server; it is false when the inbox is closed
 // or ctx ends first.
-func (in *inbox) put(ctx context.Context, c net.Conn) bool {
+func (in *inbox) put(ctx context.Context, c *conn) bool {
+	c.first.awaited.Store(true)
 	select {
 	case in.conns <- c:
 		return true

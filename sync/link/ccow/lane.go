@@ -32,8 +32,10 @@ type pipe struct {
 	err   error // there is no connection
 
 	// Of the lane, under its mutex.
-	load     int  // requests that chose this connection and have not ended
-	answered bool // an answer has come on it: it may have died while it was idle
+	load int // requests that chose this connection and have not ended
+	// used says that an answer has come on it, or that it was opened ahead: it may
+	// have died while it was idle.
+	used bool
 
 	send sync.Mutex    // a request is written and queued in one go
 	last chan struct{} // closed when the request sent last has ended; of send
@@ -75,7 +77,7 @@ func (l *lane) choose() (p *pipe, mine, stale bool) {
 		mine = true
 	}
 	best.load++
-	return best, mine, best.answered
+	return best, mine, best.used
 }
 
 // reserve takes the places of new connections, so that there are n or more, which
@@ -116,12 +118,12 @@ func (l *lane) opened(p *pipe, c *conn, err error) {
 	close(p.ready)
 }
 
-// release ends a request's use of a connection.
-func (l *lane) release(p *pipe, answered bool) {
+// release ends a request's use of a connection; used is noted of it.
+func (l *lane) release(p *pipe, used bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.load--
-	p.answered = p.answered || answered
+	p.used = p.used || used
 	if i := slices.Index(l.open, p); i >= 0 && p.load == 0 {
 		// The next request takes the one that was used last.
 		l.open = append(slices.Delete(l.open, i, i+1), p)
