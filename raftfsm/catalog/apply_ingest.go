@@ -204,8 +204,24 @@ func (in *ingest) decide(r *pb.Record) (k *keyTxn, v Verdict, why string) {
 		in.fail(err)
 	}
 	s.Pending, s.Self, s.Epoch = in.t.isPending(idOf(r.GetDot())), in.c.self, in.t.state.GetEpoch()
-	v, why = s.decide(r)
+	v, why, err = s.decideNamed(in.rows, in.t.state.GetNumber(), r)
+	if err != nil {
+		in.fail(err)
+	}
 	return k, v, why
+}
+
+// decideNamed is decide, but refuses a record whose name another has that is kept:
+// no site gives out a name twice, and the rows of the two would be mixed up.
+func (s Situation) decideNamed(rows pebble.Reader, number uint64, r *pb.Record) (v Verdict, why string, err error) {
+	if v, why = s.decide(r); v != Apply {
+		return v, why, nil
+	}
+	taken, err := read(rows, dotKey(nil, number, r.GetDot()), func([]byte) error { return nil })
+	if taken {
+		return Invalid, "another record that is kept here has its name", err
+	}
+	return v, why, err
 }
 
 // situation gathers what a verdict about a record depends on. The caller adds

@@ -46,6 +46,21 @@ func FuzzCommand(f *testing.F) {
 	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_CreateUpload{CreateUpload: &pb.CreateUpload{Upload: &pb.Upload{Id: "u", Bucket: testPath, Key: []byte("k")}}}})
 	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_PutPart{PutPart: &pb.PutPart{Bucket: testPath, Upload: "up", Part: &pb.Part{Number: 1}}}})
 
+	v := own(3, dot(1, 1, 5))
+	lost := own(2, dot(2, 1, 4))
+	back := proto.CloneOf(lost)
+	back.Known = []*pb.Record{tagsOf(lost, 1, dot(2, 1, 7)), purgeOf(lost, 3, dot(2, 1, 6), true)}
+	twice := tagsOf(v, 9, dot(2, 1, 4))
+	ingest(&pb.Ingest{Records: []*pb.Record{purgeOf(v, 9, dot(2, 1, 5), false), tagsOf(v, 9, dot(2, 1, 7)), lost, twice}})
+	ingest(&pb.Ingest{Records: []*pb.Record{purgeOf(lost, 2, dot(2, 1, 5), false), lost, back}, Hold: []*pb.Pending{{Record: back}}})
+	ingest(&pb.Ingest{Records: []*pb.Record{purgeOf(content(2, 2, dot(1, 1, 2)), 3, dot(2, 1, 5), false)}})
+	ingest(&pb.Ingest{Records: []*pb.Record{{Kind: pb.RecordKind_RECORD_BUCKET, Field: FieldVersioning, Generation: 9, Dot: dot(2, 1, 8),
+		Value: &pb.Value{Versioning: suspended}}}, Seen: &pb.Vector{Sparse: true}, Cursor: at(9)})
+	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_Purge{Purge: purgeCmd("k", v.GetDot())}})
+	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_Purge{Purge: &pb.Purge{Bucket: testPath, Key: []byte("k"), Inferred: true}}})
+	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_SetAttribute{SetAttribute: attrCmd("k", v.GetDot(), FieldRetention, &pb.Value{Mode: governance, Until: 99})}})
+	seed(&raftfsmpb.Command{Command: &raftfsmpb.Command_SetBucketAttribute{SetBucketAttribute: settingCmd(FieldLock, &pb.Value{Lock: &pb.DefaultLock{Enabled: true, Mode: compliance, Days: 3}})}})
+
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		cmd := new(raftfsmpb.Command)
 		if proto.Unmarshal(raw, cmd) != nil {
@@ -57,6 +72,9 @@ func FuzzCommand(f *testing.F) {
 		s.put(1, "k", "one")
 		s.put(2, "k", "two")
 		s.must(2, &pb.CreateUpload{Upload: &pb.Upload{Id: "up", Bucket: testPath, Key: []byte("k")}})
+		s.locking(&pb.DefaultLock{})
+		v := s.put(3, "k", "three") // its dot is 1/1/5
+		s.must(3, attrCmd("k", v.GetDot(), FieldTags, &pb.Value{Tags: map[string]string{"a": "1"}}))
 		take(s, &site{id: siteID(2)}, []*pb.Record{content(1, 1, dot(2, 1, 3))}, content(7, 7, dot(3, 1, 1)))
 		var m proto.Message
 		switch c := cmd.GetCommand().(type) {
@@ -74,6 +92,12 @@ func FuzzCommand(f *testing.F) {
 			m = c.PutPart
 		case *raftfsmpb.Command_AbortUpload:
 			m = c.AbortUpload
+		case *raftfsmpb.Command_Purge:
+			m = c.Purge
+		case *raftfsmpb.Command_SetAttribute:
+			m = c.SetAttribute
+		case *raftfsmpb.Command_SetBucketAttribute:
+			m = c.SetBucketAttribute
 		default:
 			return
 		}

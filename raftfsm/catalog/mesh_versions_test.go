@@ -164,7 +164,8 @@ func (m *mesh) purge(i int, key string) {
 }
 
 // sameVersions fails unless a site shows the same as the first one. One that keeps
-// a bounded number of versions may show fewer.
+// a bounded number of versions may show fewer, and what it has dropped with a
+// version, its tags and a retention that is over, it does not pass on.
 func (m *mesh) sameVersions(i int) {
 	settings := func(s *site) string {
 		a, err := s.cat.BucketAttributes(testPath)
@@ -181,8 +182,11 @@ func (m *mesh) sameVersions(i int) {
 		show := func(s *site) map[dotID]string {
 			out := make(map[dotID]string)
 			for _, v := range m.versions(s, key) {
-				latest := v.Latest && exact
-				out[idOf(v.Record.GetDot())] = fmt.Sprintf("%s latest %v tags %v lock %v", describe(v.Record), latest, v.Tags, v.Lock)
+				show := fmt.Sprintf("%s hold %v", describe(v.Record), v.Lock.Hold)
+				if exact {
+					show += fmt.Sprintf(" latest %v tags %v lock %v", v.Latest, v.Tags, v.Lock)
+				}
+				out[idOf(v.Record.GetDot())] = show
 			}
 			return out
 		}

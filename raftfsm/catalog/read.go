@@ -219,7 +219,9 @@ func (c *Catalog) Decide(path string, records []*pb.Record) (verdicts []Verdict,
 			return nil, nil, err
 		}
 		s.Pending = pending[i]
-		verdicts[i], why[i] = s.decide(r)
+		if verdicts[i], why[i], err = s.decideNamed(v.rows, v.number, r); err != nil {
+			return nil, nil, err
+		}
 	}
 	return verdicts, why, nil
 }
