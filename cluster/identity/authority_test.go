@@ -129,7 +129,11 @@ func TestAuthorityItself(t *testing.T) {
 	if bytes.Equal(changed, a.Certificate()) {
 		t.Error("who changes the certificate that was handed out changes the authority")
 	}
-	secret := hex.EncodeToString(a.key().D.Bytes())
+	raw, err := a.key().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := hex.EncodeToString(raw)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		if text := fmt.Sprintf(verb, a); text != "authority "+a.Fingerprint() || strings.Contains(text, secret) {
 			t.Errorf("%s prints %s", verb, text)
