@@ -217,7 +217,7 @@ func (s Situation) decideNamed(rows pebble.Reader, number uint64, r *pb.Record) 
 	if v, why = s.decide(r); v != Apply {
 		return v, why, nil
 	}
-	taken, err := read(rows, dotKey(nil, number, r.GetDot()), func([]byte) error { return nil })
+	taken, err := read(rows, dotKey(make([]byte, 0, prefixLen+dotLen), number, r.GetDot()), func([]byte) error { return nil })
 	if taken {
 		return Invalid, "another record that is kept here has its name", err
 	}
