@@ -110,7 +110,26 @@ func TestForms(t *testing.T) {
 	target, fields = form("../up", nil, nil)
 	_, err = postForm(t, target, fields, []byte("x"))
 	wantCode(t, "a key that is no path", err, "400")
-	for _, key := range []string{"long", "fields", "another", "signed"} {
+	for name, value := range map[string]string{"storage-class": "GLACIER", "server-side-encryption": "AES256"} {
+		target, fields = form("extra", nil, func(p *minio.PostPolicy) error { return p.SetUserData(name, value) })
+		_, err = postForm(t, target, fields, []byte("x"))
+		wantCode(t, name, err, "NotImplemented")
+	}
+	locked := s.lockedBucket(t)
+	p := minio.NewPostPolicy()
+	if err := errors.Join(p.SetBucket("locked"), p.SetKey("held"), p.SetExpires(time.Now().Add(time.Minute)), p.SetUserData("object-lock-legal-hold", "ON")); err != nil {
+		t.Fatal(err)
+	}
+	u, fields, err := cl.PresignedPostPolicy(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err = postForm(t, u.String(), fields, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "purge of what a form holds", locked.purge("held", res.Header.Get("x-amz-version-id"), true), "AccessDenied")
+	for _, key := range []string{"long", "fields", "another", "signed", "extra"} {
 		if _, _, err := k.get(key, ""); code(err) != "NoSuchKey" {
 			t.Errorf("%s: %v", key, err)
 		}

@@ -33,6 +33,9 @@ func writing(tagging *string, mode types.ObjectLockMode, hold types.ObjectLockLe
 
 // PutObject implements backend.Backend.
 func (g *guard) PutObject(request context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	if err := readForm(request, &in); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
 	err := g.allow(request, in.Bucket, in.Key, writing(in.Tagging, in.ObjectLockMode, in.ObjectLockLegalHoldStatus)...)
 	if err == nil {
 		err = g.inner.checkACL(request, in.Bucket)
