@@ -180,6 +180,19 @@ func TestMatrix(t *testing.T) {
 				return req
 			})
 		}
+		for _, query := range []string{"X-Amz-Credential=" + colaKey, "X-Amz-Signature=x", "X-Amz-Signature=x&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=x", "AWSAccessKeyId=" + colaKey + "&Signature=x&Expires=9999999999"} {
+			try(t, r, func(target, body string, header map[string]string) *http.Request {
+				separator := map[bool]string{true: "&", false: "?"}[strings.Contains(target, "?")]
+				req, err := http.NewRequestWithContext(t.Context(), r.method, target+separator+query, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, value := range header {
+					req.Header.Set(name, value)
+				}
+				return req
+			})
+		}
 		for what, g := range wrong {
 			for _, g.kind = range kinds {
 				if g.kind == "form" || !r.content && (strings.Contains(g.kind, "trailer") || g.kind == "streaming") {
