@@ -122,6 +122,13 @@ func (b *tenantBackend) copySource(request context.Context, source *string, c co
 	if err != nil {
 		return copySource{}, err
 	}
+	_, tenant, err := b.tenant(request)
+	if err != nil {
+		return copySource{}, err
+	}
+	if owner := asked(request, "X-Amz-Source-Expected-Bucket-Owner"); owner != "" && owner != tenant {
+		return copySource{}, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
 	ctx, t, err := b.target(request, ptr(strings.Clone(bucket)), &name, &id)
 	if err != nil {
 		return copySource{}, err

@@ -1,6 +1,7 @@
 package s3gate_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,12 @@ func TestOtherConditions(t *testing.T) {
 	if err := copied(s3.CopyObjectInput{IfMatch: head.ETag}); err != nil {
 		t.Errorf("a copy onto its ETag: %v", err)
 	}
+	wantCode(t, "a copy from another owner's", copied(s3.CopyObjectInput{ExpectedSourceBucketOwner: aws.String("Hawaii/Pepsi")}), "AccessDenied")
+	if err := copied(s3.CopyObjectInput{ExpectedSourceBucketOwner: aws.String("Hawaii/Cola")}); err != nil {
+		t.Errorf("a copy from its owner's: %v", err)
+	}
+	_, err = k.PutObject(t.Context(), &s3.PutObjectInput{Bucket: k.bucket, Key: aws.String("target"), Body: strings.NewReader("z"), WriteOffsetBytes: aws.Int64(1)})
+	wantCode(t, "what is to be appended", err, "NotImplemented")
 	create, err := k.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: k.bucket, Key: aws.String("u")})
 	if err != nil {
 		t.Fatal(err)

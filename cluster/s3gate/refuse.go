@@ -48,7 +48,7 @@ func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
 		case strings.HasPrefix(name, "x-amz-server-side-encryption"),
 			strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption"):
 			return s3err.GetNotImplementedErr(name, "")
-		case name == "x-amz-mfa":
+		case name == "x-amz-mfa", name == "x-amz-write-offset-bytes":
 			return s3err.GetNotImplementedErr(name, "")
 		case name == "x-amz-storage-class" && string(v) != "STANDARD":
 			return s3err.GetNotImplementedErr(name, "")
