@@ -24,12 +24,16 @@ type databases struct {
 	cache    *pebble.Cache // shared by all
 }
 
+// memtables is how many memtables of the state there are at most.
+const memtables = 2
+
 func newDatabases(o Options) *databases {
 	return &databases{
 		fs:       o.fs,
 		logger:   o.Logger.With("component", "state"),
 		memtable: o.MemtableBytes,
-		cache:    pebble.NewCache(o.CacheBytes),
+		// Pebble takes the room of memtables out of its cache.
+		cache: pebble.NewCache(o.CacheBytes + memtables*int64(o.MemtableBytes)),
 	}
 }
 
@@ -44,7 +48,7 @@ func (d *databases) options() *pebble.Options {
 		DisableWAL: true, // the raft log is the write-ahead log
 
 		MemTableSize:                d.memtable,
-		MemTableStopWritesThreshold: 2,
+		MemTableStopWritesThreshold: memtables,
 		MaxOpenFiles:                512,
 
 		// Compact early: reads of heads go to L0 otherwise, and one snapshot

@@ -41,16 +41,18 @@ type index struct {
 // openIndex opens or makes the index in dir. damaged is called at most once at
 // a time when Pebble finds a table of the index damaged.
 func openIndex(dir string, o *Options, damaged func(error)) (*index, error) {
-	cache := pebble.NewCache(o.IndexCacheBytes)
+	// One entry takes about 100 bytes, so a memtable is some 80,000 chunks, and
+	// at most two full ones are in the log to be replayed. Pebble takes their
+	// room out of its cache.
+	const memtable, memtables = 8 << 20, 3
+	cache := pebble.NewCache(o.IndexCacheBytes + memtables*memtable)
 	defer cache.Unref() // the database holds it as long as it needs
 	opts := &pebble.Options{
-		FS:                 o.FS,
-		Cache:              cache,
-		FormatMajorVersion: pebble.FormatNewest,
-		// One entry takes about 100 bytes, so a memtable is some 80,000
-		// chunks, and at most two of them are in the log to be replayed.
-		MemTableSize:                8 << 20,
-		MemTableStopWritesThreshold: 3,
+		FS:                          o.FS,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                memtable,
+		MemTableStopWritesThreshold: memtables,
 		MaxOpenFiles:                200,
 		WALBytesPerSync:             512 << 10,
 		Logger:                      indexLogger{o.Logger},
