@@ -10,6 +10,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -118,6 +119,53 @@ func TestPurgeWhileFetched(t *testing.T) {
 			t.Errorf("a purged version is shown: %v", all[0].Record)
 		}
 		sameVersions(t, bk1, a, b)
+	})
+}
+
+// TestForgottenPurgeEndsFetch has a site that covers a purge, as after a scan of a
+// third site that had forgotten it, and is fetching the version when the purge is
+// offered: nothing else would hold the purge against the version.
+func TestForgottenPurgeEndsFetch(t *testing.T) {
+	twoLinked(t, func(t *testing.T, a, b *testSite, x, y *half) {
+		c := newTestSite(t, 3)
+		defer c.close()
+		a.try(setting(catalog.FieldVersioning, &catalogpb.Value{Versioning: catalogpb.Versioning_VERSIONING_ENABLED}))
+		fromC, _ := connect(t, a, c, nil, bk1)
+		c.ensureBucket(bk1)
+		c.try(setting(catalog.FieldVersioning, &catalogpb.Value{Versioning: catalogpb.Versioning_VERSIONING_ENABLED}))
+
+		// b has a bucket, and heard from a fourth site that it has seen all of a's.
+		b.ensureBucket(bk1)
+		fourth := state.SiteID{0: 0x51, 15: 4}
+		b.try(&raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: &catalogpb.Ingest{
+			Bucket: bk1, Peer: fourth.Bytes(), Cursor: &catalogpb.Cursor{Epoch: 1, Incarnation: []byte("fourth"), Seq: 1, InitialDone: true},
+			Seen: &catalogpb.Vector{Upto: []*catalogpb.Dot{{Origin: a.id.Bytes(), Epoch: 1, Seq: 1000}}},
+		}}})
+		held := make(chan struct{})
+		y.wire.gate = func(ctx context.Context, _ *linkpb.ChunkHeader) error {
+			select {
+			case <-held:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		fromC.start()
+		defer fromC.halt()
+		y.start()
+		rec := c.put(bk1, "k", random(1, 20_000)) // one chunk: its sender never has to say that it is gone
+		until(t, time.Minute, "a fetch under way", func() bool { return y.engine.Status().InFlight > 0 })
+		fromC.halt()
+		a.try(purge("k", rec.GetDot()))
+		pause(time.Second)
+		close(held)
+		until(t, time.Minute, "in sync", func() bool { return y.engine.Status().State == StateInSync })
+		if all := b.versionsOf(bk1, "k"); len(all) != 0 {
+			t.Errorf("a purged version is shown: %v", all[0].Record)
+		}
+		if n := len(a.versionsOf(bk1, "k")); n != 0 {
+			t.Errorf("%d versions at the site that purged the only one", n)
+		}
 	})
 }
 
