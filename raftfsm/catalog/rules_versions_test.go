@@ -172,3 +172,31 @@ func TestCheckVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestUntoldVersions: what must not be told because of a pending record is what may
+// be missing because of it.
+func TestUntoldVersions(t *testing.T) {
+	v := own(1, dot(2, 1, 1))
+	v.Context = []*pb.Dot{dot(3, 1, 1)}
+	for _, c := range []struct {
+		r    *pb.Record
+		want int
+	}{{v, 1}, {purgeOf(v, 2, dot(2, 1, 5), false), 2}, {tagsOf(v, 1, dot(2, 1, 7)), 1}, {content(1, 1, dot(2, 1, 1), dot(3, 1, 1)), 2}} {
+		if dots, all := Untold(c.r); len(dots) != c.want || all {
+			t.Errorf("%v: %v %v", c.r, dots, all)
+		}
+	}
+}
+
+// TestSparseSpreads: whoever learns from a site that drops versions tells that of
+// its own vector too.
+func TestSparseSpreads(t *testing.T) {
+	s := testSite(t, 1).makeBucket(0)
+	seen := vector(dot(2, 1, 1))
+	seen.Sparse = true
+	s.must(1, &pb.Ingest{Bucket: testPath, Peer: siteID(2).Bytes(), Cursor: at(1), Seen: seen})
+	if !s.seen().GetSparse() {
+		t.Fatalf("told: %v", s.seen())
+	}
+	s.check()
+}
