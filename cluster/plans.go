@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"edgefog.dev/isgw/cluster/admin"
@@ -118,13 +119,28 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 			return b.GetObjects(), b.GetBytes(), err == nil
 		},
 	}
-	if address := plan.Remote(req); reach && address != "" {
-		facts.Reach = s.reach(ctx, address)
+	if reach {
+		facts.Reach = s.reachAll(ctx, plan.Remotes(s.replica.Config(), req))
 	}
 	if err := s.replica.Barrier(ctx); err != nil {
 		return nil, raftFailure("read config", err)
 	}
 	return plan.Show(s.replica.Config(), req, facts, s.node.opts.Clock())
+}
+
+// reachAll asks addresses, all at once, who answers there.
+func (s *site) reachAll(ctx context.Context, addresses []string) map[string]*plan.Reach {
+	answers := make([]*plan.Reach, len(addresses))
+	var asking sync.WaitGroup
+	for i, address := range addresses {
+		asking.Go(func() { answers[i] = s.reach(ctx, address) })
+	}
+	asking.Wait()
+	heard := make(map[string]*plan.Reach, len(addresses))
+	for i, address := range addresses {
+		heard[address] = answers[i]
+	}
+	return heard
 }
 
 // reach asks an address who answers there.

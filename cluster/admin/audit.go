@@ -73,6 +73,12 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "delete service " + objectOf(c.DeleteService)
 	case *adminpb.PlanRequest_EditService:
 		return "edit service " + c.EditService.GetName()
+	case *adminpb.PlanRequest_ApplyManifest:
+		var names []string
+		for _, s := range c.ApplyManifest.GetServices() {
+			names = append(names, s.GetSettings().GetName())
+		}
+		return "apply service " + strings.Join(names, " ")
 	}
 	return ""
 }

@@ -4,8 +4,9 @@ import "time"
 
 // Bounds of the API, on both sides.
 const (
-	maxRequest  = 64 << 10 // bytes of a request that is no object's content
-	maxData     = 1 << 20  // bytes of content in one message of an upload
+	maxRequest  = 64 << 10  // bytes of a request that is no object's content
+	maxData     = 1 << 20   // bytes of content in one message of an upload
+	maxPlan     = 256 << 10 // bytes of a request for a plan: what a file of manifests says
 	maxUpload   = maxData + maxRequest
 	maxResponse = 16 << 20  // bytes of an answer: a page of 1000 objects with their metadata
 	dataPiece   = 256 << 10 // bytes of content that both sides send in one message

@@ -77,6 +77,7 @@ func NewServer(o Options) (*Server, error) {
 		connect.WithRecover(s.recovered),
 	}
 	small := append(common[:len(common):len(common)], connect.WithReadMaxBytes(maxRequest))
+	plans := append(common[:len(common):len(common)], connect.WithReadMaxBytes(maxPlan))
 	large := append(common[:len(common):len(common)], connect.WithReadMaxBytes(maxUpload))
 	mux := http.NewServeMux()
 	mux.Handle(adminpbconnect.NewSystemHandler(&systemHandler{s}, small...))
@@ -89,7 +90,7 @@ func NewServer(o Options) (*Server, error) {
 		mux.Handle(adminpbconnect.NewConsoleHandler(&consoleHandler{s}, small...))
 	}
 	if o.Plans != nil {
-		mux.Handle(adminpbconnect.NewPlansHandler(&plansHandler{s}, small...))
+		mux.Handle(adminpbconnect.NewPlansHandler(&plansHandler{s}, plans...))
 	}
 	if o.Access != nil {
 		mux.Handle(adminpbconnect.NewAccessHandler(&accessHandler{s}, small...))

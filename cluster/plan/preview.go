@@ -24,8 +24,9 @@ type Facts struct {
 	LogKeep   time.Duration // how long changes are kept for sites that are away
 	// Bucket returns what a bucket of this site holds; false when there is none.
 	Bucket func(path string) (objects, bytes uint64, ok bool)
-	// Reach is what was heard from the remote's address; nil when nobody asked.
-	Reach *Reach
+	// Reach is what was heard from remotes, by address; one that nobody asked is
+	// not there.
+	Reach map[string]*Reach
 }
 
 // Reach is what was heard from an address.
@@ -47,13 +48,37 @@ type Preview struct {
 	Pair *identity.Token
 }
 
-// Remote is the address that a change makes a link dial, or "": what is worth
-// asking for [Facts.Reach] before the change is shown.
-func Remote(req *adminpb.PlanRequest) string {
-	remote := req.GetCreateService().GetService().GetRemote()
-	if edit := req.GetEditService(); edit != nil {
-		remote = edit.GetRemote()
+// maxReached is the most addresses that are asked for one plan.
+const maxReached = 16
+
+// Remotes are the addresses that a change makes links dial: what is worth asking
+// for [Facts.Reach] before the change is shown. Of a manifest they are those
+// that differ from what the links have, and not more than a few.
+func Remotes(cfg *state.Config, req *adminpb.PlanRequest) []string {
+	var remotes []string
+	switch change := req.GetChange().(type) {
+	case *adminpb.PlanRequest_CreateService:
+		remotes = append(remotes, change.CreateService.GetService().GetRemote())
+	case *adminpb.PlanRequest_EditService:
+		remotes = append(remotes, change.EditService.GetRemote())
+	case *adminpb.PlanRequest_ApplyManifest:
+		for _, s := range change.ApplyManifest.GetServices() {
+			if old, _, _ := cfg.Service(s.GetSettings().GetName()); old.GetRemote() != s.GetSettings().GetRemote() {
+				remotes = append(remotes, s.GetSettings().GetRemote())
+			}
+		}
 	}
+	var addresses []string
+	for _, remote := range remotes {
+		if address := addressOf(remote); address != "" && !slices.Contains(addresses, address) && len(addresses) < maxReached {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
+}
+
+// addressOf is the HOST:PORT of a remote, or "" when it is none.
+func addressOf(remote string) string {
 	plain, err := ParseRemote(remote)
 	if err != nil {
 		return ""
@@ -64,7 +89,8 @@ func Remote(req *adminpb.PlanRequest) string {
 // NeedsReach says whether a plan can be forbidden by who answers at the remote:
 // then it is asked again before the plan is carried out.
 func NeedsReach(req *adminpb.PlanRequest) bool {
-	return req.GetCreateService().GetToken() != "" && Remote(req) != ""
+	create := req.GetCreateService()
+	return create.GetToken() != "" && addressOf(create.GetService().GetRemote()) != ""
 }
 
 // Name is what a plan is remembered by once it was carried out, the form that
@@ -100,7 +126,8 @@ func MayApply(p *adminpb.Plan, typed string) error {
 	return nil
 }
 
-// Subject is the name of the service that a change is about.
+// Subject is the name of the service that a change is about, or "" when it is
+// about several.
 func Subject(req *adminpb.PlanRequest) string {
 	switch change := req.GetChange().(type) {
 	case *adminpb.PlanRequest_CreateService:
@@ -117,6 +144,10 @@ func Subject(req *adminpb.PlanRequest) string {
 		return change.DeleteService.GetName()
 	case *adminpb.PlanRequest_EditService:
 		return change.EditService.GetName()
+	case *adminpb.PlanRequest_ApplyManifest:
+		if all := change.ApplyManifest.GetServices(); len(all) == 1 {
+			return all[0].GetSettings().GetName()
+		}
 	}
 	return ""
 }
@@ -141,6 +172,8 @@ func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Tim
 		err = b.deleteService(change.DeleteService.GetName())
 	case *adminpb.PlanRequest_EditService:
 		err = b.editService(change.EditService)
+	case *adminpb.PlanRequest_ApplyManifest:
+		err = b.applyManifest(change.ApplyManifest)
 	default:
 		err = invalid("the request names no change that this node knows")
 	}
@@ -159,6 +192,7 @@ type builder struct {
 	cfg   *state.Config
 	facts Facts
 	now   time.Time
+	about string // what texts of checks begin with, where a plan has several links
 	Preview
 }
 
@@ -201,8 +235,11 @@ func (b *builder) check(severity adminpb.Severity, name, format string, args ...
 		glyph = "X"
 		b.Plan.Blocked = true
 	}
-	b.Plan.Checks = append(b.Plan.Checks, &adminpb.PlanCheck{Severity: severity, Glyph: glyph, Name: name, Text: fmt.Sprintf(format, args...)})
+	b.Plan.Checks = append(b.Plan.Checks, &adminpb.PlanCheck{Severity: severity, Glyph: glyph, Name: name, Text: b.about + fmt.Sprintf(format, args...)})
 }
+
+// heard is what was heard from a remote; nil when nobody asked.
+func (b *builder) heard(remote string) *Reach { return b.facts.Reach[addressOf(remote)] }
 
 const (
 	passes  = adminpb.Severity_SEVERITY_OK
@@ -264,8 +301,9 @@ func (b *builder) pairing(text string) (*identity.Token, error) {
 }
 
 func (b *builder) paired(service *statepb.Service, token *identity.Token) {
+	reach := b.heard(service.GetRemote())
 	switch {
-	case token != nil, len(b.cfg.Pairings()) == 0 && token == nil && b.facts.Reach != nil && b.facts.Reach.Failure == "":
+	case token != nil, len(b.cfg.Pairings()) == 0 && reach != nil && reach.Failure == "":
 	case len(b.cfg.Pairings()) == 0:
 		b.check(warning, "pairing", "this site is paired with none yet: the link waits, state unpaired")
 	case service.GetRemote() == "":
@@ -273,7 +311,7 @@ func (b *builder) paired(service *statepb.Service, token *identity.Token) {
 	default:
 		b.check(passes, "pairing", "paired with %s", b.pairedNames())
 	}
-	if reach := b.facts.Reach; token != nil && reach != nil && reach.Failure == "" && reach.Site != token.Site {
+	if token != nil && reach != nil && reach.Failure == "" && reach.Site != token.Site {
 		b.check(failed, "identity", "%s answers at %s, but the token is of another site (%s)", reach.Name, reach.Address, token.Site)
 	}
 }
@@ -292,7 +330,7 @@ func (b *builder) pairedNames() string {
 
 // reach says what was heard from the remote's address.
 func (b *builder) reach(remote string) {
-	switch r := b.facts.Reach; {
+	switch r := b.heard(remote); {
 	case remote == "":
 		b.check(warning, "reach", "no remote: the other site has to dial this one")
 	case r == nil:
@@ -307,6 +345,17 @@ func (b *builder) reach(remote string) {
 
 // serving looks at what is to flow.
 func (b *builder) serving(serves []*statepb.Served) {
+	b.missing(serves)
+	b.loop()
+}
+
+// loop says why links in a ring do no harm.
+func (b *builder) loop() {
+	b.check(passes, "loop", "a version is never offered to the link that it came through")
+}
+
+// missing warns of what is not here yet.
+func (b *builder) missing(serves []*statepb.Served) {
 	var missing []string
 	for _, served := range serves {
 		p, err := state.ParsePath(served.GetPath())
@@ -317,7 +366,6 @@ func (b *builder) serving(serves []*statepb.Served) {
 	if len(missing) > 0 {
 		b.check(warning, "exists", "not here yet: %s; the link makes it when the other site has it", strings.Join(missing, ", "))
 	}
-	b.check(passes, "loop", "a version is never offered to the link that it came through")
 }
 
 func (b *builder) serve(name, path string) error {
@@ -430,27 +478,24 @@ func (b *builder) editService(req *adminpb.PlanEditService) error {
 	}
 	name := old.GetName()
 	b.depends("service "+name, revision)
-	b.Plan.Command = "isgwctl service edit " + name
-	undo := b.Plan.Command
-	flag := func(flag, setting, was, is string) {
-		b.Plan.Command += " " + flag + " " + is
-		if was != is {
-			b.step("~", "setting", name, "%s %s → %s", setting, was, is)
-			undo += " " + flag + " " + was
-		}
-	}
 	edited := old
 	if puts := b.Txn.GetPuts(); len(puts) > 0 {
 		edited = puts[0].GetService()
 	}
-	if req.LagTargetSeconds != nil {
-		flag("--lag-target", "lag target", span(time.Duration(old.GetLagTarget())), span(time.Duration(edited.GetLagTarget())))
-	}
-	if req.Connections != nil {
-		flag("--connections", "connections", fmt.Sprint(old.GetConnections()), fmt.Sprint(edited.GetConnections()))
+	b.Plan.Command = "isgwctl service edit " + name
+	undo := b.Plan.Command
+	was, is := settingsOf(old), settingsOf(edited)
+	for i, named := range []bool{req.LagTargetSeconds != nil, req.Connections != nil, req.Remote != nil, req.Direction != nil, req.Replication != nil} {
+		if !named {
+			continue
+		}
+		b.Plan.Command += " " + is[i].flag + " " + is[i].value
+		if was[i] != is[i] {
+			b.step("~", "setting", name, "%s %s → %s", is[i].name, was[i].value, is[i].value)
+			undo += " " + was[i].flag + " " + was[i].value
+		}
 	}
 	if req.Remote != nil {
-		flag("--remote", "remote", quoted(old.GetRemote()), quoted(edited.GetRemote()))
 		b.reach(edited.GetRemote())
 	}
 	if b.Txn == nil {
@@ -460,4 +505,18 @@ func (b *builder) editService(req *adminpb.PlanEditService) error {
 	b.Plan.Impact = "The link is started anew with the settings and goes on where it was."
 	b.Plan.Undo = "`" + undo + "`"
 	return nil
+}
+
+// setting is one of a link's settings, as commands and plans write it.
+type setting struct{ flag, name, value string }
+
+// settingsOf are the settings of a link that can be edited, always in this order.
+func settingsOf(s *statepb.Service) [5]setting {
+	return [...]setting{
+		{"--lag-target", "lag target", span(time.Duration(s.GetLagTarget()))},
+		{"--connections", "connections", fmt.Sprint(s.GetConnections())},
+		{"--remote", "remote", quoted(s.GetRemote())},
+		{"--direction", "direction", directionOf(s.GetDirection())},
+		{"--replication", "replication", replicationOf(s.GetReplication())},
+	}
 }

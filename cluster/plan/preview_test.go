@@ -119,7 +119,9 @@ func TestShow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, facts := previewSite(t, c.link)
-			facts.Reach = c.reach
+			if c.reach != nil {
+				facts.Reach = map[string]*Reach{c.reach.Address: c.reach}
+			}
 			before := s.Revision()
 			p, err := Show(s.Config, c.req, facts, now)
 			if err != nil {
@@ -206,10 +208,10 @@ func TestShowRefuses(t *testing.T) {
 
 // TestRemote keeps the remote and the subject of a change in step with the changes there are.
 func TestRemote(t *testing.T) {
-	if got := Remote(createRequest("")); got != "10.3.32.240:14000" {
+	if got := Remotes(nil, createRequest("")); !slices.Equal(got, []string{"10.3.32.240:14000"}) {
 		t.Errorf("create dials %q", got)
 	}
-	if got := Remote(serveRequest); got != "" {
+	if got := Remotes(nil, serveRequest); len(got) != 0 {
 		t.Errorf("serve dials %q", got)
 	}
 	for _, req := range []*adminpb.PlanRequest{createRequest(""), serveRequest, unserveRequest, enableRequest, disableRequest, deleteRequest, editRequest(1)} {

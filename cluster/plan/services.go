@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -65,8 +66,17 @@ func Serve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
 	return replace(service, revision)
 }
 
-// addServed puts a path into a service's list.
+// addServed puts a path into a service's list, unless another link to the same
+// site serves it.
 func addServed(cfg *state.Config, service *statepb.Service, path string) error {
+	if err := listServed(cfg, service, path); err != nil {
+		return err
+	}
+	return servedOnce(cfg, service)
+}
+
+// listServed puts a path into a service's list, whatever other links serve.
+func listServed(cfg *state.Config, service *statepb.Service, path string) error {
 	name := service.GetName()
 	p, err := ParseServed(path)
 	if err != nil {
@@ -88,7 +98,7 @@ func addServed(cfg *state.Config, service *statepb.Service, path string) error {
 			next("serve whole tenants instead of their buckets")
 	}
 	service.Serves = slices.Insert(service.Serves, i, &statepb.Served{Path: path})
-	return servedOnce(cfg, service)
+	return nil
 }
 
 // EditService changes settings of a link; what the request leaves out stays. It
@@ -98,7 +108,21 @@ func EditService(cfg *state.Config, req *adminpb.PlanEditService) (*statepb.Txn,
 	if err != nil {
 		return nil, err
 	}
+	service, err := edited(old, req)
+	if err != nil {
+		return nil, err
+	}
+	if proto.Equal(old, service) {
+		return nil, nil
+	}
+	return replace(service, revision)
+}
+
+// edited is a service with the settings that a request names. A setting that
+// means what it meant before stays as it is written.
+func edited(old *statepb.Service, req *adminpb.PlanEditService) (*statepb.Service, error) {
 	service := proto.CloneOf(old)
+	var err error
 	if req.LagTargetSeconds != nil {
 		if service.LagTarget, err = lagTarget(req.GetLagTargetSeconds()); err != nil {
 			return nil, err
@@ -115,11 +139,26 @@ func EditService(cfg *state.Config, req *adminpb.PlanEditService) (*statepb.Txn,
 			return nil, err
 		}
 	}
-	if proto.Equal(old, service) {
-		return nil, nil
+	if req.Direction != nil && directionOf(req.GetDirection()) != directionOf(old.GetDirection()) {
+		if err := checkDirection(req.GetDirection()); err != nil {
+			return nil, err
+		}
+		service.Direction = req.GetDirection()
 	}
-	return replace(service, revision)
+	if req.Replication != nil && replicationOf(req.GetReplication()) != replicationOf(old.GetReplication()) {
+		if err := checkReplication(req.GetReplication()); err != nil {
+			return nil, err
+		}
+		service.Replication = req.GetReplication()
+	}
+	return service, nil
 }
+
+// directionOf resolves the default of a direction.
+func directionOf(direction string) string { return cmp.Or(direction, state.DirectionBoth) }
+
+// replicationOf resolves the default of a replication type.
+func replicationOf(replication string) string { return cmp.Or(replication, state.ReplicationBoth) }
 
 // maxLagTarget is the greatest lag target of a link: more is a typing error.
 const maxLagTarget = 7 * 24 * time.Hour
@@ -226,10 +265,15 @@ func serviceMissing(name string) *Error {
 // servedOnce refuses a path that another link to the same site serves: both
 // would carry the same records.
 func servedOnce(cfg *state.Config, service *statepb.Service) error {
+	return servedOnceAmong(cfg, service, cfg.Services())
+}
+
+// servedOnceAmong is servedOnce where all are the services that there will be.
+func servedOnceAmong(cfg *state.Config, service *statepb.Service, all []*statepb.Service) error {
 	if len(service.GetPeer()) == 0 {
 		return nil
 	}
-	for _, other := range cfg.Services() {
+	for _, other := range all {
 		if other.GetName() == service.GetName() || !bytes.Equal(other.GetPeer(), service.GetPeer()) {
 			continue
 		}

@@ -67,7 +67,7 @@ func (b *builder) settings(s *statepb.Service, token *identity.Token) string {
 		if _, _, ok := b.cfg.Pairing(token.Site); ok {
 			there = SiteName(b.cfg, token.Site)
 		}
-	} else if r := b.facts.Reach; r != nil && r.Failure == "" {
+	} else if r := b.heard(s.GetRemote()); r != nil && r.Failure == "" {
 		there = r.Name
 	}
 	target := time.Duration(s.GetLagTarget())

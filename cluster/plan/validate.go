@@ -148,26 +148,41 @@ func checkService(req *adminpb.CreateServiceRequest) error {
 	if err := state.CheckName("service", req.GetName()); err != nil {
 		return adopt(err)
 	}
-	switch req.GetDirection() {
-	case "", state.DirectionBoth:
-	case state.DirectionSend, state.DirectionReceive:
-		return invalid("direction %s is not available yet", req.GetDirection()).
-			next("leave it out: a link is %s; what is not served at one site does not leave it", state.DirectionBoth)
-	default:
-		return invalid("there is no direction %q", req.GetDirection()).next("leave it out: a link is %s", state.DirectionBoth)
+	if err := checkDirection(req.GetDirection()); err != nil {
+		return err
 	}
-	switch req.GetReplication() {
-	case "", state.ReplicationBoth:
-	case state.ReplicationInitial, state.ReplicationContinuous:
-		return invalid("replication type %s is not available yet", req.GetReplication()).
-			next("leave it out: a link is %s", state.ReplicationBoth)
-	default:
-		return invalid("there is no replication type %q", req.GetReplication()).next("leave it out: a link is %s", state.ReplicationBoth)
+	if err := checkReplication(req.GetReplication()); err != nil {
+		return err
 	}
 	if req.GetConnections() > state.MaxConnections {
 		return tooManyConnections(req.GetConnections())
 	}
 	return nil
+}
+
+// checkDirection admits the directions that links have; empty is the default.
+func checkDirection(direction string) error {
+	switch direction {
+	case "", state.DirectionBoth:
+		return nil
+	case state.DirectionSend, state.DirectionReceive:
+		return invalid("direction %s is not available yet", direction).
+			next("leave it out: a link is %s; what is not served at one site does not leave it", state.DirectionBoth)
+	}
+	return invalid("there is no direction %q", direction).next("leave it out: a link is %s", state.DirectionBoth)
+}
+
+// checkReplication admits the replication types that links have; empty is the
+// default.
+func checkReplication(replication string) error {
+	switch replication {
+	case "", state.ReplicationBoth:
+		return nil
+	case state.ReplicationInitial, state.ReplicationContinuous:
+		return invalid("replication type %s is not available yet", replication).
+			next("leave it out: a link is %s", state.ReplicationBoth)
+	}
+	return invalid("there is no replication type %q", replication).next("leave it out: a link is %s", state.ReplicationBoth)
 }
 
 func tooManyConnections(n uint32) *Error {

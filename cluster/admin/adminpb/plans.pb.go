@@ -70,7 +70,7 @@ func (x ApplyResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ApplyResponse_Outcome.Descriptor instead.
 func (ApplyResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{9, 0}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // PlanRequest asks for one change.
@@ -85,6 +85,7 @@ type PlanRequest struct {
 	//	*PlanRequest_Disable
 	//	*PlanRequest_DeleteService
 	//	*PlanRequest_EditService
+	//	*PlanRequest_ApplyManifest
 	Change        isPlanRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,6 +191,15 @@ func (x *PlanRequest) GetEditService() *PlanEditService {
 	return nil
 }
 
+func (x *PlanRequest) GetApplyManifest() *PlanApplyManifest {
+	if x != nil {
+		if x, ok := x.Change.(*PlanRequest_ApplyManifest); ok {
+			return x.ApplyManifest
+		}
+	}
+	return nil
+}
+
 type isPlanRequest_Change interface {
 	isPlanRequest_Change()
 }
@@ -222,6 +232,10 @@ type PlanRequest_EditService struct {
 	EditService *PlanEditService `protobuf:"bytes,7,opt,name=edit_service,json=editService,proto3,oneof"`
 }
 
+type PlanRequest_ApplyManifest struct {
+	ApplyManifest *PlanApplyManifest `protobuf:"bytes,8,opt,name=apply_manifest,json=applyManifest,proto3,oneof"`
+}
+
 func (*PlanRequest_CreateService) isPlanRequest_Change() {}
 
 func (*PlanRequest_Serve) isPlanRequest_Change() {}
@@ -235,6 +249,8 @@ func (*PlanRequest_Disable) isPlanRequest_Change() {}
 func (*PlanRequest_DeleteService) isPlanRequest_Change() {}
 
 func (*PlanRequest_EditService) isPlanRequest_Change() {}
+
+func (*PlanRequest_ApplyManifest) isPlanRequest_Change() {}
 
 // PlanCreateService makes a link with all that belongs to it.
 type PlanCreateService struct {
@@ -304,6 +320,8 @@ type PlanEditService struct {
 	LagTargetSeconds *float64               `protobuf:"fixed64,2,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3,oneof" json:"lag_target_seconds,omitempty"` // 0 is the node's default
 	Connections      *uint32                `protobuf:"varint,3,opt,name=connections,proto3,oneof" json:"connections,omitempty"`                                      // 0 is the default
 	Remote           *string                `protobuf:"bytes,4,opt,name=remote,proto3,oneof" json:"remote,omitempty"`                                                 // ccow://HOST:PORT, or empty
+	Direction        *string                `protobuf:"bytes,5,opt,name=direction,proto3,oneof" json:"direction,omitempty"`                                           // send, receive, send+receive; empty is the default
+	Replication      *string                `protobuf:"bytes,6,opt,name=replication,proto3,oneof" json:"replication,omitempty"`                                       // initial, continuous, initial+continuous; empty is the default
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -366,6 +384,174 @@ func (x *PlanEditService) GetRemote() string {
 	return ""
 }
 
+func (x *PlanEditService) GetDirection() string {
+	if x != nil && x.Direction != nil {
+		return *x.Direction
+	}
+	return ""
+}
+
+func (x *PlanEditService) GetReplication() string {
+	if x != nil && x.Replication != nil {
+		return *x.Replication
+	}
+	return ""
+}
+
+// PlanApplyManifest brings links to what manifests say of them: those that do
+// not exist are made, and all of it happens or nothing. A refusal that is due to
+// one of them begins with "service NAME".
+type PlanApplyManifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Services      []*PlanApplyService    `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"` // 1 to 1000, no name twice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanApplyManifest) Reset() {
+	*x = PlanApplyManifest{}
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanApplyManifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanApplyManifest) ProtoMessage() {}
+
+func (x *PlanApplyManifest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanApplyManifest.ProtoReflect.Descriptor instead.
+func (*PlanApplyManifest) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PlanApplyManifest) GetServices() []*PlanApplyService {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// PlanApplyService is what a manifest says of one link. What is absent stays as
+// it is; a link to be made has the default then.
+type PlanApplyService struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Settings      *PlanEditService       `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"` // with the name
+	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Serves        *PlanServes            `protobuf:"bytes,3,opt,name=serves,proto3" json:"serves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanApplyService) Reset() {
+	*x = PlanApplyService{}
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanApplyService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanApplyService) ProtoMessage() {}
+
+func (x *PlanApplyService) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanApplyService.ProtoReflect.Descriptor instead.
+func (*PlanApplyService) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PlanApplyService) GetSettings() *PlanEditService {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *PlanApplyService) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *PlanApplyService) GetServes() *PlanServes {
+	if x != nil {
+		return x.Serves
+	}
+	return nil
+}
+
+// PlanServes is all that a link serves from then on; none is nothing.
+type PlanServes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Paths         []string               `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"` // tenants and buckets, none twice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanServes) Reset() {
+	*x = PlanServes{}
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanServes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanServes) ProtoMessage() {}
+
+func (x *PlanServes) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanServes.ProtoReflect.Descriptor instead.
+func (*PlanServes) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PlanServes) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
 type PlanResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
@@ -375,7 +561,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +573,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +586,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{3}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlanResponse) GetPlan() *Plan {
@@ -431,7 +617,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +629,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +642,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{4}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Plan) GetId() string {
@@ -554,7 +740,7 @@ type BoundRevision struct {
 
 func (x *BoundRevision) Reset() {
 	*x = BoundRevision{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +752,7 @@ func (x *BoundRevision) String() string {
 func (*BoundRevision) ProtoMessage() {}
 
 func (x *BoundRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +765,7 @@ func (x *BoundRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoundRevision.ProtoReflect.Descriptor instead.
 func (*BoundRevision) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{5}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BoundRevision) GetObject() string {
@@ -608,7 +794,7 @@ type PlanStep struct {
 
 func (x *PlanStep) Reset() {
 	*x = PlanStep{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +806,7 @@ func (x *PlanStep) String() string {
 func (*PlanStep) ProtoMessage() {}
 
 func (x *PlanStep) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +819,7 @@ func (x *PlanStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
 func (*PlanStep) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{6}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlanStep) GetSign() string {
@@ -676,7 +862,7 @@ type PlanCheck struct {
 
 func (x *PlanCheck) Reset() {
 	*x = PlanCheck{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +874,7 @@ func (x *PlanCheck) String() string {
 func (*PlanCheck) ProtoMessage() {}
 
 func (x *PlanCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +887,7 @@ func (x *PlanCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanCheck.ProtoReflect.Descriptor instead.
 func (*PlanCheck) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{7}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanCheck) GetSeverity() Severity {
@@ -742,7 +928,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +940,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +953,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{8}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplyRequest) GetPlan() *Plan {
@@ -797,7 +983,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +995,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +1008,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{9}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApplyResponse) GetOutcome() ApplyResponse_Outcome {
@@ -864,7 +1050,7 @@ var File_cluster_admin_adminpb_plans_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\n" +
-	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\"\xe6\x03\n" +
+	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\"\xb1\x04\n" +
 	"\vPlanRequest\x12I\n" +
 	"\x0ecreate_service\x18\x01 \x01(\v2 .isgw.admin.v1.PlanCreateServiceH\x00R\rcreateService\x123\n" +
 	"\x05serve\x18\x02 \x01(\v2\x1b.isgw.admin.v1.ServeRequestH\x00R\x05serve\x129\n" +
@@ -872,20 +1058,37 @@ const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\x06enable\x18\x04 \x01(\v2#.isgw.admin.v1.EnableServiceRequestH\x00R\x06enable\x12@\n" +
 	"\adisable\x18\x05 \x01(\v2$.isgw.admin.v1.DisableServiceRequestH\x00R\adisable\x12L\n" +
 	"\x0edelete_service\x18\x06 \x01(\v2#.isgw.admin.v1.DeleteServiceRequestH\x00R\rdeleteService\x12C\n" +
-	"\fedit_service\x18\a \x01(\v2\x1e.isgw.admin.v1.PlanEditServiceH\x00R\veditServiceB\b\n" +
+	"\fedit_service\x18\a \x01(\v2\x1e.isgw.admin.v1.PlanEditServiceH\x00R\veditService\x12I\n" +
+	"\x0eapply_manifest\x18\b \x01(\v2 .isgw.admin.v1.PlanApplyManifestH\x00R\rapplyManifestB\b\n" +
 	"\x06change\"\x80\x01\n" +
 	"\x11PlanCreateService\x12=\n" +
 	"\aservice\x18\x01 \x01(\v2#.isgw.admin.v1.CreateServiceRequestR\aservice\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x16\n" +
-	"\x06serves\x18\x03 \x03(\tR\x06serves\"\xce\x01\n" +
+	"\x06serves\x18\x03 \x03(\tR\x06serves\"\xb6\x02\n" +
 	"\x0fPlanEditService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x12lag_target_seconds\x18\x02 \x01(\x01H\x00R\x10lagTargetSeconds\x88\x01\x01\x12%\n" +
 	"\vconnections\x18\x03 \x01(\rH\x01R\vconnections\x88\x01\x01\x12\x1b\n" +
-	"\x06remote\x18\x04 \x01(\tH\x02R\x06remote\x88\x01\x01B\x15\n" +
+	"\x06remote\x18\x04 \x01(\tH\x02R\x06remote\x88\x01\x01\x12!\n" +
+	"\tdirection\x18\x05 \x01(\tH\x03R\tdirection\x88\x01\x01\x12%\n" +
+	"\vreplication\x18\x06 \x01(\tH\x04R\vreplication\x88\x01\x01B\x15\n" +
 	"\x13_lag_target_secondsB\x0e\n" +
 	"\f_connectionsB\t\n" +
-	"\a_remote\"7\n" +
+	"\a_remoteB\f\n" +
+	"\n" +
+	"_directionB\x0e\n" +
+	"\f_replication\"P\n" +
+	"\x11PlanApplyManifest\x12;\n" +
+	"\bservices\x18\x01 \x03(\v2\x1f.isgw.admin.v1.PlanApplyServiceR\bservices\"\xac\x01\n" +
+	"\x10PlanApplyService\x12:\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1e.isgw.admin.v1.PlanEditServiceR\bsettings\x12\x1d\n" +
+	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x121\n" +
+	"\x06serves\x18\x03 \x01(\v2\x19.isgw.admin.v1.PlanServesR\x06servesB\n" +
+	"\n" +
+	"\b_enabled\"\"\n" +
+	"\n" +
+	"PlanServes\x12\x14\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths\"7\n" +
 	"\fPlanResponse\x12'\n" +
 	"\x04plan\x18\x01 \x01(\v2\x13.isgw.admin.v1.PlanR\x04plan\"\xa4\x03\n" +
 	"\x04Plan\x12\x0e\n" +
@@ -946,56 +1149,63 @@ func file_cluster_admin_adminpb_plans_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_admin_adminpb_plans_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_admin_adminpb_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_cluster_admin_adminpb_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_cluster_admin_adminpb_plans_proto_goTypes = []any{
 	(ApplyResponse_Outcome)(0),    // 0: isgw.admin.v1.ApplyResponse.Outcome
 	(*PlanRequest)(nil),           // 1: isgw.admin.v1.PlanRequest
 	(*PlanCreateService)(nil),     // 2: isgw.admin.v1.PlanCreateService
 	(*PlanEditService)(nil),       // 3: isgw.admin.v1.PlanEditService
-	(*PlanResponse)(nil),          // 4: isgw.admin.v1.PlanResponse
-	(*Plan)(nil),                  // 5: isgw.admin.v1.Plan
-	(*BoundRevision)(nil),         // 6: isgw.admin.v1.BoundRevision
-	(*PlanStep)(nil),              // 7: isgw.admin.v1.PlanStep
-	(*PlanCheck)(nil),             // 8: isgw.admin.v1.PlanCheck
-	(*ApplyRequest)(nil),          // 9: isgw.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 10: isgw.admin.v1.ApplyResponse
-	(*ServeRequest)(nil),          // 11: isgw.admin.v1.ServeRequest
-	(*UnserveRequest)(nil),        // 12: isgw.admin.v1.UnserveRequest
-	(*EnableServiceRequest)(nil),  // 13: isgw.admin.v1.EnableServiceRequest
-	(*DisableServiceRequest)(nil), // 14: isgw.admin.v1.DisableServiceRequest
-	(*DeleteServiceRequest)(nil),  // 15: isgw.admin.v1.DeleteServiceRequest
-	(*CreateServiceRequest)(nil),  // 16: isgw.admin.v1.CreateServiceRequest
-	(Severity)(0),                 // 17: isgw.admin.v1.Severity
-	(*Service)(nil),               // 18: isgw.admin.v1.Service
+	(*PlanApplyManifest)(nil),     // 4: isgw.admin.v1.PlanApplyManifest
+	(*PlanApplyService)(nil),      // 5: isgw.admin.v1.PlanApplyService
+	(*PlanServes)(nil),            // 6: isgw.admin.v1.PlanServes
+	(*PlanResponse)(nil),          // 7: isgw.admin.v1.PlanResponse
+	(*Plan)(nil),                  // 8: isgw.admin.v1.Plan
+	(*BoundRevision)(nil),         // 9: isgw.admin.v1.BoundRevision
+	(*PlanStep)(nil),              // 10: isgw.admin.v1.PlanStep
+	(*PlanCheck)(nil),             // 11: isgw.admin.v1.PlanCheck
+	(*ApplyRequest)(nil),          // 12: isgw.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 13: isgw.admin.v1.ApplyResponse
+	(*ServeRequest)(nil),          // 14: isgw.admin.v1.ServeRequest
+	(*UnserveRequest)(nil),        // 15: isgw.admin.v1.UnserveRequest
+	(*EnableServiceRequest)(nil),  // 16: isgw.admin.v1.EnableServiceRequest
+	(*DisableServiceRequest)(nil), // 17: isgw.admin.v1.DisableServiceRequest
+	(*DeleteServiceRequest)(nil),  // 18: isgw.admin.v1.DeleteServiceRequest
+	(*CreateServiceRequest)(nil),  // 19: isgw.admin.v1.CreateServiceRequest
+	(Severity)(0),                 // 20: isgw.admin.v1.Severity
+	(*Service)(nil),               // 21: isgw.admin.v1.Service
 }
 var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	2,  // 0: isgw.admin.v1.PlanRequest.create_service:type_name -> isgw.admin.v1.PlanCreateService
-	11, // 1: isgw.admin.v1.PlanRequest.serve:type_name -> isgw.admin.v1.ServeRequest
-	12, // 2: isgw.admin.v1.PlanRequest.unserve:type_name -> isgw.admin.v1.UnserveRequest
-	13, // 3: isgw.admin.v1.PlanRequest.enable:type_name -> isgw.admin.v1.EnableServiceRequest
-	14, // 4: isgw.admin.v1.PlanRequest.disable:type_name -> isgw.admin.v1.DisableServiceRequest
-	15, // 5: isgw.admin.v1.PlanRequest.delete_service:type_name -> isgw.admin.v1.DeleteServiceRequest
+	14, // 1: isgw.admin.v1.PlanRequest.serve:type_name -> isgw.admin.v1.ServeRequest
+	15, // 2: isgw.admin.v1.PlanRequest.unserve:type_name -> isgw.admin.v1.UnserveRequest
+	16, // 3: isgw.admin.v1.PlanRequest.enable:type_name -> isgw.admin.v1.EnableServiceRequest
+	17, // 4: isgw.admin.v1.PlanRequest.disable:type_name -> isgw.admin.v1.DisableServiceRequest
+	18, // 5: isgw.admin.v1.PlanRequest.delete_service:type_name -> isgw.admin.v1.DeleteServiceRequest
 	3,  // 6: isgw.admin.v1.PlanRequest.edit_service:type_name -> isgw.admin.v1.PlanEditService
-	16, // 7: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
-	5,  // 8: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
-	6,  // 9: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
-	1,  // 10: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
-	7,  // 11: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
-	8,  // 12: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
-	17, // 13: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
-	5,  // 14: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
-	0,  // 15: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
-	5,  // 16: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
-	18, // 17: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
-	1,  // 18: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
-	9,  // 19: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
-	4,  // 20: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
-	10, // 21: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
-	20, // [20:22] is the sub-list for method output_type
-	18, // [18:20] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	4,  // 7: isgw.admin.v1.PlanRequest.apply_manifest:type_name -> isgw.admin.v1.PlanApplyManifest
+	19, // 8: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
+	5,  // 9: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
+	3,  // 10: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
+	6,  // 11: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
+	8,  // 12: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
+	9,  // 13: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
+	1,  // 14: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
+	10, // 15: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
+	11, // 16: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
+	20, // 17: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
+	8,  // 18: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
+	0,  // 19: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
+	8,  // 20: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
+	21, // 21: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
+	1,  // 22: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
+	12, // 23: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
+	7,  // 24: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
+	13, // 25: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
+	24, // [24:26] is the sub-list for method output_type
+	22, // [22:24] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_plans_proto_init() }
@@ -1013,15 +1223,17 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 		(*PlanRequest_Disable)(nil),
 		(*PlanRequest_DeleteService)(nil),
 		(*PlanRequest_EditService)(nil),
+		(*PlanRequest_ApplyManifest)(nil),
 	}
 	file_cluster_admin_adminpb_plans_proto_msgTypes[2].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_plans_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_plans_proto_rawDesc), len(file_cluster_admin_adminpb_plans_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
