@@ -109,7 +109,7 @@ var (
 	linkSynced      = desc("link_synced", "1 while both ends have everything that is served.", "service", "peer")
 	linkConnections = desc("link_connections", "Connections of the link that are open.", "service", "peer")
 	linkErrors      = desc("link_errors_total", "Errors of the link.", "service", "peer", "kind")
-	linkLag         = desc("link_lag_seconds", "Age of the oldest version that has not arrived; absent when unknown.", "service", "peer", "direction")
+	linkLag         = desc("link_lag_seconds", "Age of the oldest version that has not arrived, or the time since the other end was heard of; absent when unknown.", "service", "peer", "direction")
 	linkTarget      = desc("link_lag_target_seconds", "Lag above which the link counts as lagging.", "service", "peer")
 	linkInFlight    = desc("link_in_flight_bytes", "Bytes of chunks that were asked for and are not durable yet.", "service", "peer")
 	linkLatency     = desc("link_latency_seconds", "Time that a request to the other end takes; absent when unknown.", "service", "peer")

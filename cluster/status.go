@@ -78,7 +78,10 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		LogicalBytes:  r.Counters.VersionBytes,
 		Throughput:    v.rates.read,
 		VersionsRate:  r.Rates.Versions,
-		Backlog:       backlog(r.Lag, r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined),
+		Backlog:       backlog(lagOfReceiving(r, v.now), r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined),
+	}
+	if !r.Lag.Known { // how long nothing is known says nothing of how much there is
+		st.Receive.Backlog.Versions, st.Receive.Backlog.Bytes = nil, nil
 	}
 	st.Send = &adminpb.DirectionStats{
 		Requests:     v.answered,
@@ -105,6 +108,22 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	return st
 }
 
+// unheard is the silence of the other site, which tells its position each second,
+// from which on the lag counts it.
+const unheard = 4 * time.Second
+
+// lagOfReceiving is the lag of the receiving direction. What the other site wrote
+// since it was last heard of is not here, and may be as old as that: a site that
+// is paused or cut off is further behind each second, whether it wrote or not.
+func lagOfReceiving(r objsync.Status, now time.Time) objsync.Lag {
+	silent := now.Sub(r.LastHeard)
+	if r.LastHeard.IsZero() || silent < unheard && (r.Lag.Known || r.Connected) {
+		return r.Lag
+	}
+	return objsync.Lag{Known: true, Age: max(silent, r.Lag.Age)}
+}
+
+// backlog is what has not arrived in one direction.
 func backlog(lag objsync.Lag, versions, bytes, pending, quarantined uint64) *adminpb.Backlog {
 	b := &adminpb.Backlog{Pending: pending, Quarantined: quarantined}
 	if lag.Known {

@@ -76,9 +76,43 @@ func TestUnknownIsNotZero(t *testing.T) {
 	if b.LagSeconds != nil || b.Versions != nil || b.Bytes != nil {
 		t.Errorf("backlog of a direction whose lag is unknown: %v", b)
 	}
+	v.receive.LastHeard = now.Add(-time.Minute) // the lag is known by it, and nothing else
+	if b := judge(&adminpb.Service{}, v).GetReceive().GetBacklog(); b.GetLagSeconds() != 60 || b.Versions != nil || b.Bytes != nil {
+		t.Errorf("backlog of a direction that was cut off: %v", b)
+	}
 	v = inSync()
 	if b := judge(&adminpb.Service{}, v).GetReceive().GetBacklog(); b.LagSeconds == nil || b.GetLagSeconds() != 0 {
 		t.Errorf("backlog of a direction in sync: %v", b)
+	}
+}
+
+// TestSilenceIsLag: a site that is not heard of is further behind each second.
+func TestSilenceIsLag(t *testing.T) {
+	for name, c := range map[string]struct {
+		silent, age      time.Duration
+		never, cut, wait bool
+		want             time.Duration // -1: unknown
+	}{
+		"between two heartbeats":   {silent: 2 * time.Second, want: 0},
+		"behind, and heard":        {silent: time.Second, age: time.Minute, want: time.Minute},
+		"paused":                   {silent: 9 * time.Second, want: 9 * time.Second},
+		"paused while behind":      {silent: 9 * time.Second, age: time.Minute, want: time.Minute},
+		"cut off":                  {silent: time.Second, cut: true, want: time.Second},
+		"cut off for long":         {silent: time.Hour, cut: true, want: time.Hour},
+		"never heard of":           {never: true, cut: true, want: -1},
+		"connected, nothing asked": {silent: time.Second, wait: true, want: -1},
+	} {
+		r := objsync.Status{Connected: !c.cut, LastHeard: now.Add(-c.silent), Lag: objsync.Lag{Known: true, Age: c.age}}
+		if c.cut || c.wait {
+			r.Lag = objsync.Lag{Since: now}
+		}
+		if c.never {
+			r.LastHeard = time.Time{}
+		}
+		lag := lagOfReceiving(r, now)
+		if lag.Known != (c.want >= 0) || lag.Known && lag.Age != c.want {
+			t.Errorf("%s: %+v, want %s", name, lag, c.want)
+		}
 	}
 }
 

@@ -230,10 +230,17 @@ type facts struct {
 	lag        Lag
 	lagTarget  time.Duration
 	idle       time.Duration // since something moved
+	silent     time.Duration // since anything was heard of the far end
+	peer       string        // its name
 	stallAfter time.Duration
 	quarantine uint64
 	blocker    string // what the oldest work waits for
 }
+
+// quietAfter is how long nothing may be heard of the far end, which sends
+// something each second, before that is how the link stands: what it last told of
+// its backlog says nothing of now. The session goes on until SilentAfter.
+const quietAfter = 7 * time.Second
 
 // judgeLink gives the state of a link, its cause, and what an operator can do.
 func judgeLink(f facts) (st State, cause, next string) {
@@ -242,6 +249,9 @@ func judgeLink(f facts) (st State, cause, next string) {
 		return StateRefused, f.trouble, "check the pairing and the service at both sites (isgwctl site list, isgwctl service show)"
 	case !f.connected:
 		return StateConnecting, f.trouble, ""
+	case f.silent >= quietAfter:
+		return StateStalled, fmt.Sprintf("nothing was heard of %s for %s", f.peer, f.silent.Truncate(time.Second)),
+			"see whether the other site's node runs, and the network between the sites"
 	case f.buckets == 0:
 		return StateWaiting, "no bucket is served by both sites", "serve the same bucket or tenant at both sites (isgwctl service serve)"
 	case f.stopped != "" && !f.work:

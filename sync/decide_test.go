@@ -205,6 +205,9 @@ func TestJudgeLink(t *testing.T) {
 		"idle, no work":     {func(f *facts) { f.idle = time.Hour }, StateInSync, ""},
 		"no space":          {func(f *facts) { f.work, f.stopped = true, "no space" }, StateLagging, "no space"},
 		"no space for long": {func(f *facts) { f.work, f.stopped, f.idle = true, "no space", time.Hour }, StateStalled, "no space"},
+		"a moment's quiet":  {func(f *facts) { f.silent = quietAfter - 1 }, StateInSync, ""},
+		"nothing is heard":  {func(f *facts) { f.silent, f.peer = 8*time.Second+time.Second/2, "beta" }, StateStalled, "nothing was heard of beta for 8s"},
+		"quiet, no buckets": {func(f *facts) { f.buckets, f.silent, f.peer = 0, time.Minute, "beta" }, StateStalled, "nothing was heard of beta for 1m0s"},
 		"in quarantine":     {func(f *facts) { f.work, f.quarantine, f.lag.Age = true, 3, time.Hour }, StateLagging, "3 versions"},
 	} {
 		f := base

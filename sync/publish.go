@@ -58,6 +58,8 @@ func (s *session) status(now time.Time) Status {
 		buckets:    s.served.both,
 		lagTarget:  s.o.LagTarget,
 		idle:       now.Sub(s.moved),
+		silent:     now.Sub(s.heard),
+		peer:       st.PeerName,
 		stallAfter: s.o.StallAfter,
 	}
 	for _, b := range s.buckets {
