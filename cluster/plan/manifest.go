@@ -76,6 +76,11 @@ func (b *builder) applyManifest(req *adminpb.PlanApplyManifest) error {
 		b.targetSteps(t)
 	}
 	b.about = ""
+	for _, t := range targets {
+		if t.old.GetDisabled() && len(t.added()) > 0 {
+			b.running(t.service)
+		}
+	}
 	if slices.ContainsFunc(targets, func(t *target) bool { return len(t.added()) > 0 }) {
 		b.loop()
 	}
@@ -235,7 +240,6 @@ func (b *builder) targetSteps(t *target) {
 		b.step("-", "serve", served.GetPath(), "off link %s, %s", name, b.holds(served.GetPath()))
 	}
 	if len(t.added()) > 0 {
-		b.running(t.service)
 		b.missing(t.added())
 	}
 }

@@ -90,6 +90,9 @@ how it is opened; NO_COLOR is respected.`,
 		a.siteCommand(),
 		a.serviceCommand(),
 		a.objectCommand(),
+		a.applyCommand(),
+		a.diffCommand(),
+		a.exportCommand(),
 		a.waitCommand(),
 		a.statusCommand(),
 		a.adminCommand(),
@@ -196,8 +199,11 @@ func takes(names ...string) cobra.PositionalArgs {
 
 // exit prints a failure in one sentence and returns the exit status.
 func (a *app) exit(err error) int {
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case errors.Is(err, errDiffers):
+		return 1
 	}
 	failure := a.classify(err)
 	text := failure.Message

@@ -55,10 +55,14 @@ func (a *app) complete(root *cobra.Command) {
 	eachVerb(root, func(cmd *cobra.Command) {
 		words := strings.Fields(cmd.Use)[1:]
 		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			if len(args) >= len(words) {
+			place := len(args)
+			if n := len(words); n > 0 && strings.HasSuffix(words[n-1], "...") {
+				place = min(place, n-1)
+			}
+			if place >= len(words) {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return a.offers(cmd, offerOf(a, cmd, words[len(args)]), typed)
+			return a.offers(cmd, offerOf(a, cmd, words[place]), typed)
 		}
 	})
 	eachCommand(root, func(cmd *cobra.Command) {
@@ -173,6 +177,10 @@ func offerOf(a *app, cmd *cobra.Command, word string) offer {
 		case group == "profile":
 			return a.profileNames
 		}
+	case "[NAME]...":
+		return services("")
+	case "PROPERTY":
+		return fixed(manifest.Properties()...)
 	case "service/NAME":
 		return services("service/")
 	case "ACCESSKEY":
@@ -193,6 +201,7 @@ func flagOffers(a *app, cmd *cobra.Command) map[string]offer {
 	}
 	return map[string]offer{
 		"output":  fixed(forms...),
+		"file":    files,
 		"profile": a.profileNames,
 		"tenant":  paths(2, 2),
 		"serve":   paths(3, 2),

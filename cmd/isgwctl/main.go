@@ -2,10 +2,10 @@
 // node's admin API and knows nothing else of it.
 //
 // Data goes to stdout and everything else to stderr. The exit status is 0 when
-// all went well, 1 when something failed, 2 for wrong usage, 3 when something
-// was not found, 4 when it is not allowed, 5 for a conflict, 6 when no node
-// answers or the site has no quorum, 7 when waiting took too long and 8 when
-// something is not healthy.
+// all went well, 1 when something failed (of diff: when something differs), 2
+// for wrong usage, 3 when something was not found, 4 when it is not allowed, 5
+// for a conflict, 6 when no node answers or the site has no quorum, 7 when
+// waiting took too long and 8 when something is not healthy.
 package main
 
 import (

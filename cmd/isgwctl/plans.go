@@ -73,7 +73,7 @@ func (a *app) planned(cmd *cobra.Command, c *admin.Client, req *adminpb.PlanRequ
 func (a *app) serviceEdit() *cobra.Command {
 	var target time.Duration
 	var connections uint32
-	remote := ""
+	var remote, direction, replication string
 	var flags = func() *adminpb.PlanEditService { return nil }
 	request := func(args []string) *adminpb.PlanRequest {
 		edit := flags()
@@ -101,6 +101,8 @@ with them and goes on where it was.`,
 	cmd.Flags().DurationVar(&target, "lag-target", 0, "call the link lagging above this `LAG` (0: the node's default)")
 	cmd.Flags().Uint32Var(&connections, "connections", 0, "open `N` connections for content in each direction (0: the default)")
 	cmd.Flags().StringVar(&remote, "remote", "", "`URL` of the other site's link endpoint: ccow://HOST:PORT, or empty")
+	cmd.Flags().StringVar(&direction, "direction", "", "let versions flow in this `DIRECTION`: send+receive")
+	cmd.Flags().StringVar(&replication, "replication", "", "replicate in this `WAY`: initial+continuous")
 	flags = func() *adminpb.PlanEditService {
 		edit := &adminpb.PlanEditService{}
 		if cmd.Flags().Changed("lag-target") {
@@ -111,6 +113,12 @@ with them and goes on where it was.`,
 		}
 		if cmd.Flags().Changed("remote") {
 			edit.Remote = &remote
+		}
+		if cmd.Flags().Changed("direction") {
+			edit.Direction = &direction
+		}
+		if cmd.Flags().Changed("replication") {
+			edit.Replication = &replication
 		}
 		return edit
 	}

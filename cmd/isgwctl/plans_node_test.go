@@ -37,7 +37,9 @@ func (n nodePlans) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb
 		if err := n.apply(preview.Txn, nil); err != nil {
 			return err
 		}
-		res.Service, err = plan.GetService(n.cfg, plan.Subject(req.GetPlan().GetChange()))
+		if subject := plan.Subject(req.GetPlan().GetChange()); subject != "" {
+			res.Service, err = plan.GetService(n.cfg, subject)
+		}
 		return err
 	})
 	return res, err

@@ -1,0 +1,377 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// seed is a manifest with every field that EdgeFS had, those that links do not
+// have with values that change nothing.
+const seed = `# the first site
+apiVersion: edgefs.rook.io/v1
+kind: ISGW
+metadata:
+  name: isgw01          # the service
+  namespace: rook-edgefs
+  annotations: {}
+spec:
+  direction: "send+receive"
+  remoteURL: "ccow://10.3.32.240:14000"
+  replicationType: "initial+continuous"
+  metadataOnly: ""
+  dynamicFetchAddr: 0.0.0.0:49678
+  localAddr: 0.0.0.0:14000
+  useEncryptedTunnel: false
+  chunkCacheSize:
+  config:
+  placement:
+    podAffinity:
+    podAntiAffinity:
+    nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {}}
+    tolerations: []
+  resourceProfile: performance
+  resources: {limits: {cpu: "", memory: null}, requests: {}}
+  annotations:
+  serviceType: ClusterIP
+  externalPort: 0
+`
+
+func TestReadForms(t *testing.T) {
+	nested, err := Read("a.yaml", []byte(seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat, err := Read("b.yaml", []byte(`
+kind: ISGW
+name: isgw01                               # Inter-Segment Gateway service name
+namespace: rook-edgefs
+direction: "send+receive"
+remoteURL: "ccow://10.3.32.240:14000"
+replicationType: "initial+continuous"
+#metadataOnly: all
+#placement:
+#  podAffinity:
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &adminpb.PlanApplyService{Settings: &adminpb.PlanEditService{
+		Name: "isgw01", Remote: new("ccow://10.3.32.240:14000"), Direction: new("send+receive"), Replication: new("initial+continuous"),
+	}}
+	for _, docs := range [][]Document{nested, flat} {
+		if len(docs) != 1 || !proto.Equal(docs[0].Service, want) {
+			t.Errorf("read %v, want %v", docs, want)
+		}
+	}
+	if at := nested[0].Position.String(); at != "a.yaml:5:9" {
+		t.Errorf("the name is at %s", at)
+	}
+}
+
+func TestReadAll(t *testing.T) {
+	docs, err := Read("-", []byte(`--- # nothing here
+---
+kind: ISGW
+metadata: {name: hawaii}
+spec: {connections: 4, lagTarget: 1m30s, enabled: False, serve: [Hawaii/Cola, "Hawaii/Pepsi/bk1"], remoteURL: ""}
+---
+kind: ISGW
+name: maui
+serve: []
+---
+kind: ISGW
+name: "12"
+serve: # nothing is said
+...
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*adminpb.PlanApplyService{
+		{
+			Settings: &adminpb.PlanEditService{Name: "hawaii", Connections: new(uint32(4)), LagTargetSeconds: new(90.0), Remote: new("")},
+			Enabled:  new(false), Serves: &adminpb.PlanServes{Paths: []string{"Hawaii/Cola", "Hawaii/Pepsi/bk1"}},
+		},
+		{Settings: &adminpb.PlanEditService{Name: "maui"}, Serves: &adminpb.PlanServes{}},
+		{Settings: &adminpb.PlanEditService{Name: "12"}},
+	}
+	if len(docs) != len(want) {
+		t.Fatalf("%d documents: %v", len(docs), docs)
+	}
+	for i, doc := range docs {
+		if !proto.Equal(doc.Service, want[i]) {
+			t.Errorf("document %d is %v, want %v", i, doc.Service, want[i])
+		}
+	}
+	if docs[1].Line != 8 || docs[1].Column != 7 {
+		t.Errorf("the second is at %v", docs[1].Position)
+	}
+}
+
+// TestReadRefuses: each fault is told with its place and a sentence that names it.
+func TestReadRefuses(t *testing.T) {
+	const head = "kind: ISGW\nname: a\n"
+	for _, c := range []struct{ text, want string }{
+		{"", "f:1: there is no manifest in it"},
+		{"# comments\n---\n# alone\n", "f:1: there is no manifest in it"},
+		{"kind: ISGW\n  name: a\n", "f:2: this is no YAML: mapping values are not allowed in this context"},
+		{"\tkind: ISGW\n", "this is no YAML"},
+		{"[]", "f:1:1: a manifest has fields with values, and this is none"},
+		{"ISGW", "f:1:1: a manifest has fields with values"},
+		{"kind: Pod\nname: a\n", "f:1:7: the kind is ISGW, and not Pod"},
+		{"name: a\n", "f:1:1: the kind is missing: it is ISGW"},
+		{"kind: ISGW\n", "f:1:1: the name of the service is missing"},
+		{"kind: ISGW\nmetadata:\n  namespace: x\n", "f:1:1: the name of the service is missing"},
+		{"apiVersion: v1\n" + head, "f:1:13: the apiVersion is edgefs.rook.io/v1, and not v1"},
+		{"kind: ISGW\nname: 12\n", "f:2:7: name is text, and 12 is none without quotes"},
+		{"kind: ISGW\nname: -a\n", "f:2:7: service name \"-a\" is not made of letters"},
+		{"kind: ISGW\nname: [a]\n", "f:2:7: name is text"},
+		{"kind: ISGW\nname:\n", "name is text"},
+		{head + "namespace: a b\n", "f:3:12: namespace name \"a b\""},
+		{head + "name: b\n", "f:3:1: a manifest has name twice"},
+		{head + "remoteUrl: x\n", "f:3:1: a manifest has no field remoteUrl; it is written remoteURL"},
+		{head + "speed: 3\n", "f:3:1: a manifest has no field speed"},
+		{head + "speed:\n", "f:3:1: a manifest has no field speed"},
+		{head + "\"a\\e[31m\": 3\n", `a manifest has no field "a\x1b[31m"`},
+		{head + "spec: {direction: send}\n", "f:2:1: name belongs into metadata or spec"},
+		{"kind: ISGW\nmetadata: {name: a}\nspec:\n  serves: []\n", "f:4:3: spec has no field serves"},
+		{"kind: ISGW\nmetadata: {name: a}\nspec: {labels: {}}\n", "f:3:8: spec has no field labels"},
+		{"kind: ISGW\nmetadata: {name: a, uid: x}\n", "f:2:21: metadata has no field uid"},
+		{"kind: ISGW\nmetadata: {name: a, labels: {b: c}}\n", "f:2:21: labels is not available in this release: they are not kept; leave it out"},
+		{"kind: ISGW\nmetadata: {name: a}\nspec: 3\n", "f:3:7: spec has fields with values"},
+		{"kind: ISGW\nmetadata: {name: a}\nstatus: {}\n", "f:3:1: a manifest has no field status"},
+		{head + "? [x]\n: y\n", "a manifest has a field whose name is no word"},
+		{head + "1: y\n", "f:3:1: a manifest has a field whose name is no word"},
+		{"kind: &k ISGW\nname: a\ndirection: *k\n", "f:3:12: direction is an alias"},
+		{"kind: ISGW\nname: a\n<<: {direction: send}\n", "a field whose name is no word"},
+		{head + "direction: both\n", "f:3:12: direction is send, receive, send+receive, and not both"},
+		{head + "direction: [send]\n", "f:3:12: direction is text"},
+		{head + "replicationType: once\n", "f:3:18: replicationType is initial, continuous, initial+continuous, and not once"},
+		{head + "remoteURL: ccow://\n", "f:3:12: remoteURL: remote"},
+		{head + "remoteURL: 10.0.0.1:14000\n", "f:3:12: remoteURL: remote \"10.0.0.1:14000\" is not a URL of the form ccow://HOST:PORT"},
+		{head + "remoteURL: http://x:1\n", "the only one supported is ccow"},
+		{head + "remoteURL: file:///srv\n", "f:3:12: remoteURL is \"file:///srv\": a link to file:// is not available in this release"},
+		{head + "remoteURL: s3://bucket\n", "a link to s3:// is not available in this release"},
+		{head + "connections: two\n", "f:3:14: connections is a whole number"},
+		{head + "connections: -1\n", "connections is from 0, the node's choice, to 32, and not -1"},
+		{head + "connections: 33\n", "connections is from 0, the node's choice, to 32, and not 33"},
+		{head + "connections: 99999999999999999999\n", "connections is"},
+		{head + "lagTarget: 45\n", "f:3:12: lagTarget is a duration such as 45s or 5m"},
+		{head + "lagTarget: -5s\n", "lagTarget is a duration such as 45s or 5m, and not -5s"},
+		{head + "enabled: yes\n", "f:3:10: enabled is true or false"},
+		{head + "serve: Hawaii/Cola\n", "f:3:8: serve is a list of paths"},
+		{head + "serve:\n- Hawaii/Cola\n- Hawaii\n", "f:5:3: a whole cluster such as Hawaii cannot be served"},
+		{head + "serve: [Hawaii/Cola, Hawaii/Cola]\n", "f:3:22: serve has Hawaii/Cola twice"},
+		{head + "serve: [Hawaii/Cola/B]\n", "f:3:9: bucket name \"B\""},
+		{head + "serve: [5]\n", "a path in serve is text, and 5 is none without quotes"},
+		{head + "serve: [{path: Hawaii/Cola}]\n", "f:3:9: a path in serve is text"},
+		{head + "---\n" + head, "f:5:7: service a is in line 2 already"},
+		{head + "metadataOnly: all\n", "f:3:1: metadataOnly is not available in this release: a link always carries the data with its metadata; leave it out"},
+		{head + "dynamicFetchAddr: 10.0.0.1:49678\n", "f:3:1: dynamicFetchAddr is not available in this release"},
+		{head + "localAddr: 10.3.30.75:14000\n", "f:3:1: localAddr is not available in this release: where links are accepted"},
+		{head + "useEncryptedTunnel: true\n", "f:3:1: useEncryptedTunnel is not available in this release: there is no SSH tunnel"},
+		{head + "chunkCacheSize: 1Gi\n", "f:3:1: chunkCacheSize is not available"},
+		{head + "config:\n  server: isgws\n  clients: [isgwc1]\n", "f:3:1: config is not available"},
+		{head + "resourceProfile: embedded\n", "f:3:1: resourceProfile is not available"},
+		{head + "resources: {limits: {cpu: '2'}}\n", "f:3:1: resources is not available"},
+		{head + "placement: {tolerations: [{key: node230, operator: Exists}]}\n", "f:3:1: placement is not available"},
+		{head + "annotations: {key: value}\n", "f:3:1: annotations is not available"},
+		{head + "serviceType: NodePort\n", "f:3:1: serviceType is not available"},
+		{head + "externalPort: 3000\n", "f:3:1: externalPort is not available"},
+		{strings.Repeat("#", MaxSize+1), "f:1: the file is longer than"},
+		{numbered(MaxDocuments + 1), "a file has at most 1000 documents"},
+	} {
+		docs, err := Read("f", []byte(c.text))
+		var faults Faults
+		if docs != nil || !errors.As(err, &faults) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.80q: %v, %v; want %q", c.text, docs, err, c.want)
+		}
+	}
+}
+
+// numbered are as many manifests of different links.
+func numbered(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "---\nkind: ISGW\nname: l%d\n", i)
+	}
+	return out.String()
+}
+
+// TestReadTellsAll: the faults of a file are told together, in its order, and
+// not without end.
+func TestReadTellsAll(t *testing.T) {
+	_, err := Read("f", []byte("kind: ISGW\nconnections: x\nspeed: 1\nname: a\ndirection: both\n---\nkind: Pod\n"))
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, f := range faults {
+		lines = append(lines, f.Line)
+	}
+	if !slices.Equal(lines, []int{2, 3, 5, 7, 7}) {
+		t.Errorf("faults in lines %v:\n%v", lines, err)
+	}
+	var many strings.Builder
+	many.WriteString("kind: ISGW\nname: a\n")
+	for i := range 1000 {
+		fmt.Fprintf(&many, "f%d: 1\n", i)
+	}
+	if _, err := Read("f", []byte(many.String())); !errors.As(err, &faults) || len(faults) != maxFaults {
+		t.Errorf("%d faults are told", len(faults))
+	}
+}
+
+// TestWriteIsRead: what is written says all of a link, and reads as that.
+func TestWriteIsRead(t *testing.T) {
+	var out bytes.Buffer
+	services := []*adminpb.Service{
+		{Name: "hawaii", Type: "isgw", Remote: "ccow://10.3.32.240:14000", Enabled: true, Direction: "send+receive", Replication: "initial+continuous", Connections: 4, LagTargetSeconds: 0.0015, Serves: []string{"Hawaii/Cola", "Hawaii/Pepsi/bk1"}},
+		{Name: "12", Type: "isgw", Direction: "send+receive", Replication: "initial+continuous"},
+	}
+	if err := Write(&out, services); err != nil {
+		t.Fatal(err)
+	}
+	const want = `apiVersion: edgefs.rook.io/v1
+kind: ISGW
+metadata:
+  name: hawaii
+spec:
+  direction: send+receive
+  remoteURL: ccow://10.3.32.240:14000
+  replicationType: initial+continuous
+  connections: 4
+  lagTarget: 1.5ms
+  enabled: true
+  serve:
+    - Hawaii/Cola
+    - Hawaii/Pepsi/bk1
+---
+apiVersion: edgefs.rook.io/v1
+kind: ISGW
+metadata:
+  name: "12"
+spec:
+  direction: send+receive
+  remoteURL: ""
+  replicationType: initial+continuous
+  connections: 0
+  lagTarget: 0s
+  enabled: false
+  serve: []
+`
+	if out.String() != want {
+		t.Errorf("wrote\n%s", out.String())
+	}
+	docs, err := Read("f", out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, doc := range docs {
+		s := services[i]
+		said := &adminpb.PlanApplyService{
+			Settings: &adminpb.PlanEditService{
+				Name: s.Name, Remote: &s.Remote, Direction: &s.Direction, Replication: &s.Replication, Connections: &s.Connections, LagTargetSeconds: &s.LagTargetSeconds,
+			},
+			Enabled: &s.Enabled, Serves: &adminpb.PlanServes{Paths: s.Serves},
+		}
+		if !proto.Equal(doc.Service, said) {
+			t.Errorf("read %v, want %v", doc.Service, said)
+		}
+	}
+	out.Reset()
+	if err := Write(&out, nil); err != nil || out.Len() != 0 {
+		t.Errorf("no links are %q, %v", out.String(), err)
+	}
+}
+
+func TestProperty(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		want        *adminpb.PlanEditService
+		says        string
+	}{
+		{"X-ISGW-Remote", "ccow://h:1", &adminpb.PlanEditService{Name: "a", Remote: new("ccow://h:1")}, ""},
+		{"x-isgw-remote", "", &adminpb.PlanEditService{Name: "a", Remote: new("")}, ""},
+		{"X-ISGW-Direction", "send+receive", &adminpb.PlanEditService{Name: "a", Direction: new("send+receive")}, ""},
+		{"X-ISGW-Replication", "initial", &adminpb.PlanEditService{Name: "a", Replication: new("initial")}, ""},
+		{"X-ISGW-Number-Of-Connections", "4", &adminpb.PlanEditService{Name: "a", Connections: new(uint32(4))}, ""},
+		{"X-ISGW-Encrypted-Tunnel", "0", &adminpb.PlanEditService{Name: "a"}, ""},
+		{"X-ISGW-Local", "0.0.0.0:14000", &adminpb.PlanEditService{Name: "a"}, ""},
+		{"X-ISGW-Encrypted-Tunnel", "true", nil, "X-ISGW-Encrypted-Tunnel is not available in this release"},
+		{"X-ISGW-DFLocal", "10.0.0.1:1", nil, "X-ISGW-DFLocal is not available in this release"},
+		{"X-ISGW-MDOnly", "all", nil, "X-ISGW-MDOnly is not available in this release"},
+		{"X-ISGW-Remote-SegID", "1", nil, "X-ISGW-Remote-SegID cannot be set"},
+		{"X-ISGW-Emergency-Lookup", "1", nil, "X-ISGW-Emergency-Lookup is not available"},
+		{"X-ISGW-Number-Of-Connections", "many", nil, "X-ISGW-Number-Of-Connections: connections is from 0"},
+		{"X-ISGW-Remote", "10.0.0.1", nil, "X-ISGW-Remote: remoteURL: remote"},
+		{"X-Speed", "1", nil, "there is no property X-Speed; there are X-ISGW-Remote, "},
+	} {
+		got, err := Property("a", c.name, c.value)
+		if c.says == "" && (err != nil || !proto.Equal(got, c.want)) || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s %q: %v, %v; want %v%s", c.name, c.value, got, err, c.want, c.says)
+		}
+	}
+}
+
+// FuzzRead: whatever is in a file, it is read or refused with places that are
+// in it; what is read and written as a manifest reads as the same.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(seed))
+	f.Add([]byte("kind: ISGW\nname: a\nserve: [a/b, a/b/ccc]\n---\nkind: ISGW\nmetadata: {name: b}\nspec: {lagTarget: 5m, connections: 3, enabled: true}\n"))
+	f.Add([]byte("kind: &k ISGW\nname: *k\n<<: *k\n"))
+	f.Add([]byte("a: [[[[{"))
+	f.Add([]byte("? !!binary x\n: !foo y\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		docs, err := Read("f", text)
+		if err != nil {
+			faults, ok := errors.AsType[Faults](err)
+			if !ok || len(faults) == 0 || len(faults) > maxFaults || docs != nil {
+				t.Fatalf("refused with %v", err)
+			}
+			lines := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte("\r")) + bytes.Count(text, []byte("\u0085")) + bytes.Count(text, []byte("\u2028")) + bytes.Count(text, []byte("\u2029")) + 2
+			for _, fault := range faults {
+				if fault.Line < 1 || fault.Line > lines || fault.Message == "" {
+					t.Fatalf("a fault at %v in a file of %d lines: %q", fault.Position, lines, fault.Message)
+				}
+			}
+			return
+		}
+		names := map[string]bool{}
+		var services []*adminpb.Service
+		for _, d := range docs {
+			if d.Name() == "" || names[d.Name()] {
+				t.Fatalf("the name %q", d.Name())
+			}
+			names[d.Name()] = true
+			s := d.Service.GetSettings()
+			services = append(services, &adminpb.Service{
+				Name: d.Name(), Remote: s.GetRemote(), Direction: s.GetDirection(), Replication: s.GetReplication(), Connections: s.GetConnections(),
+				LagTargetSeconds: s.GetLagTargetSeconds(), Enabled: d.Service.GetEnabled(), Serves: d.Service.GetServes().GetPaths(),
+			})
+		}
+		var out bytes.Buffer
+		if err := Write(&out, services); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Read("g", out.Bytes())
+		if err != nil || len(again) != len(docs) {
+			t.Fatalf("%v, written as\n%s", err, out.String())
+		}
+		for i, d := range again {
+			a, b := d.Service.GetSettings(), docs[i].Service.GetSettings()
+			if a.GetName() != b.GetName() || a.GetRemote() != b.GetRemote() || a.GetConnections() != b.GetConnections() || !slices.Equal(d.Service.GetServes().GetPaths(), docs[i].Service.GetServes().GetPaths()) {
+				t.Fatalf("%v became %v", docs[i].Service, d.Service)
+			}
+		}
+	})
+}
