@@ -106,12 +106,16 @@ func bucketColumns() []table.Column[*adminpb.BucketStatus] {
 			}
 			return "0", screen.Plain
 		})},
-		{Title: "STATE", Width: 20, Flex: true, Draw: table.Text(false, func(b *bucket) (string, screen.Role) { return bucketState(b) })},
+		{Title: "STATE", Width: 20, Flex: true, Draw: func(r screen.Rect, b *bucket) {
+			text, role := bucketState(b, r.W)
+			r.Text(0, 0, role, screen.Truncate(text, r.W))
+		}},
 	}
 }
 
-// bucketState is a bucket's state as glyph and words.
-func bucketState(b *adminpb.BucketStatus) (string, screen.Role) {
+// bucketState is a bucket's state as glyph and words. When it caught up is said
+// where w cells are enough for it.
+func bucketState(b *adminpb.BucketStatus, w int) (string, screen.Role) {
 	glyphs := map[string]struct {
 		glyph string
 		role  screen.Role
@@ -130,7 +134,13 @@ func bucketState(b *adminpb.BucketStatus) (string, screen.Role) {
 	case b.GetState() == "copying" && b.GetTotalKeys() > 0:
 		text += fmt.Sprintf("  %s of %s keys", scaled(float64(b.GetCopiedKeys())), scaled(float64(b.GetTotalKeys())))
 	case b.GetState() == "synced" && b.GetCaughtUp() != nil:
-		text += "  caught up " + b.GetCaughtUp().AsTime().UTC().Format("15:04:05Z")
+		at := "caught up " + b.GetCaughtUp().AsTime().UTC().Format("15:04:05Z")
+		for _, whole := range []string{text + "  " + at, fmt.Sprintf("%-2s %s", g.glyph, at)} {
+			if screen.Width(whole) <= w {
+				text = whole
+				break
+			}
+		}
 	}
 	return text, g.role
 }
@@ -232,7 +242,7 @@ func (p *linkPage) bindings() []binding {
 				p.reach = (p.reach + 1) % len(ranges)
 				return p.m.reload()
 			}},
-			binding{keys: []string{"c"}, short: "crosshair", long: "read values off the charts", do: func() tea.Cmd { p.history.cross = 0; return nil }},
+			binding{keys: []string{"c"}, short: "crosshair", long: "read values off charts", do: func() tea.Cmd { p.history.cross = 0; return nil }},
 		)
 	}
 	if p.section == sectionOverview {
@@ -248,7 +258,7 @@ func (p *linkPage) bindings() []binding {
 	return append(out,
 		binding{keys: []string{"v"}, short: "yaml", long: "see it as YAML", do: func() tea.Cmd { return p.m.viewLink(p.name) }},
 		binding{keys: []string{"y"}, long: "copy the show command", do: func() tea.Cmd { return p.m.copy("isgwctl service show " + p.name + " -s") }},
-		binding{keys: []string{"x"}, short: "export", long: "write what is seen to a file", do: p.export},
+		binding{keys: []string{"x"}, short: "export", long: "write it to a file", do: p.export},
 	)
 }
 

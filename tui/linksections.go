@@ -195,7 +195,7 @@ func (p *linkPage) failures(r screen.Rect, l *adminpb.ConsoleLink) {
 			head = true
 			y++
 		}
-		text, role := bucketState(b)
+		text, role := bucketState(b, 0)
 		x := r.Text(2, y, role, screen.Truncate(text, r.W/2)) + 2
 		r.Text(max(x, 24), y, screen.Plain, screen.Truncate(fmt.Sprintf("%s  %d quarantined", b.GetPath(), quarantined(b)), r.W-max(x, 24)-1))
 		y++

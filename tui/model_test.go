@@ -172,6 +172,22 @@ func TestHelpIsTheKeymap(t *testing.T) {
 	}
 }
 
+// At 80x24 no word of the help is cut.
+func TestHelpIsWhole(t *testing.T) {
+	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
+		s := newStill(t, unhealthy(), Options{})
+		s.press(strings.Fields(keys)...)
+		_ = s.View()
+		bindings := s.bindings()
+		s.press("?")
+		for _, b := range bindings {
+			if text := map[bool]string{true: b.as, false: b.long}[b.group != ""]; !strings.Contains(s.screenOf(), text) {
+				t.Errorf("help of %q does not have %q:\n%s", keys, text, s.screenOf())
+			}
+		}
+	}
+}
+
 // Without signs for keys they are spelled.
 func TestKeysAreSpelledInASCII(t *testing.T) {
 	s := newStill(t, unhealthy(), Options{ASCII: true})

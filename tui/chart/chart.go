@@ -108,7 +108,7 @@ func (c Chart) Draw(r screen.Rect) {
 	c.axes(r, rows, top)
 	if y := rowOf(c.Target, top, rows); c.Target > 0 && c.Target <= top {
 		plot.Fill(0, y, plot.W, screen.Target, '┄')
-		if y > 0 && (rows < 4 || y != rowOf(top/2, top, rows)) {
+		if y > 0 { // it says where the line is, also where the half is in the same row
 			r.FitRight(0, 1+y, labelWidth, screen.Target, c.Label(c.Target))
 			r.Text(labelWidth, 1+y, screen.Line, "┤")
 		}
