@@ -211,6 +211,10 @@ func TestUnreachable(t *testing.T) {
 			}
 		}
 	}
+	silent := unreachableTLS("https://h:1", connect.NewError(connect.CodeUnavailable, errors.New("net/http: TLS handshake timeout")))
+	if silent == nil || silent.Code != CodeUnavailable || !strings.Contains(silent.Message, "does not answer") {
+		t.Errorf("an endpoint that swallows: %v", silent)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = dial(t, dead).System.Status(ctx)

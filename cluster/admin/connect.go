@@ -172,6 +172,9 @@ func unreachableTLS(target string, err error) *Error {
 		return Errorf(CodeUnavailable, "what listens at %s is no admin API", target).WithHint("is it the port of the admin API, and not of links? see --admin of the node")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return Errorf(CodeDenied, "the certificate of the node at %s is not valid now", target).WithHint("check the clocks of both machines")
+	case strings.Contains(err.Error(), "TLS handshake timeout"): // what net/http says after its time, without a type
+		return Errorf(CodeUnavailable, "something takes connections at %s and does not answer", target).
+			WithHint("is it the port of the admin API, and does its node run? see --admin of the node")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Errorf(CodeUnavailable, "nothing listens at %s", target).WithHint("is isgwnode running there, and is this its --admin address?")
 	case errors.As(err, &dns):

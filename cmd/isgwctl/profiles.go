@@ -279,14 +279,16 @@ func (a *app) profileList() *cobra.Command {
 				return err
 			}
 			all := []profileView{} // a list that is empty is [], not null
+			var faults []error
 			for _, name := range names {
 				found, err := p.find(name)
-				if err != nil {
-					return err
+				if err != nil { // the others are told all the same
+					faults = append(faults, err)
+					continue
 				}
 				all = append(all, viewOf(found, name == p.current()))
 			}
-			return a.writeProfiles(all)
+			return errors.Join(append(faults, a.writeProfiles(all))...)
 		}),
 	}
 }

@@ -111,7 +111,7 @@ func (a *app) writeSnapshot(snapshot *adminpb.ConsoleSnapshot) error {
 	for _, l := range snapshot.GetLinks() {
 		row := []string{
 			l.GetName(), l.GetGlyph() + " " + l.GetStateWord(), l.GetRoute(), rate(l.OutRate), rate(l.InRate), seconds(l.LagSeconds),
-			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), seconds(l.DrainSeconds),
+			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), drainsIn(l),
 		}
 		if a.form == formWide {
 			oldest := unknown
@@ -132,4 +132,13 @@ func rate(perSecond *float64) string {
 		return unknown
 	}
 	return roundBytes(*perSecond) + "/s"
+}
+
+// drainsIn is how long a link needs at the present pace; what has no backlog has
+// nothing to drain.
+func drainsIn(l *adminpb.ConsoleLink) string {
+	if l.BacklogVersions != nil && l.GetBacklogVersions() == 0 {
+		return unknown
+	}
+	return seconds(l.DrainSeconds)
 }
