@@ -60,10 +60,14 @@ func (r *reader) fault(n *yaml.Node, format string, args ...any) {
 }
 
 func (r *reader) faultAt(at Position, format string, args ...any) {
-	if len(r.faults) < 4*maxFaults { // they are sorted before they are cut
+	if !r.full() {
 		r.faults = append(r.faults, Fault{at, fmt.Sprintf(format, args...)})
 	}
 }
+
+// full says that no more faults are collected; they are more than are told,
+// because they are sorted before they are cut.
+func (r *reader) full() bool { return len(r.faults) >= 4*maxFaults }
 
 func (r *reader) documents(text []byte) []Document {
 	if len(text) > MaxSize {
@@ -117,6 +121,9 @@ func (r *reader) syntax(err error) {
 			}
 		}
 	}
+	if strings.HasPrefix(sentence, "mapping values are not allowed") {
+		sentence += "; all fields of the flat form begin in the column of kind"
+	}
 	r.fault(&yaml.Node{Line: line}, "this is no YAML: %s", sentence)
 }
 
@@ -136,16 +143,18 @@ func (r *reader) pairs(n *yaml.Node, what string) []pair {
 		return nil
 	}
 	var all []pair
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || key.Tag != textTag {
 			r.fault(key, "%s has a field whose name is no word", what)
 			continue
 		}
-		if slices.ContainsFunc(all, func(p pair) bool { return p.name == key.Value }) {
+		if seen[key.Value] {
 			r.fault(key, "%s has %s twice", what, clipped(key.Value))
 			continue
 		}
+		seen[key.Value] = true
 		if value.Kind == yaml.AliasNode {
 			r.fault(value, "%s is an alias: write the value itself", clipped(key.Value))
 			continue
@@ -268,6 +277,9 @@ func (r *reader) refuse(p pair) {
 
 // unknown is for a field that there is not, and may be another's misspelling.
 func (r *reader) unknown(p pair, what string, known []string) {
+	if r.full() {
+		return
+	}
 	for _, name := range slices.Sorted(slices.Values(known)) {
 		if strings.EqualFold(name, p.name) {
 			r.fault(p.key, "%s has no field %s; it is written %s", what, clipped(p.name), name)

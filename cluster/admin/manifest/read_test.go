@@ -122,7 +122,7 @@ func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "f:1: there is no manifest in it"},
 		{"# comments\n---\n# alone\n", "f:1: there is no manifest in it"},
-		{"kind: ISGW\n  name: a\n", "f:2: this is no YAML: mapping values are not allowed in this context"},
+		{"kind: ISGW\n  name: a\n", "f:2: this is no YAML: mapping values are not allowed in this context; all fields of the flat form begin in the column of kind"},
 		{"\tkind: ISGW\n", "this is no YAML"},
 		{"[]", "f:1:1: a manifest has fields with values, and this is none"},
 		{"ISGW", "f:1:1: a manifest has fields with values"},
@@ -228,6 +228,27 @@ func TestReadTellsAll(t *testing.T) {
 	}
 	if _, err := Read("f", []byte(many.String())); !errors.As(err, &faults) || len(faults) != maxFaults {
 		t.Errorf("%d faults are told", len(faults))
+	}
+}
+
+// TestReadHostile: files that are long and strange are refused. What took a time
+// that grows with the square of the length would take minutes here.
+func TestReadHostile(t *testing.T) {
+	var keys strings.Builder
+	for i := 0; keys.Len() < MaxSize-20; i++ {
+		fmt.Fprintf(&keys, "k%d:\n", i)
+	}
+	for name, text := range map[string]string{
+		"fields": keys.String(),
+		"nested": strings.Repeat("[", MaxSize),
+		"lists":  strings.Repeat("- ", MaxSize/2),
+		"anchor": "kind: &a [x, x]\nname: &b [*a, *a, *a]\nserve: &c [*b, *b, *b]\nplacement: [*c, *c]\n",
+		"quotes": "name: '" + strings.Repeat("''", MaxSize/2-10) + "'\n",
+		"marks":  strings.Repeat("---\n", MaxSize/4),
+	} {
+		if docs, err := Read("f", []byte(text)); err == nil || docs != nil {
+			t.Errorf("%s were read", name)
+		}
 	}
 }
 
