@@ -24,6 +24,9 @@ type attempt struct {
 	step step   // while trying: how far it came
 	why  string // of the last failure
 	took time.Duration
+	// refused: something answered, and it is not the site that is trusted, or the
+	// caller is not known to it.
+	refused bool
 }
 
 // step is how far an attempt to reach a node came.
@@ -127,7 +130,9 @@ func (c *connection) fail(now time.Time, err error) {
 		c.lost, c.retries = now, 0
 	}
 	if c.current >= 0 {
-		c.attempts[c.current] = attempt{word: "failed", why: reason(err), took: now.Sub(c.started)}
+		var failure *admin.Error
+		refused := errors.As(err, &failure) && failure.Code == admin.CodeDenied
+		c.attempts[c.current] = attempt{word: "failed", why: reason(err), took: now.Sub(c.started), refused: refused}
 	}
 	c.drop()
 	c.resume = now

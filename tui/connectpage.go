@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,13 @@ func (m *Model) profileState(p Profile) (string, screen.Role) {
 	case c.live:
 		return "ok connected", screen.Good
 	case c.cancel != nil:
-		return fmt.Sprintf(".. trying %s (%d/%d)", c.upcoming().short(), c.current+1, len(c.nodes)), screen.Dim
+		text := ".. trying " + c.upcoming().short()
+		if len(c.nodes) > 1 {
+			text += fmt.Sprintf(" (%d/%d)", c.current+1, len(c.nodes))
+		}
+		return text, screen.Dim
+	case slices.ContainsFunc(c.attempts, func(a attempt) bool { return a.refused }):
+		return "X  refused", screen.Bad // a wrong authority, or who calls is not known
 	}
 	return "X  no node answers", screen.Bad
 }

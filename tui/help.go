@@ -67,7 +67,9 @@ func (h *helpDialog) render(r screen.Rect) {
 		role, text := screen.Key, screen.Plain
 		if b.off {
 			role, text = screen.Off, screen.Off
-			b.text += " (not now)"
+			if mark := "  not now"; screen.Width(h.m.spell(b.keys)+mark) <= 13 {
+				b.keys += mark
+			}
 		}
 		part.Text(1, y, role, screen.Truncate(h.m.spell(b.keys), 13))
 		part.Text(15, y, text, screen.Truncate(b.text, part.W-15))

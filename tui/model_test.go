@@ -321,7 +321,7 @@ func TestWhyNothingCanBeChanged(t *testing.T) {
 		s.want(c.want)
 		s.wantNot("┌ new link")
 		s.press("?")
-		s.want("make a link (not now)")
+		s.want("n  not now    make a link")
 	}
 }
 

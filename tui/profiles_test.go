@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"edgefog.dev/isgw/cluster/admin"
 )
 
 func TestProfilesAreAddedEditedAndForgotten(t *testing.T) {
@@ -120,6 +122,21 @@ func TestAttempts(t *testing.T) {
 		seen[why] = true
 		if s.conn.attempts[1].word != "trying" {
 			t.Error("the next node is not tried")
+		}
+	}
+}
+
+// A node that answers and refuses is not one that does not answer.
+func TestRefusedIsNoSilence(t *testing.T) {
+	for want, err := range map[string]error{
+		"X  refused":         admin.Errorf(admin.CodeDenied, "the token is not known at site oahu"),
+		"X  no node answers": admin.Errorf(admin.CodeUnavailable, "nothing listens at h:1"),
+	} {
+		s := newStill(t, nil, Options{})
+		_ = s.firstWord()
+		s.conn.fail(noon, err)
+		if text, _ := s.profileState(s.opts.Profiles[0]); text != want {
+			t.Errorf("%v: %q", err, text)
 		}
 	}
 }
