@@ -133,6 +133,22 @@ func TestManifestAsCreate(t *testing.T) {
 	}
 }
 
+// TestManifestAsksForWhatIs: what a link serves can be asked for as it is, also
+// what could not be added now: a bucket beside its tenant, and a path whose
+// namespace is gone.
+func TestManifestAsksForWhatIs(t *testing.T) {
+	s, facts := previewSite(t, true)
+	s.must(s.create(namespace, "Maui"))
+	for _, path := range []string{"Maui/Cola", "Hawaii/Cola"} {
+		s.must(Serve(s.Config, "hawaii", path))
+	}
+	s.must(s.remove(namespace, "Maui"))
+	p, err := Show(s.Config, wants(link("hawaii", "Maui/Cola", "Hawaii/Cola/bk1", "Hawaii/Cola")), facts, now)
+	if err != nil || p.Txn != nil {
+		t.Errorf("what is so is a change: %v, %v", p, err)
+	}
+}
+
 // TestManifestMovesPaths: a path goes from one link to a site to another by one
 // manifest; with only one half of it that is refused.
 func TestManifestMovesPaths(t *testing.T) {

@@ -100,6 +100,48 @@ func TestManifestsPage(t *testing.T) {
 	}
 }
 
+// TestManifestsLinkSites: a manifest at each of two sites makes a link over which
+// objects flow, and goes on flowing with settings that a later one changes.
+func TestManifestsLinkSites(t *testing.T) {
+	alpha, beta := startSite(t, "alpha"), startSite(t, "beta")
+	for _, s := range []*realSite{alpha, beta} {
+		s.ctl(0, "cluster", "create", "Hawaii")
+		s.ctl(0, "tenant", "create", "Hawaii/Cola")
+	}
+	alpha.ctl(0, "bucket", "create", "Hawaii/Cola/bk1")
+	token, _ := beta.ctl(0, "site", "invite", "--address", beta.node.LinkAddress(), "-o", "name")
+	alpha.ctl(0, "site", "pair", strings.TrimSpace(token))
+	dir := t.TempDir()
+	apply := func(s *realSite, more string) {
+		t.Helper()
+		file := filepath.Join(dir, "link.yaml")
+		if err := os.WriteFile(file, []byte("kind: ISGW\nname: hawaii\nserve: [Hawaii/Cola]\n"+more), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.ctl(0, "apply", "-f", file, "--yes")
+	}
+	apply(beta, "")
+	apply(alpha, "remoteURL: ccow://"+beta.node.LinkAddress()+"\n")
+	for _, key := range []string{"first", "second"} {
+		content, copied := filepath.Join(dir, key), filepath.Join(dir, key+".copy")
+		if err := os.WriteFile(content, []byte("aloha "+key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		alpha.ctl(0, "object", "put", "Hawaii/Cola/bk1/"+key, content)
+		for _, s := range []*realSite{alpha, beta} {
+			s.ctl(0, "wait", "service/hawaii", "--timeout", "60s")
+		}
+		beta.ctl(0, "object", "get", "Hawaii/Cola/bk1/"+key, copied)
+		if !bytes.Equal(readAll(t, content), readAll(t, copied)) {
+			t.Errorf("%s arrived as %q", key, readAll(t, copied))
+		}
+		apply(alpha, "connections: 4\nlagTarget: 5m\n")
+	}
+	if out, _ := alpha.ctl(0, "export"); !strings.Contains(out, "remoteURL: ccow://"+beta.node.LinkAddress()) || !strings.Contains(out, "connections: 4") {
+		t.Errorf("the link is\n%s", out)
+	}
+}
+
 // TestManifestOvertaken: a plan that somebody overtakes is not applied, and
 // one that is sent twice makes one change.
 func TestManifestOvertaken(t *testing.T) {
