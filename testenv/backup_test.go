@@ -14,6 +14,7 @@ import (
 // rclone writes beside it: backups of a tree that changes, checks of all data, what
 // restic forgets and prunes. The other site restores the tree as it was.
 func TestRestic(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	restic, rclone := client(t, "restic"), client(t, "rclone")
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

@@ -72,6 +72,7 @@ func (l *Link) rclone(program string, args ...string) string {
 // TestRclone replicates a Go source tree and lets rclone compare both sites,
 // byte for byte.
 func TestRclone(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	program := client(t, "rclone")
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -99,6 +100,7 @@ func TestRclone(t *testing.T) {
 }
 
 func TestS3cmd(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	program := client(t, "s3cmd")
 	e, a, b, l := twoSites(t, SiteOptions{})
 	content := randomBytes(1, 20<<20) // more than one part of s3cmd's 15 MiB
@@ -132,6 +134,7 @@ func TestS3cmd(t *testing.T) {
 }
 
 func TestAWSCommandLine(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	program := client(t, "aws")
 	e, a, b, l := twoSites(t, SiteOptions{})
 	content := randomBytes(2, 20<<20) // more than one part of 8 MiB
@@ -166,6 +169,7 @@ func TestAWSCommandLine(t *testing.T) {
 
 // TestWrongSignature shows the error that clients see, and that nothing changes.
 func TestWrongSignature(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	program := client(t, "aws")
 	e := New(t)
 	a := e.Start("alpha", SiteOptions{})

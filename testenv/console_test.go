@@ -15,9 +15,10 @@ import (
 // bucket, see the transfer and the lag, cut the link, read why, heal it and see
 // it drain; then the death and the return of the node that is watched.
 func TestConsole(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	tmux := client(t, "tmux")
 	e := New(t)
-	binary := e.command("isgwctl")
+	binary := isgwctl(t)
 	a, b := e.Start("alpha", SiteOptions{Process: true}), e.Start("beta", SiteOptions{})
 	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
 	b.Create("Hawaii", "Hawaii/Cola")
@@ -147,8 +148,9 @@ func (x *terminal) isgwctl() int {
 // TestConsoleGivesTheTerminalBack: however the console ends, and while it is
 // suspended, the shell has its terminal as it was.
 func TestConsoleGivesTheTerminalBack(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	e := New(t)
-	binary := e.command("isgwctl")
+	binary := isgwctl(t)
 	x := e.shell(t)
 	open := func() {
 		t.Helper()

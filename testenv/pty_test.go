@@ -29,7 +29,7 @@ type console struct {
 	face  face
 }
 
-// built is where isgwctl is built, once for all tests.
+// built is where isgwctl is built, once for all tests that start it.
 var built struct {
 	once sync.Once
 	path string

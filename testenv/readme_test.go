@@ -14,6 +14,7 @@ import (
 // TestReadme does by hand what README.md says under "Two sites by hand", on
 // free ports and in a temporary folder.
 func TestReadme(t *testing.T) {
+	t.Parallel() // it has programs, ports and folders of its own
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

@@ -89,16 +89,6 @@ func (x *terminal) shows(texts ...string) {
 	})
 }
 
-// command builds a program of the repository, once a test.
-func (e *Env) command(name string) string {
-	e.t.Helper()
-	binary := e.Dir(name)
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/"+name).CombinedOutput(); err != nil {
-		e.t.Fatalf("build %s: %v\n%s", name, err, out)
-	}
-	return binary
-}
-
 // shell opens a terminal with a shell that has a short prompt and no history.
 func (e *Env) shell(t *testing.T) *terminal {
 	t.Helper()
