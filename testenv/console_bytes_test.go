@@ -52,16 +52,17 @@ func put(ctx context.Context, client *minio.Client, key string, content []byte) 
 	return err
 }
 
-// rate is how many bytes a second the console writes in a time. Over SSH the
-// screen changes every two seconds; the time begins between two changes, so that
-// an even number of seconds has as many of them as it should.
-func (c *console) rate(d time.Duration) float64 {
-	last := c.written()
-	c.e.Eventually("the screen changes", func() bool { return c.written() > last })
-	pause(500 * time.Millisecond)
-	before := c.written()
+// rates are how many bytes a second consoles write in a time.
+func rates(consoles []*console, d time.Duration) []float64 {
+	out := make([]float64, len(consoles))
+	for i, c := range consoles {
+		out[i] = -float64(c.written())
+	}
 	pause(d) // what is measured is this time
-	return float64(c.written()-before) / d.Seconds()
+	for i, c := range consoles {
+		out[i] = (out[i] + float64(c.written())) / d.Seconds()
+	}
+	return out
 }
 
 // TestConsoleIsQuietOverSSH measures what the console writes to the terminal on
@@ -71,41 +72,39 @@ func TestConsoleIsQuietOverSSH(t *testing.T) {
 	e, a, _, l := twoSites(t, SiteOptions{})
 	e.mustPut(a, "key", []byte("value"))
 	l.WaitSynced()
-	c := e.openConsole(nil, "--connect", "unix:"+a.DataDir()+"/admin.sock")
-	each := time.Duration(size(2, 60)) * time.Second
-	screens := []struct {
-		name, keys, shows string
-		least             time.Duration // of the measurement at rest
-	}{
-		{"Home", "1", "[1 Home]", 0},
-		{"Links", "2", "[2 Links]", 0},
-		{"a link", "\r", "Links ▸ hawaii", 22 * time.Second}, // its charts are written anew each 11 s: twice
+	screens := []struct{ name, keys, shows string }{
+		{"Home", "1", "[1 Home]"},
+		{"Links", "2", "[2 Links]"},
+		{"a link", "2\r", "Links ▸ hawaii"},
 	}
-	c.shows("HEALTHY")
-	for _, s := range screens {
+	consoles := make([]*console, len(screens))
+	for i, s := range screens {
+		c := e.openConsole(nil, "--connect", "unix:"+a.DataDir()+"/admin.sock")
+		c.shows("HEALTHY")
 		c.keys(s.keys)
 		c.shows(s.shows)
+		consoles[i] = c
+	}
+	for _, c := range consoles {
 		c.steady()
-		if got := c.rate(max(2*each, s.least)); got > idleBytes {
-			t.Errorf("%s writes %.0f B/s when nothing happens, more than %d", s.name, got, idleBytes)
-		} else {
-			t.Logf("%s, idle: %.0f B/s", s.name, got)
+	}
+	// Charts move by a column each 11 s, and Home's each 22 s: whole turns count.
+	turn := time.Duration(size(22, 66)) * time.Second
+	for i, got := range rates(consoles, turn) {
+		t.Logf("%s, idle: %.0f B/s", screens[i].name, got)
+		if got > idleBytes {
+			t.Errorf("%s writes %.0f B/s when nothing happens, more than %d", screens[i].name, got, idleBytes)
 		}
 	}
 	end := e.traffic(a, 40<<10, 5*time.Millisecond)
 	defer end()
-	c.keys("\x1b")
-	c.shows("[2 Links]")
-	for _, s := range screens {
-		c.keys(s.keys)
-		c.shows(s.shows)
-		pause(2 * time.Second) // what the change of screens writes
-		if got := c.rate(each); got > liveBytes {
-			t.Errorf("%s writes %.0f B/s with traffic, more than %d", s.name, got, liveBytes)
-		} else if got == 0 {
-			t.Errorf("%s shows nothing of the traffic", s.name)
-		} else {
-			t.Logf("%s, live: %.0f B/s", s.name, got)
+	for i, got := range rates(consoles, turn/2) {
+		t.Logf("%s, live: %.0f B/s", screens[i].name, got)
+		if got > liveBytes {
+			t.Errorf("%s writes %.0f B/s with traffic, more than %d", screens[i].name, got, liveBytes)
+		}
+		if got == 0 {
+			t.Errorf("%s shows nothing of the traffic", screens[i].name)
 		}
 	}
 	end()
