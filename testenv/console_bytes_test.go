@@ -88,7 +88,7 @@ func TestConsoleIsQuietOverSSH(t *testing.T) {
 	for _, c := range consoles {
 		c.steady()
 	}
-	// Charts move by a column each 11 s, and Home's each 22 s: whole turns count.
+	// Charts move on each 22 s: whole turns count.
 	turn := time.Duration(size(22, 66)) * time.Second
 	for i, got := range rates(consoles, turn) {
 		t.Logf("%s, idle: %.0f B/s", screens[i].name, got)

@@ -67,12 +67,13 @@ func (h *history) load(name string) tea.Cmd {
 	h.asked = h.m.nextSerial()
 	node, ctx := h.m.conn.node, h.m.ctx
 	// Two points for a cell, one for each of its columns of dots. Over a slow
-	// line one: a chart is written anew whenever it moves on by a point.
-	points := h.m.w * 2
+	// line one for two cells: a chart is written anew whenever it moves on by a
+	// point, and that is most of what a link at rest writes.
+	points := max(h.m.w*2, leastWidth)
 	if h.m.opts.Interval > time.Second {
-		points = h.m.w
+		points = max(h.m.w, leastWidth) / 2
 	}
-	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(max(points, leastWidth), 600))}
+	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(points, 600))}
 	serial := h.asked
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, callTime)
