@@ -358,6 +358,7 @@ type Site struct {
 	IdentityPublic []byte                 `protobuf:"bytes,5,opt,name=identity_public,json=identityPublic,proto3" json:"identity_public,omitempty"` // ed25519 public key of the site identity
 	IdentitySealed []byte                 `protobuf:"bytes,6,opt,name=identity_sealed,json=identitySealed,proto3" json:"identity_sealed,omitempty"` // its private key, sealed under the site key
 	RosterNumber   uint64                 `protobuf:"varint,7,opt,name=roster_number,json=rosterNumber,proto3" json:"roster_number,omitempty"`      // number of the newest signed roster
+	Profile        string                 `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                                     // of links that have none of their own: embedded, performance; empty: performance
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -441,6 +442,13 @@ func (x *Site) GetRosterNumber() uint64 {
 	return 0
 }
 
+func (x *Site) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
 // Node is a member of the site, named by its id.
 type Node struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -449,6 +457,7 @@ type Node struct {
 	PublicKey     []byte                 `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // ed25519
 	LinkAddress   string                 `protobuf:"bytes,4,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"` // where peers reach its link endpoint
 	Created       int64                  `protobuf:"varint,5,opt,name=created,proto3" json:"created,omitempty"`
+	Labels        []*Annotation          `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty"` // ordered by name; what placement goes by
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +525,13 @@ func (x *Node) GetCreated() int64 {
 		return x.Created
 	}
 	return 0
+}
+
+func (x *Node) GetLabels() []*Annotation {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // Pairing pins another site's identity; named by the site's id in hexadecimal.
@@ -1006,7 +1022,18 @@ type Service struct {
 	Replication   string                 `protobuf:"bytes,8,opt,name=replication,proto3" json:"replication,omitempty"`  // initial, continuous, initial+continuous
 	Connections   uint32                 `protobuf:"varint,9,opt,name=connections,proto3" json:"connections,omitempty"` // chunk connections for each direction; 0 is the default
 	Created       int64                  `protobuf:"varint,10,opt,name=created,proto3" json:"created,omitempty"`
-	LagTarget     int64                  `protobuf:"varint,11,opt,name=lag_target,json=lagTarget,proto3" json:"lag_target,omitempty"` // nanoseconds; 0 is the node's default
+	LagTarget     int64                  `protobuf:"varint,11,opt,name=lag_target,json=lagTarget,proto3" json:"lag_target,omitempty"`         // nanoseconds; 0 is the node's default
+	Paused        bool                   `protobuf:"varint,12,opt,name=paused,proto3" json:"paused,omitempty"`                                // connected, and its lag is known, but nothing moves
+	Tunnel        bool                   `protobuf:"varint,13,opt,name=tunnel,proto3" json:"tunnel,omitempty"`                                // the link's connections are inside SSH
+	Local         string                 `protobuf:"bytes,14,opt,name=local,proto3" json:"local,omitempty"`                                   // HOST:PORT where its peer may connect, besides the node's own; empty: nowhere else
+	ChunkCache    uint64                 `protobuf:"varint,15,opt,name=chunk_cache,json=chunkCache,proto3" json:"chunk_cache,omitempty"`      // bytes that its buffers and caches may take; 0: as the profile says
+	Profile       string                 `protobuf:"bytes,16,opt,name=profile,proto3" json:"profile,omitempty"`                               // embedded, performance; empty: the site's
+	SendLimit     *Limit                 `protobuf:"bytes,17,opt,name=send_limit,json=sendLimit,proto3" json:"send_limit,omitempty"`          // of what leaves this site; unset: no limit
+	ReceiveLimit  *Limit                 `protobuf:"bytes,18,opt,name=receive_limit,json=receiveLimit,proto3" json:"receive_limit,omitempty"` // of what comes to this site; unset: no limit
+	Server        string                 `protobuf:"bytes,19,opt,name=server,proto3" json:"server,omitempty"`                                 // the service of whose endpoint and settings this one makes use; empty: its own
+	Annotations   []*Annotation          `protobuf:"bytes,20,rep,name=annotations,proto3" json:"annotations,omitempty"`                       // ordered by name
+	Resources     *Resources             `protobuf:"bytes,21,opt,name=resources,proto3" json:"resources,omitempty"`
+	Placement     []byte                 `protobuf:"bytes,22,opt,name=placement,proto3" json:"placement,omitempty"` // Kubernetes' placement as canonical JSON; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1118,9 +1145,91 @@ func (x *Service) GetLagTarget() int64 {
 	return 0
 }
 
+func (x *Service) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Service) GetTunnel() bool {
+	if x != nil {
+		return x.Tunnel
+	}
+	return false
+}
+
+func (x *Service) GetLocal() string {
+	if x != nil {
+		return x.Local
+	}
+	return ""
+}
+
+func (x *Service) GetChunkCache() uint64 {
+	if x != nil {
+		return x.ChunkCache
+	}
+	return 0
+}
+
+func (x *Service) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Service) GetSendLimit() *Limit {
+	if x != nil {
+		return x.SendLimit
+	}
+	return nil
+}
+
+func (x *Service) GetReceiveLimit() *Limit {
+	if x != nil {
+		return x.ReceiveLimit
+	}
+	return nil
+}
+
+func (x *Service) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Service) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *Service) GetResources() *Resources {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Service) GetPlacement() []byte {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+// Served is a path that a service serves, with its options.
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // namespace/tenant or namespace/tenant/bucket
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`           // namespace/tenant or namespace/tenant/bucket
+	Include       []string               `protobuf:"bytes,2,rep,name=include,proto3" json:"include,omitempty"`     // prefixes of keys, ordered; none: every key
+	Exclude       []string               `protobuf:"bytes,3,rep,name=exclude,proto3" json:"exclude,omitempty"`     // prefixes of keys, ordered; wins over include
+	Direction     string                 `protobuf:"bytes,4,opt,name=direction,proto3" json:"direction,omitempty"` // send, receive; empty: the service's
+	Deletes       string                 `protobuf:"bytes,5,opt,name=deletes,proto3" json:"deletes,omitempty"`     // keep: deletions are neither let out nor in; empty: they travel
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1162,6 +1271,269 @@ func (x *Served) GetPath() string {
 	return ""
 }
 
+func (x *Served) GetInclude() []string {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *Served) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+func (x *Served) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *Served) GetDeletes() string {
+	if x != nil {
+		return x.Deletes
+	}
+	return ""
+}
+
+// Limit bounds bytes per second. The first window in force wins.
+type Limit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rate          uint64                 `protobuf:"varint,1,opt,name=rate,proto3" json:"rate,omitempty"`      // bytes per second outside of all windows; 0: no limit
+	Windows       []*LimitWindow         `protobuf:"bytes,2,rep,name=windows,proto3" json:"windows,omitempty"` // at most 16
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Limit) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Limit) GetWindows() []*LimitWindow {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+// LimitWindow is a time of each day, by the zone of the node's clock, when another rate holds.
+type LimitWindow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint32                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"` // minute of the day, 0 to 1439
+	To            uint32                 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`     // minute of the day, 0 to 1439; not above from: of the next day
+	Rate          uint64                 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"` // bytes per second; 0: no limit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitWindow) Reset() {
+	*x = LimitWindow{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitWindow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitWindow) ProtoMessage() {}
+
+func (x *LimitWindow) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitWindow.ProtoReflect.Descriptor instead.
+func (*LimitWindow) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LimitWindow) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *LimitWindow) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *LimitWindow) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+type Annotation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Annotation) Reset() {
+	*x = Annotation{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Annotation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Annotation) ProtoMessage() {}
+
+func (x *Annotation) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
+func (*Annotation) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Annotation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Annotation) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// Resources are what Kubernetes gives to a container; 0 is unset.
+type Resources struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestCpu    uint64                 `protobuf:"varint,1,opt,name=request_cpu,json=requestCpu,proto3" json:"request_cpu,omitempty"`          // thousandths of a core
+	RequestMemory uint64                 `protobuf:"varint,2,opt,name=request_memory,json=requestMemory,proto3" json:"request_memory,omitempty"` // bytes
+	LimitCpu      uint64                 `protobuf:"varint,3,opt,name=limit_cpu,json=limitCpu,proto3" json:"limit_cpu,omitempty"`
+	LimitMemory   uint64                 `protobuf:"varint,4,opt,name=limit_memory,json=limitMemory,proto3" json:"limit_memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resources) Reset() {
+	*x = Resources{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resources) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resources) ProtoMessage() {}
+
+func (x *Resources) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resources.ProtoReflect.Descriptor instead.
+func (*Resources) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Resources) GetRequestCpu() uint64 {
+	if x != nil {
+		return x.RequestCpu
+	}
+	return 0
+}
+
+func (x *Resources) GetRequestMemory() uint64 {
+	if x != nil {
+		return x.RequestMemory
+	}
+	return 0
+}
+
+func (x *Resources) GetLimitCpu() uint64 {
+	if x != nil {
+		return x.LimitCpu
+	}
+	return 0
+}
+
+func (x *Resources) GetLimitMemory() uint64 {
+	if x != nil {
+		return x.LimitMemory
+	}
+	return 0
+}
+
 // Token lets a client use the admin API, named by its name. What the client
 // holds is a secret, or a certificate that the authority signed.
 type Token struct {
@@ -1180,7 +1552,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1564,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1577,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Token) GetName() string {
@@ -1277,7 +1649,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1661,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1674,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Authority) GetCertificate() []byte {
@@ -1337,7 +1709,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1721,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1734,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Applied) GetPlans() []*AppliedPlan {
@@ -1382,7 +1754,7 @@ type AppliedPlan struct {
 
 func (x *AppliedPlan) Reset() {
 	*x = AppliedPlan{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1766,7 @@ func (x *AppliedPlan) String() string {
 func (*AppliedPlan) ProtoMessage() {}
 
 func (x *AppliedPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1779,7 @@ func (x *AppliedPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedPlan.ProtoReflect.Descriptor instead.
 func (*AppliedPlan) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AppliedPlan) GetPlan() []byte {
@@ -1440,7 +1812,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1824,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1837,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Txn) GetChecks() []*Check {
@@ -1507,7 +1879,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1891,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1904,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Check) GetKey() *ObjectKey {
@@ -1559,7 +1931,7 @@ type ObjectKey struct {
 
 func (x *ObjectKey) Reset() {
 	*x = ObjectKey{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1943,7 @@ func (x *ObjectKey) String() string {
 func (*ObjectKey) ProtoMessage() {}
 
 func (x *ObjectKey) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1956,7 @@ func (x *ObjectKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKey.ProtoReflect.Descriptor instead.
 func (*ObjectKey) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{17}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ObjectKey) GetKind() Kind {
@@ -1612,7 +1984,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1996,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +2009,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{18}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Stored) GetObject() *Object {
@@ -1675,7 +2047,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	" \x01(\v2\x14.isgw.state.v1.TokenH\x00R\x05token\x128\n" +
 	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthority\x122\n" +
 	"\aapplied\x18\f \x01(\v2\x16.isgw.state.v1.AppliedH\x00R\aappliedB\b\n" +
-	"\x06object\"\xd1\x01\n" +
+	"\x06object\"\xeb\x01\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1683,14 +2055,16 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12'\n" +
 	"\x0fidentity_public\x18\x05 \x01(\fR\x0eidentityPublic\x12'\n" +
 	"\x0fidentity_sealed\x18\x06 \x01(\fR\x0eidentitySealed\x12#\n" +
-	"\rroster_number\x18\a \x01(\x04R\frosterNumber\"\x86\x01\n" +
+	"\rroster_number\x18\a \x01(\x04R\frosterNumber\x12\x18\n" +
+	"\aprofile\x18\b \x01(\tR\aprofile\"\xb9\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x03 \x01(\fR\tpublicKey\x12!\n" +
 	"\flink_address\x18\x04 \x01(\tR\vlinkAddress\x12\x18\n" +
-	"\acreated\x18\x05 \x01(\x03R\acreated\"\xbc\x01\n" +
+	"\acreated\x18\x05 \x01(\x03R\acreated\x121\n" +
+	"\x06labels\x18\x06 \x03(\v2\x19.isgw.state.v1.AnnotationR\x06labels\"\xbc\x01\n" +
 	"\aPairing\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x1b\n" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12'\n" +
@@ -1732,7 +2106,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
-	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\xc3\x02\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\xdf\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -1746,9 +2120,43 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\acreated\x18\n" +
 	" \x01(\x03R\acreated\x12\x1d\n" +
 	"\n" +
-	"lag_target\x18\v \x01(\x03R\tlagTarget\"\x1c\n" +
+	"lag_target\x18\v \x01(\x03R\tlagTarget\x12\x16\n" +
+	"\x06paused\x18\f \x01(\bR\x06paused\x12\x16\n" +
+	"\x06tunnel\x18\r \x01(\bR\x06tunnel\x12\x14\n" +
+	"\x05local\x18\x0e \x01(\tR\x05local\x12\x1f\n" +
+	"\vchunk_cache\x18\x0f \x01(\x04R\n" +
+	"chunkCache\x12\x18\n" +
+	"\aprofile\x18\x10 \x01(\tR\aprofile\x123\n" +
+	"\n" +
+	"send_limit\x18\x11 \x01(\v2\x14.isgw.state.v1.LimitR\tsendLimit\x129\n" +
+	"\rreceive_limit\x18\x12 \x01(\v2\x14.isgw.state.v1.LimitR\freceiveLimit\x12\x16\n" +
+	"\x06server\x18\x13 \x01(\tR\x06server\x12;\n" +
+	"\vannotations\x18\x14 \x03(\v2\x19.isgw.state.v1.AnnotationR\vannotations\x126\n" +
+	"\tresources\x18\x15 \x01(\v2\x18.isgw.state.v1.ResourcesR\tresources\x12\x1c\n" +
+	"\tplacement\x18\x16 \x01(\fR\tplacement\"\x88\x01\n" +
 	"\x06Served\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\xe4\x01\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\ainclude\x18\x02 \x03(\tR\ainclude\x12\x18\n" +
+	"\aexclude\x18\x03 \x03(\tR\aexclude\x12\x1c\n" +
+	"\tdirection\x18\x04 \x01(\tR\tdirection\x12\x18\n" +
+	"\adeletes\x18\x05 \x01(\tR\adeletes\"Q\n" +
+	"\x05Limit\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\x04R\x04rate\x124\n" +
+	"\awindows\x18\x02 \x03(\v2\x1a.isgw.state.v1.LimitWindowR\awindows\"E\n" +
+	"\vLimitWindow\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\rR\x02to\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x04R\x04rate\"6\n" +
+	"\n" +
+	"Annotation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x93\x01\n" +
+	"\tResources\x12\x1f\n" +
+	"\vrequest_cpu\x18\x01 \x01(\x04R\n" +
+	"requestCpu\x12%\n" +
+	"\x0erequest_memory\x18\x02 \x01(\x04R\rrequestMemory\x12\x1b\n" +
+	"\tlimit_cpu\x18\x03 \x01(\x04R\blimitCpu\x12!\n" +
+	"\flimit_memory\x18\x04 \x01(\x04R\vlimitMemory\"\xe4\x01\n" +
 	"\x05Token\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -1814,7 +2222,7 @@ func file_raftfsm_state_statepb_state_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_state_statepb_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(Kind)(0),           // 0: isgw.state.v1.Kind
 	(*Object)(nil),      // 1: isgw.state.v1.Object
@@ -1828,14 +2236,18 @@ var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(*Key)(nil),         // 9: isgw.state.v1.Key
 	(*Service)(nil),     // 10: isgw.state.v1.Service
 	(*Served)(nil),      // 11: isgw.state.v1.Served
-	(*Token)(nil),       // 12: isgw.state.v1.Token
-	(*Authority)(nil),   // 13: isgw.state.v1.Authority
-	(*Applied)(nil),     // 14: isgw.state.v1.Applied
-	(*AppliedPlan)(nil), // 15: isgw.state.v1.AppliedPlan
-	(*Txn)(nil),         // 16: isgw.state.v1.Txn
-	(*Check)(nil),       // 17: isgw.state.v1.Check
-	(*ObjectKey)(nil),   // 18: isgw.state.v1.ObjectKey
-	(*Stored)(nil),      // 19: isgw.state.v1.Stored
+	(*Limit)(nil),       // 12: isgw.state.v1.Limit
+	(*LimitWindow)(nil), // 13: isgw.state.v1.LimitWindow
+	(*Annotation)(nil),  // 14: isgw.state.v1.Annotation
+	(*Resources)(nil),   // 15: isgw.state.v1.Resources
+	(*Token)(nil),       // 16: isgw.state.v1.Token
+	(*Authority)(nil),   // 17: isgw.state.v1.Authority
+	(*Applied)(nil),     // 18: isgw.state.v1.Applied
+	(*AppliedPlan)(nil), // 19: isgw.state.v1.AppliedPlan
+	(*Txn)(nil),         // 20: isgw.state.v1.Txn
+	(*Check)(nil),       // 21: isgw.state.v1.Check
+	(*ObjectKey)(nil),   // 22: isgw.state.v1.ObjectKey
+	(*Stored)(nil),      // 23: isgw.state.v1.Stored
 }
 var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	2,  // 0: isgw.state.v1.Object.site:type_name -> isgw.state.v1.Site
@@ -1847,22 +2259,28 @@ var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	8,  // 6: isgw.state.v1.Object.bucket:type_name -> isgw.state.v1.Bucket
 	9,  // 7: isgw.state.v1.Object.key:type_name -> isgw.state.v1.Key
 	10, // 8: isgw.state.v1.Object.service:type_name -> isgw.state.v1.Service
-	12, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
-	13, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
-	14, // 11: isgw.state.v1.Object.applied:type_name -> isgw.state.v1.Applied
-	11, // 12: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
-	15, // 13: isgw.state.v1.Applied.plans:type_name -> isgw.state.v1.AppliedPlan
-	17, // 14: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
-	1,  // 15: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
-	18, // 16: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
-	18, // 17: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
-	0,  // 18: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
-	1,  // 19: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
+	17, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
+	18, // 11: isgw.state.v1.Object.applied:type_name -> isgw.state.v1.Applied
+	14, // 12: isgw.state.v1.Node.labels:type_name -> isgw.state.v1.Annotation
+	11, // 13: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
+	12, // 14: isgw.state.v1.Service.send_limit:type_name -> isgw.state.v1.Limit
+	12, // 15: isgw.state.v1.Service.receive_limit:type_name -> isgw.state.v1.Limit
+	14, // 16: isgw.state.v1.Service.annotations:type_name -> isgw.state.v1.Annotation
+	15, // 17: isgw.state.v1.Service.resources:type_name -> isgw.state.v1.Resources
+	13, // 18: isgw.state.v1.Limit.windows:type_name -> isgw.state.v1.LimitWindow
+	19, // 19: isgw.state.v1.Applied.plans:type_name -> isgw.state.v1.AppliedPlan
+	21, // 20: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
+	1,  // 21: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
+	22, // 22: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
+	22, // 23: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
+	0,  // 24: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
+	1,  // 25: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_state_statepb_state_proto_init() }
@@ -1890,7 +2308,7 @@ func file_raftfsm_state_statepb_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_state_statepb_state_proto_rawDesc), len(file_raftfsm_state_statepb_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
