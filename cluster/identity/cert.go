@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -85,7 +84,7 @@ func rosterOf(cert *x509.Certificate) (*identitypb.SignedRoster, error) {
 // parseRosterExtension decodes the value of the extension.
 func parseRosterExtension(value []byte) (*identitypb.SignedRoster, error) {
 	// The signature and the framing need less than 1 KiB beside the roster.
-	if len(value) > MaxRosterBytes+1<<10 {
+	if len(value) > MaxRosterBytes+MaxSuccessions*maxSuccession+1<<10 {
 		return nil, fmt.Errorf("decode roster extension: %d bytes are too long", len(value))
 	}
 	var raw []byte
@@ -116,21 +115,25 @@ type Credentials struct {
 func NewCredentials(node *Node) *Credentials { return &Credentials{node: node} }
 
 // SetRoster takes a roster of the node's own site that has the node in it. One
-// with a lower number than the present one is refused.
+// with a lower number than the present one is refused, and one that another
+// identity signed, unless it carries the succession from the present one to it.
 func (c *Credentials) SetRoster(signed *identitypb.SignedRoster) error {
 	roster, err := VerifyRoster(signed)
 	if err != nil {
 		return err
 	}
-	cert, err := NewCertificate(c.node.key(), signed)
+	cert, err := NewCertificate(c.node.Key(), signed)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.roster != nil {
-		if c.roster.Site != roster.Site || !bytes.Equal(c.roster.Identity, roster.Identity) {
+		if c.roster.Site != roster.Site {
 			return fmt.Errorf("set roster: it is of site %s, not of %s", roster.Site, c.roster.Site)
+		}
+		if err := Succeeds(roster, c.roster.Identity, signed.GetSuccessions()); err != nil {
+			return fmt.Errorf("set roster: %w", err)
 		}
 		if roster.Number < c.roster.Number {
 			return fmt.Errorf("set roster: number %d is older than %d", roster.Number, c.roster.Number)

@@ -215,3 +215,32 @@ func FuzzCertificateRequest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSuccession feeds bytes of a peer to the walk along its successions: no
+// bytes but those that the pinned identity signed lead to another one.
+func FuzzSuccession(f *testing.F) {
+	site, err := NewSiteIdentity(fixed(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	next, err := NewSiteIdentityFor(site.Site(), fixed(2))
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := site.HandOver(next, 2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, good)
+	f.Add([]byte{0x0a, 0x00}, good[:len(good)-1])
+	stranger, err := NewSiteIdentityFor(site.Site(), fixed(3))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		roster := &Roster{Site: site.Site(), Number: 2, Identity: stranger.Public()}
+		if Succeeds(roster, site.Public(), [][]byte{a, b}) == nil {
+			t.Error("bytes that nobody signed hand a site over")
+		}
+	})
+}

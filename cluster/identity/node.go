@@ -31,9 +31,10 @@ type Node struct {
 	id       string
 	name     string
 	siteName string
-	key      veil[ed25519.PrivateKey]
 
 	mu      sync.Mutex
+	key     veil[ed25519.PrivateKey]
+	next    veil[ed25519.PrivateKey] // that is to replace key; nil when none is
 	site    state.SiteID
 	siteKey SiteKey
 }
@@ -181,10 +182,58 @@ func (n *Node) Name() string { return n.name }
 func (n *Node) SiteName() string { return n.siteName }
 
 // Public is the node's public key.
-func (n *Node) Public() ed25519.PublicKey { return public(n.key()) }
+func (n *Node) Public() ed25519.PublicKey { return public(n.Key()) }
 
-// Key is the node's private key, for certificates.
-func (n *Node) Key() ed25519.PrivateKey { return n.key() }
+// Key is the node's private key, for certificates. Another one takes its place
+// when it is replaced, so it is asked for each time that it is used.
+func (n *Node) Key() ed25519.PrivateKey {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.key()
+}
+
+// DrawKey returns the public part of a key that can take the place of the
+// node's: it is durable in the identity file when DrawKey returns. A key that
+// was drawn before and never taken is returned again.
+func (n *Node) DrawKey(r io.Reader) (ed25519.PublicKey, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next != nil {
+		return public(n.next()), nil
+	}
+	key, err := newKey(r)
+	if err != nil {
+		return nil, fmt.Errorf("draw node key: %w", err)
+	}
+	n.next = hide(key)
+	if err := n.write(); err != nil {
+		n.next = nil
+		return nil, err
+	}
+	return public(key), nil
+}
+
+// TakeKey makes the node use the key of the public part given, which is the one
+// it uses or the one that was drawn. It is called with what the site's config
+// says, at each start too: a crash after the site took over a key is made up for
+// here. The key before is forgotten.
+func (n *Node) TakeKey(pub ed25519.PublicKey) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if public(n.key()).Equal(pub) {
+		return nil
+	}
+	if n.next == nil || !public(n.next()).Equal(pub) {
+		return fmt.Errorf("node %s has not the key that its site knows it by: restore %s from a backup", n.name, filepath.Join(n.dir, FileName))
+	}
+	key, next := n.key, n.next
+	n.key, n.next = next, nil
+	if err := n.write(); err != nil {
+		n.key, n.next = key, next
+		return err
+	}
+	return nil
+}
 
 // Site returns the site's id and key; the id is zero before the site is
 // initialised.

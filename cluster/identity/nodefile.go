@@ -22,6 +22,7 @@ import (
 //	node-name: NAME
 //	site-name: NAME
 //	node-key: base64 of the ed25519 seed
+//	next-node-key: base64 of the ed25519 seed  (while the key is being replaced)
 //	site: 32 hexadecimal digits       (once the site is initialised)
 //	site-key: base64 of 32 bytes      (with site)
 //	checksum: 64 hexadecimal digits
@@ -42,6 +43,9 @@ func (n *Node) encode() []byte {
 	b.WriteString(fileHeader)
 	fmt.Fprintf(&b, "node: %s\nnode-name: %s\nsite-name: %s\n", n.id, n.name, n.siteName)
 	fmt.Fprintf(&b, "node-key: %s\n", base64.StdEncoding.EncodeToString(n.key().Seed()))
+	if n.next != nil {
+		fmt.Fprintf(&b, "next-node-key: %s\n", base64.StdEncoding.EncodeToString(n.next().Seed()))
+	}
 	if !n.site.IsZero() {
 		fmt.Fprintf(&b, "site: %s\nsite-key: %s\n", n.site, base64.StdEncoding.EncodeToString(n.siteKey.key()))
 	}
@@ -78,11 +82,15 @@ func decodeNode(raw []byte) (*Node, error) {
 	if state.CheckName("node", n.name) != nil || state.CheckName("site", n.siteName) != nil {
 		return nil, errors.New("a name in it is wrong")
 	}
-	seed, err := base64.StdEncoding.DecodeString(fields["node-key"])
-	if err != nil || len(seed) != ed25519.SeedSize {
+	var err error
+	if n.key, err = decodeKey(fields["node-key"]); err != nil {
 		return nil, errors.New("its node key is wrong")
 	}
-	n.key = hide(ed25519.NewKeyFromSeed(seed))
+	if text, ok := fields["next-node-key"]; ok {
+		if n.next, err = decodeKey(text); err != nil {
+			return nil, errors.New("its next node key is wrong")
+		}
+	}
 	if fields["site"] == "" {
 		return n, nil
 	}
@@ -95,4 +103,13 @@ func decodeNode(raw []byte) (*Node, error) {
 	}
 	n.siteKey = SiteKey{hide(key)}
 	return n, nil
+}
+
+// decodeKey reads the seed of a key.
+func decodeKey(text string) (veil[ed25519.PrivateKey], error) {
+	seed, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, errors.New("not a seed")
+	}
+	return hide(ed25519.NewKeyFromSeed(seed)), nil
 }

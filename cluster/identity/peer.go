@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
 	"fmt"
@@ -17,6 +16,9 @@ type PeerInfo struct {
 	RosterNumber   uint64
 	IdentityPublic ed25519.PublicKey
 	Roster         *Roster
+	// Successions are how the site says that it came to its identity; nothing of
+	// them is checked but by [Succeeds].
+	Successions [][]byte
 }
 
 // Pin is a paired site's identity as this site's config has it.
@@ -82,12 +84,14 @@ func InspectPeer(rawCerts [][]byte) (*PeerInfo, error) {
 	return &PeerInfo{
 		Site: roster.Site, SiteName: roster.SiteName, Node: member.Node,
 		RosterNumber: roster.Number, IdentityPublic: roster.Identity, Roster: roster,
+		Successions: signed.GetSuccessions(),
 	}, nil
 }
 
 // VerifyPeer does what InspectPeer does and then holds the result against the
-// pinned identity that pin returns for the site the peer claims to be. The
-// error is a *PeerError.
+// pinned identity that pin returns for the site the peer claims to be. An
+// identity to which the pinned one has handed over is as good as the pinned one.
+// The error is a *PeerError.
 func VerifyPeer(rawCerts [][]byte, pin func(state.SiteID) (Pin, bool)) (*PeerInfo, error) {
 	info, err := InspectPeer(rawCerts)
 	if err != nil {
@@ -100,7 +104,7 @@ func VerifyPeer(rawCerts [][]byte, pin func(state.SiteID) (Pin, bool)) (*PeerInf
 	switch {
 	case !ok:
 		return fail(PeerUnpaired, "site %s (%s) is not paired with this site", info.SiteName, info.Site)
-	case !bytes.Equal(p.Identity, info.IdentityPublic):
+	case Succeeds(info.Roster, p.Identity, info.Successions) != nil:
 		return fail(PeerImpostor, "somebody answers as site %s (%s) with another identity key than the one that was paired", info.SiteName, info.Site)
 	case info.RosterNumber < p.RosterNumber:
 		return fail(PeerOldRoster, "node %s shows roster %d of site %s (%s), but roster %d was seen already: the node was removed from its site or is behind it",

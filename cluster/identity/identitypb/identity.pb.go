@@ -163,9 +163,12 @@ func (x *Member) GetLinkAddress() string {
 // SignedRoster is a roster and the site identity's signature over exactly those
 // bytes, with the domain of roster signatures before them.
 type SignedRoster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Roster        []byte                 `protobuf:"bytes,1,opt,name=roster,proto3" json:"roster,omitempty"`
-	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Roster    []byte                 `protobuf:"bytes,1,opt,name=roster,proto3" json:"roster,omitempty"`
+	Signature []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Succession messages, the oldest first, by which the site came to the identity
+	// that signs; at most 16. They are not part of what is signed.
+	Successions   [][]byte `protobuf:"bytes,3,rep,name=successions,proto3" json:"successions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +217,144 @@ func (x *SignedRoster) GetSignature() []byte {
 	return nil
 }
 
+func (x *SignedRoster) GetSuccessions() [][]byte {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
+// Succession hands a site over from one identity to the next: a statement, and
+// the signatures of both over exactly those bytes, with the domain of successions
+// before them.
+type Succession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Statement     []byte                 `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	SignatureFrom []byte                 `protobuf:"bytes,2,opt,name=signature_from,json=signatureFrom,proto3" json:"signature_from,omitempty"`
+	SignatureTo   []byte                 `protobuf:"bytes,3,opt,name=signature_to,json=signatureTo,proto3" json:"signature_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Succession) Reset() {
+	*x = Succession{}
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Succession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Succession) ProtoMessage() {}
+
+func (x *Succession) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Succession.ProtoReflect.Descriptor instead.
+func (*Succession) Descriptor() ([]byte, []int) {
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Succession) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *Succession) GetSignatureFrom() []byte {
+	if x != nil {
+		return x.SignatureFrom
+	}
+	return nil
+}
+
+func (x *Succession) GetSignatureTo() []byte {
+	if x != nil {
+		return x.SignatureTo
+	}
+	return nil
+}
+
+type SuccessionStatement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          []byte                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	From          []byte                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`      // ed25519 public key that peers have pinned
+	To            []byte                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`          // the one that they pin from then on
+	Number        uint64                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"` // of the first roster that the new identity signed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuccessionStatement) Reset() {
+	*x = SuccessionStatement{}
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuccessionStatement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuccessionStatement) ProtoMessage() {}
+
+func (x *SuccessionStatement) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuccessionStatement.ProtoReflect.Descriptor instead.
+func (*SuccessionStatement) Descriptor() ([]byte, []int) {
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SuccessionStatement) GetSite() []byte {
+	if x != nil {
+		return x.Site
+	}
+	return nil
+}
+
+func (x *SuccessionStatement) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SuccessionStatement) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SuccessionStatement) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Token is what `site invite` prints, in base64url.
 type Token struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -229,7 +370,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[3]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +382,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[3]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +395,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{3}
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Token) GetVersion() uint32 {
@@ -313,7 +454,7 @@ type PairRequest struct {
 
 func (x *PairRequest) Reset() {
 	*x = PairRequest{}
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +466,7 @@ func (x *PairRequest) String() string {
 func (*PairRequest) ProtoMessage() {}
 
 func (x *PairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[4]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +479,7 @@ func (x *PairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairRequest.ProtoReflect.Descriptor instead.
 func (*PairRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{4}
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PairRequest) GetVersion() uint32 {
@@ -379,7 +520,7 @@ type PairReply struct {
 
 func (x *PairReply) Reset() {
 	*x = PairReply{}
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +532,7 @@ func (x *PairReply) String() string {
 func (*PairReply) ProtoMessage() {}
 
 func (x *PairReply) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[5]
+	mi := &file_cluster_identity_identitypb_identity_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +545,7 @@ func (x *PairReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairReply.ProtoReflect.Descriptor instead.
 func (*PairReply) Descriptor() ([]byte, []int) {
-	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{5}
+	return file_cluster_identity_identitypb_identity_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PairReply) GetLinkAddress() string {
@@ -429,10 +570,21 @@ const file_cluster_identity_identitypb_identity_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x02 \x01(\fR\tpublicKey\x12!\n" +
-	"\flink_address\x18\x03 \x01(\tR\vlinkAddress\"D\n" +
+	"\flink_address\x18\x03 \x01(\tR\vlinkAddress\"f\n" +
 	"\fSignedRoster\x12\x16\n" +
 	"\x06roster\x18\x01 \x01(\fR\x06roster\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xaa\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12 \n" +
+	"\vsuccessions\x18\x03 \x03(\fR\vsuccessions\"t\n" +
+	"\n" +
+	"Succession\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\x12%\n" +
+	"\x0esignature_from\x18\x02 \x01(\fR\rsignatureFrom\x12!\n" +
+	"\fsignature_to\x18\x03 \x01(\fR\vsignatureTo\"e\n" +
+	"\x13SuccessionStatement\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\fR\x04site\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\fR\x02to\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06number\"\xaa\x01\n" +
 	"\x05Token\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\fR\x04site\x12'\n" +
@@ -460,14 +612,16 @@ func file_cluster_identity_identitypb_identity_proto_rawDescGZIP() []byte {
 	return file_cluster_identity_identitypb_identity_proto_rawDescData
 }
 
-var file_cluster_identity_identitypb_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cluster_identity_identitypb_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cluster_identity_identitypb_identity_proto_goTypes = []any{
-	(*Roster)(nil),       // 0: isgw.identity.v1.Roster
-	(*Member)(nil),       // 1: isgw.identity.v1.Member
-	(*SignedRoster)(nil), // 2: isgw.identity.v1.SignedRoster
-	(*Token)(nil),        // 3: isgw.identity.v1.Token
-	(*PairRequest)(nil),  // 4: isgw.identity.v1.PairRequest
-	(*PairReply)(nil),    // 5: isgw.identity.v1.PairReply
+	(*Roster)(nil),              // 0: isgw.identity.v1.Roster
+	(*Member)(nil),              // 1: isgw.identity.v1.Member
+	(*SignedRoster)(nil),        // 2: isgw.identity.v1.SignedRoster
+	(*Succession)(nil),          // 3: isgw.identity.v1.Succession
+	(*SuccessionStatement)(nil), // 4: isgw.identity.v1.SuccessionStatement
+	(*Token)(nil),               // 5: isgw.identity.v1.Token
+	(*PairRequest)(nil),         // 6: isgw.identity.v1.PairRequest
+	(*PairReply)(nil),           // 7: isgw.identity.v1.PairReply
 }
 var file_cluster_identity_identitypb_identity_proto_depIdxs = []int32{
 	1, // 0: isgw.identity.v1.Roster.members:type_name -> isgw.identity.v1.Member
@@ -489,7 +643,7 @@ func file_cluster_identity_identitypb_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_identity_identitypb_identity_proto_rawDesc), len(file_cluster_identity_identitypb_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -359,8 +359,11 @@ type Site struct {
 	IdentitySealed []byte                 `protobuf:"bytes,6,opt,name=identity_sealed,json=identitySealed,proto3" json:"identity_sealed,omitempty"` // its private key, sealed under the site key
 	RosterNumber   uint64                 `protobuf:"varint,7,opt,name=roster_number,json=rosterNumber,proto3" json:"roster_number,omitempty"`      // number of the newest signed roster
 	Profile        string                 `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                                     // of links that have none of their own: embedded, performance; empty: performance
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How the site came to its identity: Succession messages of package identity,
+	// the oldest first; at most 16.
+	Successions   [][]byte `protobuf:"bytes,9,rep,name=successions,proto3" json:"successions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Site) Reset() {
@@ -447,6 +450,13 @@ func (x *Site) GetProfile() string {
 		return x.Profile
 	}
 	return ""
+}
+
+func (x *Site) GetSuccessions() [][]byte {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
 }
 
 // Node is a member of the site, named by its id.
@@ -543,6 +553,7 @@ type Pairing struct {
 	RosterNumber   uint64                 `protobuf:"varint,4,opt,name=roster_number,json=rosterNumber,proto3" json:"roster_number,omitempty"` // the newest roster of it that was seen
 	Address        string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`                                // the link address it told, if any
 	Created        int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
+	Name           string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"` // what this site calls it; empty: site_name
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -617,6 +628,13 @@ func (x *Pairing) GetCreated() int64 {
 		return x.Created
 	}
 	return 0
+}
+
+func (x *Pairing) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 // Invitation is an unused pairing token, named by the token's hash in hexadecimal.
@@ -2047,7 +2065,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	" \x01(\v2\x14.isgw.state.v1.TokenH\x00R\x05token\x128\n" +
 	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthority\x122\n" +
 	"\aapplied\x18\f \x01(\v2\x16.isgw.state.v1.AppliedH\x00R\aappliedB\b\n" +
-	"\x06object\"\xeb\x01\n" +
+	"\x06object\"\x8d\x02\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2056,7 +2074,8 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x0fidentity_public\x18\x05 \x01(\fR\x0eidentityPublic\x12'\n" +
 	"\x0fidentity_sealed\x18\x06 \x01(\fR\x0eidentitySealed\x12#\n" +
 	"\rroster_number\x18\a \x01(\x04R\frosterNumber\x12\x18\n" +
-	"\aprofile\x18\b \x01(\tR\aprofile\"\xb9\x01\n" +
+	"\aprofile\x18\b \x01(\tR\aprofile\x12 \n" +
+	"\vsuccessions\x18\t \x03(\fR\vsuccessions\"\xb9\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -2064,14 +2083,15 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"public_key\x18\x03 \x01(\fR\tpublicKey\x12!\n" +
 	"\flink_address\x18\x04 \x01(\tR\vlinkAddress\x12\x18\n" +
 	"\acreated\x18\x05 \x01(\x03R\acreated\x121\n" +
-	"\x06labels\x18\x06 \x03(\v2\x19.isgw.state.v1.AnnotationR\x06labels\"\xbc\x01\n" +
+	"\x06labels\x18\x06 \x03(\v2\x19.isgw.state.v1.AnnotationR\x06labels\"\xd0\x01\n" +
 	"\aPairing\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x1b\n" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12'\n" +
 	"\x0fidentity_public\x18\x03 \x01(\fR\x0eidentityPublic\x12#\n" +
 	"\rroster_number\x18\x04 \x01(\x04R\frosterNumber\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x18\n" +
-	"\acreated\x18\x06 \x01(\x03R\acreated\"y\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\"y\n" +
 	"\n" +
 	"Invitation\x12\x1d\n" +
 	"\n" +
