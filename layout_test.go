@@ -39,6 +39,7 @@ var floors = map[string]int{
 	"sync/link/file":     2,
 	"sync/link/s3":       2,
 	"sync/link/linktest": 2,
+	"sync/link/limit":    2,
 
 	"sync":                   3,
 	"sync/fetch":             3,
