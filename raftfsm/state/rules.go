@@ -48,6 +48,8 @@ func (p *plan) deleteRules(key Key) error {
 		if child := p.first(statepb.Kind_KIND_KEY, "", owned); child != "" {
 			return refuse(ErrNotEmpty, "tenant %s still has access key %s: delete its keys first", key.Name, child)
 		}
+	case statepb.Kind_KIND_SERVICE:
+		return p.deleteServiceRules(key.Name)
 	}
 	return nil
 }
@@ -114,9 +116,12 @@ func (p *plan) keyRules(key *statepb.Key) error {
 	return nil
 }
 
-// serviceRules refuses a bucket on two links to the same site: both would
-// carry the same records.
+// serviceRules refuses a server that cannot be one, and a bucket on two links to
+// the same site: both would carry the same records.
 func (p *plan) serviceRules(service *statepb.Service) error {
+	if err := p.serverRules(service); err != nil {
+		return err
+	}
 	if len(service.GetPeer()) == 0 {
 		return nil
 	}

@@ -131,6 +131,9 @@ func validateSite(s *statepb.Site) error {
 	if len(s.GetIdentitySealed()) > maxSealed {
 		return invalid("site %s: its sealed identity is longer than %d bytes", s.GetName(), maxSealed)
 	}
+	if err := checkProfile("site "+s.GetName(), s.GetProfile()); err != nil {
+		return err
+	}
 	return checkPublicKey("site "+s.GetName(), s.GetIdentityPublic())
 }
 
@@ -145,6 +148,9 @@ func validateNode(n *statepb.Node) error {
 	}
 	if len(n.GetLinkAddress()) > maxText {
 		return invalid("node %s: its link address is longer than %d bytes", n.GetId(), maxText)
+	}
+	if err := validateAnnotations("node "+n.GetId()+": label", n.GetLabels()); err != nil {
+		return err
 	}
 	return checkPublicKey("node "+n.GetId(), n.GetPublicKey())
 }
@@ -271,6 +277,9 @@ func validateService(s *statepb.Service) error {
 			return invalid("service %s: %v", name, err)
 		}
 	}
+	if err := validateLink(s); err != nil {
+		return err
+	}
 	return validateServes(name, s.GetServes())
 }
 
@@ -340,6 +349,9 @@ func validateServes(name string, serves []*statepb.Served) error {
 		}
 		if i > 0 && serves[i-1].GetPath() >= served.GetPath() {
 			return invalid("service %s: served paths are not in order without duplicates: %s before %s", name, serves[i-1].GetPath(), served.GetPath())
+		}
+		if err := validateServed(name, served); err != nil {
+			return err
 		}
 	}
 	return nil
