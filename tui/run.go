@@ -72,16 +72,17 @@ func Run(ctx context.Context, in, out *os.File, o Options) error {
 }
 
 // terminal is a file that several write to: frames, and what is copied. A write
-// is not torn by another.
+// is not torn by another. Of frames it is sent what changed.
 type terminal struct {
 	*os.File
-	mu sync.Mutex
+	mu     sync.Mutex
+	frames frames
 }
 
 func (t *terminal) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.File.Write(p)
+	return t.frames.write(t.File, p)
 }
 
 // WriteString is Write.

@@ -61,6 +61,13 @@ var asciiFor = map[rune]byte{
 	'▁': '_', '▂': '.', '▃': '-', '▄': '=', '▅': '+', '▆': '*', '▇': '%', '█': '#',
 }
 
+// OneCell says whether a character is known to take one cell, as those of ASCII
+// and the glyphs that the console draws with do. Of others, which come with
+// names, terminals have their own opinions.
+func OneCell(r rune) bool {
+	return r >= ' ' && r < 0x7f || asciiFor[r] != 0 || r >= 0x2800 && r <= 0x28ff
+}
+
 func writeASCII(b *strings.Builder, text string) {
 	for _, r := range text {
 		switch n := cells(r); {
