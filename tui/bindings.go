@@ -101,6 +101,7 @@ func (m *Model) always() []binding {
 	return []binding{
 		{keys: []string{"ctrl+c"}, long: "quit from everywhere", do: func() tea.Cmd { return m.quit() }},
 		{keys: []string{"ctrl+z"}, long: "suspend; fg comes back", do: func() tea.Cmd { return tea.Suspend }},
+		{keys: []string{"ctrl+l"}, long: "draw the screen anew", do: func() tea.Cmd { return tea.ClearScreen }},
 	}
 }
 

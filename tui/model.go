@@ -375,6 +375,8 @@ func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
 		return m.quit()
 	case "ctrl+z":
 		return tea.Suspend
+	case "ctrl+l": // something else wrote to the terminal
+		return tea.ClearScreen
 	}
 	name := msg.String()
 	if msg.Paste {
