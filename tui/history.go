@@ -67,12 +67,12 @@ func (h *history) load(name string) tea.Cmd {
 	h.asked = h.m.nextSerial()
 	node, ctx := h.m.conn.node, h.m.ctx
 	// Two points for a cell, one for each of its columns of dots. Over a slow
-	// line one for two cells: a chart is written anew whenever it moves on by a
-	// point, and that is most of what a link at rest writes.
-	points := max(h.m.w*2, leastWidth)
+	// line one: what is sent of a chart is sent when it moves on by a point.
+	points := h.m.w * 2
 	if h.m.opts.Interval > time.Second {
-		points = max(h.m.w, leastWidth) / 2
+		points = h.m.w
 	}
+	points = max(points, leastWidth)
 	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(points, 600))}
 	serial := h.asked
 	return func() tea.Msg {

@@ -276,9 +276,9 @@ func (n *asking) History(ctx context.Context, req *adminpb.HistoryRequest) (*adm
 	return n.fakeNode.History(ctx, req)
 }
 
-// Over SSH a chart moves a quarter as often.
+// Over SSH a chart moves half as often.
 func TestChartsMoveLessOverSSH(t *testing.T) {
-	for interval, want := range map[time.Duration]uint32{time.Second: 160, 2 * time.Second: 40} {
+	for interval, want := range map[time.Duration]uint32{time.Second: 160, 2 * time.Second: 80} {
 		s := newStill(t, unhealthy(), Options{Interval: interval})
 		node := &asking{fakeNode: s.node}
 		s.conn.node = node
