@@ -213,6 +213,9 @@ const (
 	ServiceState_SERVICE_STATE_BEHIND      ServiceState = 8  // versions are on their way
 	ServiceState_SERVICE_STATE_SYNCED      ServiceState = 9  // both ends have everything that is served
 	ServiceState_SERVICE_STATE_STALLED     ServiceState = 10 // there is work and no progress
+	ServiceState_SERVICE_STATE_REFUSED     ServiceState = 11 // the other end answers and declines
+	ServiceState_SERVICE_STATE_PAUSED      ServiceState = 12 // by the operator of either site: nothing moves, and what there is is known
+	ServiceState_SERVICE_STATE_COPIED      ServiceState = 13 // everything served was copied once, and nothing more is to be
 )
 
 // Enum value maps for ServiceState.
@@ -229,6 +232,9 @@ var (
 		8:  "SERVICE_STATE_BEHIND",
 		9:  "SERVICE_STATE_SYNCED",
 		10: "SERVICE_STATE_STALLED",
+		11: "SERVICE_STATE_REFUSED",
+		12: "SERVICE_STATE_PAUSED",
+		13: "SERVICE_STATE_COPIED",
 	}
 	ServiceState_value = map[string]int32{
 		"SERVICE_STATE_UNSPECIFIED": 0,
@@ -242,6 +248,9 @@ var (
 		"SERVICE_STATE_BEHIND":      8,
 		"SERVICE_STATE_SYNCED":      9,
 		"SERVICE_STATE_STALLED":     10,
+		"SERVICE_STATE_REFUSED":     11,
+		"SERVICE_STATE_PAUSED":      12,
+		"SERVICE_STATE_COPIED":      13,
 	}
 )
 
@@ -473,8 +482,10 @@ type StatusResponse struct {
 	DataDir       string                 `protobuf:"bytes,10,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
 	Raft          *RaftStatus            `protobuf:"bytes,11,opt,name=raft,proto3" json:"raft,omitempty"` // absent before init
 	Endpoints     []*Endpoint            `protobuf:"bytes,12,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
-	Storage       *StorageStatus         `protobuf:"bytes,13,opt,name=storage,proto3" json:"storage,omitempty"`   // absent before init
-	Problems      []*Problem             `protobuf:"bytes,14,rep,name=problems,proto3" json:"problems,omitempty"` // what keeps the node from being online and healthy
+	Storage       *StorageStatus         `protobuf:"bytes,13,opt,name=storage,proto3" json:"storage,omitempty"`                                                                         // absent before init
+	Problems      []*Problem             `protobuf:"bytes,14,rep,name=problems,proto3" json:"problems,omitempty"`                                                                       // what keeps the node from being online and healthy
+	Profile       string                 `protobuf:"bytes,15,opt,name=profile,proto3" json:"profile,omitempty"`                                                                         // of links that have none of their own; absent before init
+	Labels        map[string]string      `protobuf:"bytes,16,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the node, that placements go by
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,6 +614,20 @@ func (x *StatusResponse) GetStorage() *StorageStatus {
 func (x *StatusResponse) GetProblems() []*Problem {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
 	}
 	return nil
 }
@@ -2384,6 +2409,11 @@ type Service struct {
 	Status           *ServiceStatus         `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`                                                 // only when it was asked for, except state, cause and next step
 	LagTargetSeconds float64                `protobuf:"fixed64,13,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3" json:"lag_target_seconds,omitempty"` // own setting; 0: the node's default
 	Revision         uint64                 `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"`                                            // of the config object; it rises with each change
+	Settings         *LinkSettings          `protobuf:"bytes,15,opt,name=settings,proto3" json:"settings,omitempty"`
+	Served           []*ServedPath          `protobuf:"bytes,16,rep,name=served,proto3" json:"served,omitempty"`                                             // what serves has, with the options
+	EffectiveProfile string                 `protobuf:"bytes,17,opt,name=effective_profile,json=effectiveProfile,proto3" json:"effective_profile,omitempty"` // what holds after inheritance: performance or embedded
+	Clients          []string               `protobuf:"bytes,18,rep,name=clients,proto3" json:"clients,omitempty"`                                           // the services whose server it is, ordered
+	Nodes            []string               `protobuf:"bytes,19,rep,name=nodes,proto3" json:"nodes,omitempty"`                                               // the names of the nodes that its placement admits, the best first
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2514,6 +2544,41 @@ func (x *Service) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Service) GetSettings() *LinkSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Service) GetServed() []*ServedPath {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+func (x *Service) GetEffectiveProfile() string {
+	if x != nil {
+		return x.EffectiveProfile
+	}
+	return ""
+}
+
+func (x *Service) GetClients() []string {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
+func (x *Service) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
 }
 
 // ServiceStatus is how a link does, as the node sees it.
@@ -2729,8 +2794,12 @@ type DirectionStats struct {
 	LatencySeconds         *float64               `protobuf:"fixed64,11,opt,name=latency_seconds,json=latencySeconds,proto3,oneof" json:"latency_seconds,omitempty"`                           // of a request to the other end
 	ProcessingDelaySeconds *float64               `protobuf:"fixed64,12,opt,name=processing_delay_seconds,json=processingDelaySeconds,proto3,oneof" json:"processing_delay_seconds,omitempty"` // from the commit of a version to its receipt, of the last ones
 	Backlog                *Backlog               `protobuf:"bytes,13,opt,name=backlog,proto3" json:"backlog,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// How this direction stands by itself: off, connecting, waiting, copying, behind,
+	// lagging, stalled, synced, copied or paused, with the cause in words.
+	State         string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
+	Cause         string `protobuf:"bytes,15,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DirectionStats) Reset() {
@@ -2852,6 +2921,20 @@ func (x *DirectionStats) GetBacklog() *Backlog {
 		return x.Backlog
 	}
 	return nil
+}
+
+func (x *DirectionStats) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DirectionStats) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 // Backlog is what has not arrived yet, in one direction. An absent number is not known.
@@ -3089,6 +3172,7 @@ type CreateServiceRequest struct {
 	Replication      string                 `protobuf:"bytes,5,opt,name=replication,proto3" json:"replication,omitempty"`                                       // empty: initial+continuous
 	Connections      uint32                 `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"`                                      // 0: the default
 	LagTargetSeconds float64                `protobuf:"fixed64,7,opt,name=lag_target_seconds,json=lagTargetSeconds,proto3" json:"lag_target_seconds,omitempty"` // 0: the node's default
+	Settings         *LinkSettings          `protobuf:"bytes,8,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -3170,6 +3254,13 @@ func (x *CreateServiceRequest) GetLagTargetSeconds() float64 {
 		return x.LagTargetSeconds
 	}
 	return 0
+}
+
+func (x *CreateServiceRequest) GetSettings() *LinkSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
 }
 
 type CreateServiceResponse struct {
@@ -3457,9 +3548,12 @@ func (x *GetServiceResponse) GetService() *Service {
 }
 
 type ServeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // namespace/tenant or namespace/tenant/bucket
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// namespace/tenant or namespace/tenant/bucket, and after commas its options:
+	// include=PREFIX, exclude=PREFIX, direction=send|receive, deletes=keep. A comma
+	// in a prefix is %2C. The options replace those that the path had.
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4891,7 +4985,7 @@ var File_cluster_admin_adminpb_admin_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\n" +
-	"!cluster/admin/adminpb/admin.proto\x12\risgw.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n" +
+	"!cluster/admin/adminpb/admin.proto\x12\risgw.admin.v1\x1a$cluster/admin/adminpb/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n" +
 	"\vErrorDetail\x12\x12\n" +
 	"\x04hint\x18\x01 \x01(\tR\x04hint\x12\x1d\n" +
 	"\n" +
@@ -4901,7 +4995,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"E\n" +
 	"\fInitResponse\x125\n" +
 	"\x06status\x18\x01 \x01(\v2\x1d.isgw.admin.v1.StatusResponseR\x06status\"\x0f\n" +
-	"\rStatusRequest\"\xbb\x04\n" +
+	"\rStatusRequest\"\xd3\x05\n" +
 	"\x0eStatusResponse\x12 \n" +
 	"\vinitialised\x18\x01 \x01(\bR\vinitialised\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12.\n" +
@@ -4917,7 +5011,12 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x04raft\x18\v \x01(\v2\x19.isgw.admin.v1.RaftStatusR\x04raft\x125\n" +
 	"\tendpoints\x18\f \x03(\v2\x17.isgw.admin.v1.EndpointR\tendpoints\x126\n" +
 	"\astorage\x18\r \x01(\v2\x1c.isgw.admin.v1.StorageStatusR\astorage\x122\n" +
-	"\bproblems\x18\x0e \x03(\v2\x16.isgw.admin.v1.ProblemR\bproblems\":\n" +
+	"\bproblems\x18\x0e \x03(\v2\x16.isgw.admin.v1.ProblemR\bproblems\x12\x18\n" +
+	"\aprofile\x18\x0f \x01(\tR\aprofile\x12A\n" +
+	"\x06labels\x18\x10 \x03(\v2).isgw.admin.v1.StatusResponse.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\":\n" +
 	"\aProblem\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x1b\n" +
 	"\tnext_step\x18\x02 \x01(\tR\bnextStep\"\xd5\x01\n" +
@@ -5047,7 +5146,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\bservices\x18\x06 \x03(\tR\bservices\"\x15\n" +
 	"\x13ListPairingsRequest\"J\n" +
 	"\x14ListPairingsResponse\x122\n" +
-	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\xc9\x03\n" +
+	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\x92\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -5063,7 +5162,12 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\acreated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
 	"\x06status\x18\f \x01(\v2\x1c.isgw.admin.v1.ServiceStatusR\x06status\x12,\n" +
 	"\x12lag_target_seconds\x18\r \x01(\x01R\x10lagTargetSeconds\x12\x1a\n" +
-	"\brevision\x18\x0e \x01(\x04R\brevision\"\xc6\x06\n" +
+	"\brevision\x18\x0e \x01(\x04R\brevision\x127\n" +
+	"\bsettings\x18\x0f \x01(\v2\x1b.isgw.admin.v1.LinkSettingsR\bsettings\x121\n" +
+	"\x06served\x18\x10 \x03(\v2\x19.isgw.admin.v1.ServedPathR\x06served\x12+\n" +
+	"\x11effective_profile\x18\x11 \x01(\tR\x10effectiveProfile\x12\x18\n" +
+	"\aclients\x18\x12 \x03(\tR\aclients\x12\x14\n" +
+	"\x05nodes\x18\x13 \x03(\tR\x05nodes\"\xc6\x06\n" +
 	"\rServiceStatus\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.isgw.admin.v1.ServiceStateR\x05state\x12\x14\n" +
@@ -5085,7 +5189,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x0flocal_io_errors\x18\x11 \x01(\x04R\rlocalIoErrors\x12(\n" +
 	"\x10remote_io_errors\x18\x12 \x01(\x04R\x0eremoteIoErrors\x12%\n" +
 	"\x0enetwork_errors\x18\x13 \x01(\x04R\rnetworkErrors\x12&\n" +
-	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\x9c\x04\n" +
+	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\xc8\x04\n" +
 	"\x0eDirectionStats\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1a\n" +
 	"\bversions\x18\x02 \x01(\x04R\bversions\x12\x1c\n" +
@@ -5103,7 +5207,9 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	" \x01(\x01R\fversionsRate\x12,\n" +
 	"\x0flatency_seconds\x18\v \x01(\x01H\x00R\x0elatencySeconds\x88\x01\x01\x12=\n" +
 	"\x18processing_delay_seconds\x18\f \x01(\x01H\x01R\x16processingDelaySeconds\x88\x01\x01\x120\n" +
-	"\abacklog\x18\r \x01(\v2\x16.isgw.admin.v1.BacklogR\abacklogB\x12\n" +
+	"\abacklog\x18\r \x01(\v2\x16.isgw.admin.v1.BacklogR\abacklog\x12\x14\n" +
+	"\x05state\x18\x0e \x01(\tR\x05state\x12\x14\n" +
+	"\x05cause\x18\x0f \x01(\tR\x05causeB\x12\n" +
 	"\x10_latency_secondsB\x1b\n" +
 	"\x19_processing_delay_seconds\"\xb0\x02\n" +
 	"\aBacklog\x12$\n" +
@@ -5135,7 +5241,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\n" +
 	"total_keys\x18\n" +
 	" \x01(\x04R\ttotalKeys\x127\n" +
-	"\tcaught_up\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bcaughtUp\"\xe6\x01\n" +
+	"\tcaught_up\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bcaughtUp\"\x9f\x02\n" +
 	"\x14CreateServiceRequest\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -5143,7 +5249,8 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\tdirection\x18\x04 \x01(\tR\tdirection\x12 \n" +
 	"\vreplication\x18\x05 \x01(\tR\vreplication\x12 \n" +
 	"\vconnections\x18\x06 \x01(\rR\vconnections\x12,\n" +
-	"\x12lag_target_seconds\x18\a \x01(\x01R\x10lagTargetSeconds\"I\n" +
+	"\x12lag_target_seconds\x18\a \x01(\x01R\x10lagTargetSeconds\x127\n" +
+	"\bsettings\x18\b \x01(\v2\x1b.isgw.admin.v1.LinkSettingsR\bsettings\"I\n" +
 	"\x15CreateServiceResponse\x120\n" +
 	"\aservice\x18\x01 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\"\x87\x01\n" +
 	"\x13ListServicesRequest\x12\x14\n" +
@@ -5281,7 +5388,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x0ePATH_SORT_PATH\x10\x01\x12\x15\n" +
 	"\x11PATH_SORT_OBJECTS\x10\x02\x12\x13\n" +
 	"\x0fPATH_SORT_BYTES\x10\x03\x12\x15\n" +
-	"\x11PATH_SORT_CREATED\x10\x04*\xbd\x02\n" +
+	"\x11PATH_SORT_CREATED\x10\x04*\x8c\x03\n" +
 	"\fServiceState\x12\x1d\n" +
 	"\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATE_DISABLED\x10\x01\x12\x1a\n" +
@@ -5294,7 +5401,10 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x14SERVICE_STATE_BEHIND\x10\b\x12\x18\n" +
 	"\x14SERVICE_STATE_SYNCED\x10\t\x12\x19\n" +
 	"\x15SERVICE_STATE_STALLED\x10\n" +
-	"2\x95\x01\n" +
+	"\x12\x19\n" +
+	"\x15SERVICE_STATE_REFUSED\x10\v\x12\x18\n" +
+	"\x14SERVICE_STATE_PAUSED\x10\f\x12\x18\n" +
+	"\x14SERVICE_STATE_COPIED\x10\r2\x95\x01\n" +
 	"\x06System\x12?\n" +
 	"\x04Init\x12\x1a.isgw.admin.v1.InitRequest\x1a\x1b.isgw.admin.v1.InitResponse\x12J\n" +
 	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse\"\x03\x90\x02\x012\x89\x03\n" +
@@ -5342,7 +5452,7 @@ func file_cluster_admin_adminpb_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_admin_adminpb_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cluster_admin_adminpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_cluster_admin_adminpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_cluster_admin_adminpb_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: isgw.admin.v1.NodeState
 	(PathKind)(0),                  // 1: isgw.admin.v1.PathKind
@@ -5418,132 +5528,139 @@ var file_cluster_admin_adminpb_admin_proto_goTypes = []any{
 	(*GetObjectResponse)(nil),      // 71: isgw.admin.v1.GetObjectResponse
 	(*DeleteObjectRequest)(nil),    // 72: isgw.admin.v1.DeleteObjectRequest
 	(*DeleteObjectResponse)(nil),   // 73: isgw.admin.v1.DeleteObjectResponse
-	nil,                            // 74: isgw.admin.v1.Object.HeadersEntry
-	nil,                            // 75: isgw.admin.v1.Object.MetadataEntry
-	nil,                            // 76: isgw.admin.v1.PutObjectHeader.HeadersEntry
-	nil,                            // 77: isgw.admin.v1.PutObjectHeader.MetadataEntry
-	(*timestamppb.Timestamp)(nil),  // 78: google.protobuf.Timestamp
+	nil,                            // 74: isgw.admin.v1.StatusResponse.LabelsEntry
+	nil,                            // 75: isgw.admin.v1.Object.HeadersEntry
+	nil,                            // 76: isgw.admin.v1.Object.MetadataEntry
+	nil,                            // 77: isgw.admin.v1.PutObjectHeader.HeadersEntry
+	nil,                            // 78: isgw.admin.v1.PutObjectHeader.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 79: google.protobuf.Timestamp
+	(*LinkSettings)(nil),           // 80: isgw.admin.v1.LinkSettings
+	(*ServedPath)(nil),             // 81: isgw.admin.v1.ServedPath
 }
 var file_cluster_admin_adminpb_admin_proto_depIdxs = []int32{
 	8,  // 0: isgw.admin.v1.InitResponse.status:type_name -> isgw.admin.v1.StatusResponse
-	78, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
+	79, // 1: isgw.admin.v1.StatusResponse.time:type_name -> google.protobuf.Timestamp
 	0,  // 2: isgw.admin.v1.StatusResponse.state:type_name -> isgw.admin.v1.NodeState
-	78, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	79, // 3: isgw.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	10, // 4: isgw.admin.v1.StatusResponse.raft:type_name -> isgw.admin.v1.RaftStatus
 	11, // 5: isgw.admin.v1.StatusResponse.endpoints:type_name -> isgw.admin.v1.Endpoint
 	12, // 6: isgw.admin.v1.StatusResponse.storage:type_name -> isgw.admin.v1.StorageStatus
 	9,  // 7: isgw.admin.v1.StatusResponse.problems:type_name -> isgw.admin.v1.Problem
-	1,  // 8: isgw.admin.v1.Path.kind:type_name -> isgw.admin.v1.PathKind
-	78, // 9: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
-	1,  // 10: isgw.admin.v1.CreatePathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	13, // 11: isgw.admin.v1.CreatePathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 12: isgw.admin.v1.EditPathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	13, // 13: isgw.admin.v1.EditPathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 14: isgw.admin.v1.ListPathsRequest.kind:type_name -> isgw.admin.v1.PathKind
-	2,  // 15: isgw.admin.v1.ListPathsRequest.sort:type_name -> isgw.admin.v1.PathSort
-	13, // 16: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
-	1,  // 17: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	13, // 18: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
-	1,  // 19: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
-	78, // 20: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	24, // 21: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
-	24, // 22: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
-	78, // 23: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
-	35, // 24: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
-	78, // 25: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
-	35, // 26: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
-	78, // 27: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
-	39, // 28: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
-	78, // 29: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
-	3,  // 30: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
-	78, // 31: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
-	78, // 32: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
-	40, // 33: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
-	40, // 34: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
-	42, // 35: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
-	41, // 36: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
-	41, // 37: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
-	41, // 38: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
-	78, // 39: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
-	38, // 40: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 41: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
-	38, // 42: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 43: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 44: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 45: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 46: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
-	38, // 47: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
-	78, // 48: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
-	74, // 49: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
-	75, // 50: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
-	64, // 51: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
-	61, // 52: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
-	61, // 53: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
-	61, // 54: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
-	68, // 55: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
-	76, // 56: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
-	77, // 57: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
-	61, // 58: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
-	61, // 59: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
-	5,  // 60: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
-	7,  // 61: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
-	14, // 62: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
-	18, // 63: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
-	20, // 64: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
-	16, // 65: isgw.admin.v1.Paths.Edit:input_type -> isgw.admin.v1.EditPathRequest
-	22, // 66: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
-	25, // 67: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
-	27, // 68: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
-	29, // 69: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
-	31, // 70: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
-	33, // 71: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
-	36, // 72: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
-	43, // 73: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
-	45, // 74: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
-	47, // 75: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
-	49, // 76: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
-	51, // 77: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
-	53, // 78: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
-	55, // 79: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
-	57, // 80: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
-	59, // 81: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
-	62, // 82: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
-	65, // 83: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
-	67, // 84: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
-	70, // 85: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
-	72, // 86: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
-	6,  // 87: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
-	8,  // 88: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
-	15, // 89: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
-	19, // 90: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
-	21, // 91: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
-	17, // 92: isgw.admin.v1.Paths.Edit:output_type -> isgw.admin.v1.EditPathResponse
-	23, // 93: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
-	26, // 94: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
-	28, // 95: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
-	30, // 96: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
-	32, // 97: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
-	34, // 98: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
-	37, // 99: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
-	44, // 100: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
-	46, // 101: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
-	48, // 102: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
-	50, // 103: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
-	52, // 104: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
-	54, // 105: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
-	56, // 106: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
-	58, // 107: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
-	60, // 108: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
-	63, // 109: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
-	66, // 110: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
-	69, // 111: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
-	71, // 112: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
-	73, // 113: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
-	87, // [87:114] is the sub-list for method output_type
-	60, // [60:87] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	74, // 8: isgw.admin.v1.StatusResponse.labels:type_name -> isgw.admin.v1.StatusResponse.LabelsEntry
+	1,  // 9: isgw.admin.v1.Path.kind:type_name -> isgw.admin.v1.PathKind
+	79, // 10: isgw.admin.v1.Path.created:type_name -> google.protobuf.Timestamp
+	1,  // 11: isgw.admin.v1.CreatePathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 12: isgw.admin.v1.CreatePathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 13: isgw.admin.v1.EditPathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 14: isgw.admin.v1.EditPathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 15: isgw.admin.v1.ListPathsRequest.kind:type_name -> isgw.admin.v1.PathKind
+	2,  // 16: isgw.admin.v1.ListPathsRequest.sort:type_name -> isgw.admin.v1.PathSort
+	13, // 17: isgw.admin.v1.ListPathsResponse.paths:type_name -> isgw.admin.v1.Path
+	1,  // 18: isgw.admin.v1.GetPathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	13, // 19: isgw.admin.v1.GetPathResponse.path:type_name -> isgw.admin.v1.Path
+	1,  // 20: isgw.admin.v1.DeletePathRequest.kind:type_name -> isgw.admin.v1.PathKind
+	79, // 21: isgw.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	24, // 22: isgw.admin.v1.CreateKeyResponse.key:type_name -> isgw.admin.v1.Key
+	24, // 23: isgw.admin.v1.ListKeysResponse.keys:type_name -> isgw.admin.v1.Key
+	79, // 24: isgw.admin.v1.InviteResponse.expires:type_name -> google.protobuf.Timestamp
+	35, // 25: isgw.admin.v1.PairResponse.pairing:type_name -> isgw.admin.v1.Pairing
+	79, // 26: isgw.admin.v1.Pairing.created:type_name -> google.protobuf.Timestamp
+	35, // 27: isgw.admin.v1.ListPairingsResponse.pairings:type_name -> isgw.admin.v1.Pairing
+	79, // 28: isgw.admin.v1.Service.created:type_name -> google.protobuf.Timestamp
+	39, // 29: isgw.admin.v1.Service.status:type_name -> isgw.admin.v1.ServiceStatus
+	80, // 30: isgw.admin.v1.Service.settings:type_name -> isgw.admin.v1.LinkSettings
+	81, // 31: isgw.admin.v1.Service.served:type_name -> isgw.admin.v1.ServedPath
+	79, // 32: isgw.admin.v1.ServiceStatus.time:type_name -> google.protobuf.Timestamp
+	3,  // 33: isgw.admin.v1.ServiceStatus.state:type_name -> isgw.admin.v1.ServiceState
+	79, // 34: isgw.admin.v1.ServiceStatus.connected_since:type_name -> google.protobuf.Timestamp
+	79, // 35: isgw.admin.v1.ServiceStatus.next_attempt:type_name -> google.protobuf.Timestamp
+	40, // 36: isgw.admin.v1.ServiceStatus.send:type_name -> isgw.admin.v1.DirectionStats
+	40, // 37: isgw.admin.v1.ServiceStatus.receive:type_name -> isgw.admin.v1.DirectionStats
+	42, // 38: isgw.admin.v1.ServiceStatus.buckets:type_name -> isgw.admin.v1.BucketStatus
+	41, // 39: isgw.admin.v1.DirectionStats.backlog:type_name -> isgw.admin.v1.Backlog
+	41, // 40: isgw.admin.v1.BucketStatus.send:type_name -> isgw.admin.v1.Backlog
+	41, // 41: isgw.admin.v1.BucketStatus.receive:type_name -> isgw.admin.v1.Backlog
+	79, // 42: isgw.admin.v1.BucketStatus.caught_up:type_name -> google.protobuf.Timestamp
+	80, // 43: isgw.admin.v1.CreateServiceRequest.settings:type_name -> isgw.admin.v1.LinkSettings
+	38, // 44: isgw.admin.v1.CreateServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 45: isgw.admin.v1.ListServicesResponse.services:type_name -> isgw.admin.v1.Service
+	38, // 46: isgw.admin.v1.GetServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 47: isgw.admin.v1.ServeResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 48: isgw.admin.v1.UnserveResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 49: isgw.admin.v1.EnableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 50: isgw.admin.v1.DisableServiceResponse.service:type_name -> isgw.admin.v1.Service
+	38, // 51: isgw.admin.v1.WatchServiceResponse.service:type_name -> isgw.admin.v1.Service
+	79, // 52: isgw.admin.v1.Object.modified:type_name -> google.protobuf.Timestamp
+	75, // 53: isgw.admin.v1.Object.headers:type_name -> isgw.admin.v1.Object.HeadersEntry
+	76, // 54: isgw.admin.v1.Object.metadata:type_name -> isgw.admin.v1.Object.MetadataEntry
+	64, // 55: isgw.admin.v1.ListObjectsResponse.items:type_name -> isgw.admin.v1.ObjectItem
+	61, // 56: isgw.admin.v1.ObjectItem.object:type_name -> isgw.admin.v1.Object
+	61, // 57: isgw.admin.v1.ShowObjectResponse.object:type_name -> isgw.admin.v1.Object
+	61, // 58: isgw.admin.v1.ShowObjectResponse.versions:type_name -> isgw.admin.v1.Object
+	68, // 59: isgw.admin.v1.PutObjectRequest.header:type_name -> isgw.admin.v1.PutObjectHeader
+	77, // 60: isgw.admin.v1.PutObjectHeader.headers:type_name -> isgw.admin.v1.PutObjectHeader.HeadersEntry
+	78, // 61: isgw.admin.v1.PutObjectHeader.metadata:type_name -> isgw.admin.v1.PutObjectHeader.MetadataEntry
+	61, // 62: isgw.admin.v1.PutObjectResponse.object:type_name -> isgw.admin.v1.Object
+	61, // 63: isgw.admin.v1.GetObjectResponse.object:type_name -> isgw.admin.v1.Object
+	5,  // 64: isgw.admin.v1.System.Init:input_type -> isgw.admin.v1.InitRequest
+	7,  // 65: isgw.admin.v1.System.Status:input_type -> isgw.admin.v1.StatusRequest
+	14, // 66: isgw.admin.v1.Paths.Create:input_type -> isgw.admin.v1.CreatePathRequest
+	18, // 67: isgw.admin.v1.Paths.List:input_type -> isgw.admin.v1.ListPathsRequest
+	20, // 68: isgw.admin.v1.Paths.Get:input_type -> isgw.admin.v1.GetPathRequest
+	16, // 69: isgw.admin.v1.Paths.Edit:input_type -> isgw.admin.v1.EditPathRequest
+	22, // 70: isgw.admin.v1.Paths.Delete:input_type -> isgw.admin.v1.DeletePathRequest
+	25, // 71: isgw.admin.v1.Keys.Create:input_type -> isgw.admin.v1.CreateKeyRequest
+	27, // 72: isgw.admin.v1.Keys.List:input_type -> isgw.admin.v1.ListKeysRequest
+	29, // 73: isgw.admin.v1.Keys.Delete:input_type -> isgw.admin.v1.DeleteKeyRequest
+	31, // 74: isgw.admin.v1.Sites.Invite:input_type -> isgw.admin.v1.InviteRequest
+	33, // 75: isgw.admin.v1.Sites.Pair:input_type -> isgw.admin.v1.PairRequest
+	36, // 76: isgw.admin.v1.Sites.ListPairings:input_type -> isgw.admin.v1.ListPairingsRequest
+	43, // 77: isgw.admin.v1.Services.Create:input_type -> isgw.admin.v1.CreateServiceRequest
+	45, // 78: isgw.admin.v1.Services.List:input_type -> isgw.admin.v1.ListServicesRequest
+	47, // 79: isgw.admin.v1.Services.Get:input_type -> isgw.admin.v1.GetServiceRequest
+	49, // 80: isgw.admin.v1.Services.Serve:input_type -> isgw.admin.v1.ServeRequest
+	51, // 81: isgw.admin.v1.Services.Unserve:input_type -> isgw.admin.v1.UnserveRequest
+	53, // 82: isgw.admin.v1.Services.Enable:input_type -> isgw.admin.v1.EnableServiceRequest
+	55, // 83: isgw.admin.v1.Services.Disable:input_type -> isgw.admin.v1.DisableServiceRequest
+	57, // 84: isgw.admin.v1.Services.Delete:input_type -> isgw.admin.v1.DeleteServiceRequest
+	59, // 85: isgw.admin.v1.Services.Watch:input_type -> isgw.admin.v1.WatchServiceRequest
+	62, // 86: isgw.admin.v1.Objects.List:input_type -> isgw.admin.v1.ListObjectsRequest
+	65, // 87: isgw.admin.v1.Objects.Show:input_type -> isgw.admin.v1.ShowObjectRequest
+	67, // 88: isgw.admin.v1.Objects.Put:input_type -> isgw.admin.v1.PutObjectRequest
+	70, // 89: isgw.admin.v1.Objects.Get:input_type -> isgw.admin.v1.GetObjectRequest
+	72, // 90: isgw.admin.v1.Objects.Delete:input_type -> isgw.admin.v1.DeleteObjectRequest
+	6,  // 91: isgw.admin.v1.System.Init:output_type -> isgw.admin.v1.InitResponse
+	8,  // 92: isgw.admin.v1.System.Status:output_type -> isgw.admin.v1.StatusResponse
+	15, // 93: isgw.admin.v1.Paths.Create:output_type -> isgw.admin.v1.CreatePathResponse
+	19, // 94: isgw.admin.v1.Paths.List:output_type -> isgw.admin.v1.ListPathsResponse
+	21, // 95: isgw.admin.v1.Paths.Get:output_type -> isgw.admin.v1.GetPathResponse
+	17, // 96: isgw.admin.v1.Paths.Edit:output_type -> isgw.admin.v1.EditPathResponse
+	23, // 97: isgw.admin.v1.Paths.Delete:output_type -> isgw.admin.v1.DeletePathResponse
+	26, // 98: isgw.admin.v1.Keys.Create:output_type -> isgw.admin.v1.CreateKeyResponse
+	28, // 99: isgw.admin.v1.Keys.List:output_type -> isgw.admin.v1.ListKeysResponse
+	30, // 100: isgw.admin.v1.Keys.Delete:output_type -> isgw.admin.v1.DeleteKeyResponse
+	32, // 101: isgw.admin.v1.Sites.Invite:output_type -> isgw.admin.v1.InviteResponse
+	34, // 102: isgw.admin.v1.Sites.Pair:output_type -> isgw.admin.v1.PairResponse
+	37, // 103: isgw.admin.v1.Sites.ListPairings:output_type -> isgw.admin.v1.ListPairingsResponse
+	44, // 104: isgw.admin.v1.Services.Create:output_type -> isgw.admin.v1.CreateServiceResponse
+	46, // 105: isgw.admin.v1.Services.List:output_type -> isgw.admin.v1.ListServicesResponse
+	48, // 106: isgw.admin.v1.Services.Get:output_type -> isgw.admin.v1.GetServiceResponse
+	50, // 107: isgw.admin.v1.Services.Serve:output_type -> isgw.admin.v1.ServeResponse
+	52, // 108: isgw.admin.v1.Services.Unserve:output_type -> isgw.admin.v1.UnserveResponse
+	54, // 109: isgw.admin.v1.Services.Enable:output_type -> isgw.admin.v1.EnableServiceResponse
+	56, // 110: isgw.admin.v1.Services.Disable:output_type -> isgw.admin.v1.DisableServiceResponse
+	58, // 111: isgw.admin.v1.Services.Delete:output_type -> isgw.admin.v1.DeleteServiceResponse
+	60, // 112: isgw.admin.v1.Services.Watch:output_type -> isgw.admin.v1.WatchServiceResponse
+	63, // 113: isgw.admin.v1.Objects.List:output_type -> isgw.admin.v1.ListObjectsResponse
+	66, // 114: isgw.admin.v1.Objects.Show:output_type -> isgw.admin.v1.ShowObjectResponse
+	69, // 115: isgw.admin.v1.Objects.Put:output_type -> isgw.admin.v1.PutObjectResponse
+	71, // 116: isgw.admin.v1.Objects.Get:output_type -> isgw.admin.v1.GetObjectResponse
+	73, // 117: isgw.admin.v1.Objects.Delete:output_type -> isgw.admin.v1.DeleteObjectResponse
+	91, // [91:118] is the sub-list for method output_type
+	64, // [64:91] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_admin_proto_init() }
@@ -5551,6 +5668,7 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 	if File_cluster_admin_adminpb_admin_proto != nil {
 		return
 	}
+	file_cluster_admin_adminpb_settings_proto_init()
 	file_cluster_admin_adminpb_admin_proto_msgTypes[12].OneofWrappers = []any{}
 	file_cluster_admin_adminpb_admin_proto_msgTypes[36].OneofWrappers = []any{}
 	file_cluster_admin_adminpb_admin_proto_msgTypes[37].OneofWrappers = []any{}
@@ -5573,7 +5691,7 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_admin_proto_rawDesc), len(file_cluster_admin_adminpb_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   74,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

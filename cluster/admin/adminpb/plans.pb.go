@@ -70,7 +70,7 @@ func (x ApplyResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ApplyResponse_Outcome.Descriptor instead.
 func (ApplyResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{12, 0}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // PlanRequest asks for one change.
@@ -86,6 +86,7 @@ type PlanRequest struct {
 	//	*PlanRequest_DeleteService
 	//	*PlanRequest_EditService
 	//	*PlanRequest_ApplyManifest
+	//	*PlanRequest_EditSite
 	Change        isPlanRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,6 +201,15 @@ func (x *PlanRequest) GetApplyManifest() *PlanApplyManifest {
 	return nil
 }
 
+func (x *PlanRequest) GetEditSite() *PlanEditSite {
+	if x != nil {
+		if x, ok := x.Change.(*PlanRequest_EditSite); ok {
+			return x.EditSite
+		}
+	}
+	return nil
+}
+
 type isPlanRequest_Change interface {
 	isPlanRequest_Change()
 }
@@ -236,6 +246,10 @@ type PlanRequest_ApplyManifest struct {
 	ApplyManifest *PlanApplyManifest `protobuf:"bytes,8,opt,name=apply_manifest,json=applyManifest,proto3,oneof"`
 }
 
+type PlanRequest_EditSite struct {
+	EditSite *PlanEditSite `protobuf:"bytes,20,opt,name=edit_site,json=editSite,proto3,oneof"`
+}
+
 func (*PlanRequest_CreateService) isPlanRequest_Change() {}
 
 func (*PlanRequest_Serve) isPlanRequest_Change() {}
@@ -252,12 +266,14 @@ func (*PlanRequest_EditService) isPlanRequest_Change() {}
 
 func (*PlanRequest_ApplyManifest) isPlanRequest_Change() {}
 
+func (*PlanRequest_EditSite) isPlanRequest_Change() {}
+
 // PlanCreateService makes a link with all that belongs to it.
 type PlanCreateService struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       *CreateServiceRequest  `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	Token         string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`   // of an invitation: pairs with the site that made it first; empty: no pairing
-	Serves        []string               `protobuf:"bytes,3,rep,name=serves,proto3" json:"serves,omitempty"` // tenants and buckets
+	Serves        []string               `protobuf:"bytes,3,rep,name=serves,proto3" json:"serves,omitempty"` // tenants and buckets, with options as ServeRequest has them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +338,7 @@ type PlanEditService struct {
 	Remote           *string                `protobuf:"bytes,4,opt,name=remote,proto3,oneof" json:"remote,omitempty"`                                                 // ccow://HOST:PORT, or empty
 	Direction        *string                `protobuf:"bytes,5,opt,name=direction,proto3,oneof" json:"direction,omitempty"`                                           // send, receive, send+receive; empty is the default
 	Replication      *string                `protobuf:"bytes,6,opt,name=replication,proto3,oneof" json:"replication,omitempty"`                                       // initial, continuous, initial+continuous; empty is the default
+	Settings         *LinkSettings          `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -398,6 +415,58 @@ func (x *PlanEditService) GetReplication() string {
 	return ""
 }
 
+func (x *PlanEditService) GetSettings() *LinkSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// PlanEditSite changes settings that hold for all of the site; what is absent stays.
+type PlanEditSite struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       *string                `protobuf:"bytes,1,opt,name=profile,proto3,oneof" json:"profile,omitempty"` // of links that have none of their own: performance or embedded; empty is performance
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanEditSite) Reset() {
+	*x = PlanEditSite{}
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanEditSite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanEditSite) ProtoMessage() {}
+
+func (x *PlanEditSite) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanEditSite.ProtoReflect.Descriptor instead.
+func (*PlanEditSite) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PlanEditSite) GetProfile() string {
+	if x != nil && x.Profile != nil {
+		return *x.Profile
+	}
+	return ""
+}
+
 // PlanApplyManifest brings links to what manifests say of them: those that do
 // not exist are made, and all of it happens or nothing. A refusal that is due to
 // one of them begins with "service NAME".
@@ -410,7 +479,7 @@ type PlanApplyManifest struct {
 
 func (x *PlanApplyManifest) Reset() {
 	*x = PlanApplyManifest{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +491,7 @@ func (x *PlanApplyManifest) String() string {
 func (*PlanApplyManifest) ProtoMessage() {}
 
 func (x *PlanApplyManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[3]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +504,7 @@ func (x *PlanApplyManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanApplyManifest.ProtoReflect.Descriptor instead.
 func (*PlanApplyManifest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{3}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlanApplyManifest) GetServices() []*PlanApplyService {
@@ -452,13 +521,14 @@ type PlanApplyService struct {
 	Settings      *PlanEditService       `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"` // with the name
 	Enabled       *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	Serves        *PlanServes            `protobuf:"bytes,3,opt,name=serves,proto3" json:"serves,omitempty"`
+	Group         *PlanGroup             `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanApplyService) Reset() {
 	*x = PlanApplyService{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +540,7 @@ func (x *PlanApplyService) String() string {
 func (*PlanApplyService) ProtoMessage() {}
 
 func (x *PlanApplyService) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[4]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +553,7 @@ func (x *PlanApplyService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanApplyService.ProtoReflect.Descriptor instead.
 func (*PlanApplyService) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{4}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PlanApplyService) GetSettings() *PlanEditService {
@@ -507,17 +577,79 @@ func (x *PlanApplyService) GetServes() *PlanServes {
 	return nil
 }
 
+func (x *PlanApplyService) GetGroup() *PlanGroup {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+// PlanGroup makes a group of services that one endpoint serves: the clients, and
+// the service that the manifest is about, make use of the server. The list of
+// clients is the whole list. Without a server the service is in no group.
+type PlanGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Clients       []string               `protobuf:"bytes,2,rep,name=clients,proto3" json:"clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanGroup) Reset() {
+	*x = PlanGroup{}
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanGroup) ProtoMessage() {}
+
+func (x *PlanGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanGroup.ProtoReflect.Descriptor instead.
+func (*PlanGroup) Descriptor() ([]byte, []int) {
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PlanGroup) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *PlanGroup) GetClients() []string {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
 // PlanServes is all that a link serves from then on; none is nothing.
 type PlanServes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Paths         []string               `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"` // tenants and buckets, none twice
+	Paths         []string               `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"` // tenants and buckets, none twice, with options as ServeRequest has them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanServes) Reset() {
 	*x = PlanServes{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +661,7 @@ func (x *PlanServes) String() string {
 func (*PlanServes) ProtoMessage() {}
 
 func (x *PlanServes) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[5]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +674,7 @@ func (x *PlanServes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanServes.ProtoReflect.Descriptor instead.
 func (*PlanServes) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{5}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PlanServes) GetPaths() []string {
@@ -561,7 +693,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +705,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[6]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +718,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{6}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PlanResponse) GetPlan() *Plan {
@@ -617,7 +749,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +761,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[7]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +774,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{7}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Plan) GetId() string {
@@ -740,7 +872,7 @@ type BoundRevision struct {
 
 func (x *BoundRevision) Reset() {
 	*x = BoundRevision{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +884,7 @@ func (x *BoundRevision) String() string {
 func (*BoundRevision) ProtoMessage() {}
 
 func (x *BoundRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[8]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +897,7 @@ func (x *BoundRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoundRevision.ProtoReflect.Descriptor instead.
 func (*BoundRevision) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{8}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BoundRevision) GetObject() string {
@@ -794,7 +926,7 @@ type PlanStep struct {
 
 func (x *PlanStep) Reset() {
 	*x = PlanStep{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +938,7 @@ func (x *PlanStep) String() string {
 func (*PlanStep) ProtoMessage() {}
 
 func (x *PlanStep) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[9]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +951,7 @@ func (x *PlanStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
 func (*PlanStep) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{9}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlanStep) GetSign() string {
@@ -862,7 +994,7 @@ type PlanCheck struct {
 
 func (x *PlanCheck) Reset() {
 	*x = PlanCheck{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1006,7 @@ func (x *PlanCheck) String() string {
 func (*PlanCheck) ProtoMessage() {}
 
 func (x *PlanCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[10]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1019,7 @@ func (x *PlanCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanCheck.ProtoReflect.Descriptor instead.
 func (*PlanCheck) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{10}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PlanCheck) GetSeverity() Severity {
@@ -928,7 +1060,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1072,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[11]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1085,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{11}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApplyRequest) GetPlan() *Plan {
@@ -983,7 +1115,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1127,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[12]
+	mi := &file_cluster_admin_adminpb_plans_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1140,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{12}
+	return file_cluster_admin_adminpb_plans_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ApplyResponse) GetOutcome() ApplyResponse_Outcome {
@@ -1050,7 +1182,7 @@ var File_cluster_admin_adminpb_plans_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\n" +
-	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\"\xb1\x04\n" +
+	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\x1a$cluster/admin/adminpb/settings.proto\"\xed\x04\n" +
 	"\vPlanRequest\x12I\n" +
 	"\x0ecreate_service\x18\x01 \x01(\v2 .isgw.admin.v1.PlanCreateServiceH\x00R\rcreateService\x123\n" +
 	"\x05serve\x18\x02 \x01(\v2\x1b.isgw.admin.v1.ServeRequestH\x00R\x05serve\x129\n" +
@@ -1059,33 +1191,43 @@ const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\adisable\x18\x05 \x01(\v2$.isgw.admin.v1.DisableServiceRequestH\x00R\adisable\x12L\n" +
 	"\x0edelete_service\x18\x06 \x01(\v2#.isgw.admin.v1.DeleteServiceRequestH\x00R\rdeleteService\x12C\n" +
 	"\fedit_service\x18\a \x01(\v2\x1e.isgw.admin.v1.PlanEditServiceH\x00R\veditService\x12I\n" +
-	"\x0eapply_manifest\x18\b \x01(\v2 .isgw.admin.v1.PlanApplyManifestH\x00R\rapplyManifestB\b\n" +
+	"\x0eapply_manifest\x18\b \x01(\v2 .isgw.admin.v1.PlanApplyManifestH\x00R\rapplyManifest\x12:\n" +
+	"\tedit_site\x18\x14 \x01(\v2\x1b.isgw.admin.v1.PlanEditSiteH\x00R\beditSiteB\b\n" +
 	"\x06change\"\x80\x01\n" +
 	"\x11PlanCreateService\x12=\n" +
 	"\aservice\x18\x01 \x01(\v2#.isgw.admin.v1.CreateServiceRequestR\aservice\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x16\n" +
-	"\x06serves\x18\x03 \x03(\tR\x06serves\"\xb6\x02\n" +
+	"\x06serves\x18\x03 \x03(\tR\x06serves\"\xef\x02\n" +
 	"\x0fPlanEditService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x12lag_target_seconds\x18\x02 \x01(\x01H\x00R\x10lagTargetSeconds\x88\x01\x01\x12%\n" +
 	"\vconnections\x18\x03 \x01(\rH\x01R\vconnections\x88\x01\x01\x12\x1b\n" +
 	"\x06remote\x18\x04 \x01(\tH\x02R\x06remote\x88\x01\x01\x12!\n" +
 	"\tdirection\x18\x05 \x01(\tH\x03R\tdirection\x88\x01\x01\x12%\n" +
-	"\vreplication\x18\x06 \x01(\tH\x04R\vreplication\x88\x01\x01B\x15\n" +
+	"\vreplication\x18\x06 \x01(\tH\x04R\vreplication\x88\x01\x01\x127\n" +
+	"\bsettings\x18\a \x01(\v2\x1b.isgw.admin.v1.LinkSettingsR\bsettingsB\x15\n" +
 	"\x13_lag_target_secondsB\x0e\n" +
 	"\f_connectionsB\t\n" +
 	"\a_remoteB\f\n" +
 	"\n" +
 	"_directionB\x0e\n" +
-	"\f_replication\"P\n" +
+	"\f_replication\"9\n" +
+	"\fPlanEditSite\x12\x1d\n" +
+	"\aprofile\x18\x01 \x01(\tH\x00R\aprofile\x88\x01\x01B\n" +
+	"\n" +
+	"\b_profile\"P\n" +
 	"\x11PlanApplyManifest\x12;\n" +
-	"\bservices\x18\x01 \x03(\v2\x1f.isgw.admin.v1.PlanApplyServiceR\bservices\"\xac\x01\n" +
+	"\bservices\x18\x01 \x03(\v2\x1f.isgw.admin.v1.PlanApplyServiceR\bservices\"\xdc\x01\n" +
 	"\x10PlanApplyService\x12:\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1e.isgw.admin.v1.PlanEditServiceR\bsettings\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x121\n" +
-	"\x06serves\x18\x03 \x01(\v2\x19.isgw.admin.v1.PlanServesR\x06servesB\n" +
+	"\x06serves\x18\x03 \x01(\v2\x19.isgw.admin.v1.PlanServesR\x06serves\x12.\n" +
+	"\x05group\x18\x04 \x01(\v2\x18.isgw.admin.v1.PlanGroupR\x05groupB\n" +
 	"\n" +
-	"\b_enabled\"\"\n" +
+	"\b_enabled\"=\n" +
+	"\tPlanGroup\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
+	"\aclients\x18\x02 \x03(\tR\aclients\"\"\n" +
 	"\n" +
 	"PlanServes\x12\x14\n" +
 	"\x05paths\x18\x01 \x03(\tR\x05paths\"7\n" +
@@ -1149,63 +1291,69 @@ func file_cluster_admin_adminpb_plans_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_admin_adminpb_plans_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_admin_adminpb_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_cluster_admin_adminpb_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_cluster_admin_adminpb_plans_proto_goTypes = []any{
 	(ApplyResponse_Outcome)(0),    // 0: isgw.admin.v1.ApplyResponse.Outcome
 	(*PlanRequest)(nil),           // 1: isgw.admin.v1.PlanRequest
 	(*PlanCreateService)(nil),     // 2: isgw.admin.v1.PlanCreateService
 	(*PlanEditService)(nil),       // 3: isgw.admin.v1.PlanEditService
-	(*PlanApplyManifest)(nil),     // 4: isgw.admin.v1.PlanApplyManifest
-	(*PlanApplyService)(nil),      // 5: isgw.admin.v1.PlanApplyService
-	(*PlanServes)(nil),            // 6: isgw.admin.v1.PlanServes
-	(*PlanResponse)(nil),          // 7: isgw.admin.v1.PlanResponse
-	(*Plan)(nil),                  // 8: isgw.admin.v1.Plan
-	(*BoundRevision)(nil),         // 9: isgw.admin.v1.BoundRevision
-	(*PlanStep)(nil),              // 10: isgw.admin.v1.PlanStep
-	(*PlanCheck)(nil),             // 11: isgw.admin.v1.PlanCheck
-	(*ApplyRequest)(nil),          // 12: isgw.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 13: isgw.admin.v1.ApplyResponse
-	(*ServeRequest)(nil),          // 14: isgw.admin.v1.ServeRequest
-	(*UnserveRequest)(nil),        // 15: isgw.admin.v1.UnserveRequest
-	(*EnableServiceRequest)(nil),  // 16: isgw.admin.v1.EnableServiceRequest
-	(*DisableServiceRequest)(nil), // 17: isgw.admin.v1.DisableServiceRequest
-	(*DeleteServiceRequest)(nil),  // 18: isgw.admin.v1.DeleteServiceRequest
-	(*CreateServiceRequest)(nil),  // 19: isgw.admin.v1.CreateServiceRequest
-	(Severity)(0),                 // 20: isgw.admin.v1.Severity
-	(*Service)(nil),               // 21: isgw.admin.v1.Service
+	(*PlanEditSite)(nil),          // 4: isgw.admin.v1.PlanEditSite
+	(*PlanApplyManifest)(nil),     // 5: isgw.admin.v1.PlanApplyManifest
+	(*PlanApplyService)(nil),      // 6: isgw.admin.v1.PlanApplyService
+	(*PlanGroup)(nil),             // 7: isgw.admin.v1.PlanGroup
+	(*PlanServes)(nil),            // 8: isgw.admin.v1.PlanServes
+	(*PlanResponse)(nil),          // 9: isgw.admin.v1.PlanResponse
+	(*Plan)(nil),                  // 10: isgw.admin.v1.Plan
+	(*BoundRevision)(nil),         // 11: isgw.admin.v1.BoundRevision
+	(*PlanStep)(nil),              // 12: isgw.admin.v1.PlanStep
+	(*PlanCheck)(nil),             // 13: isgw.admin.v1.PlanCheck
+	(*ApplyRequest)(nil),          // 14: isgw.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 15: isgw.admin.v1.ApplyResponse
+	(*ServeRequest)(nil),          // 16: isgw.admin.v1.ServeRequest
+	(*UnserveRequest)(nil),        // 17: isgw.admin.v1.UnserveRequest
+	(*EnableServiceRequest)(nil),  // 18: isgw.admin.v1.EnableServiceRequest
+	(*DisableServiceRequest)(nil), // 19: isgw.admin.v1.DisableServiceRequest
+	(*DeleteServiceRequest)(nil),  // 20: isgw.admin.v1.DeleteServiceRequest
+	(*CreateServiceRequest)(nil),  // 21: isgw.admin.v1.CreateServiceRequest
+	(*LinkSettings)(nil),          // 22: isgw.admin.v1.LinkSettings
+	(Severity)(0),                 // 23: isgw.admin.v1.Severity
+	(*Service)(nil),               // 24: isgw.admin.v1.Service
 }
 var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	2,  // 0: isgw.admin.v1.PlanRequest.create_service:type_name -> isgw.admin.v1.PlanCreateService
-	14, // 1: isgw.admin.v1.PlanRequest.serve:type_name -> isgw.admin.v1.ServeRequest
-	15, // 2: isgw.admin.v1.PlanRequest.unserve:type_name -> isgw.admin.v1.UnserveRequest
-	16, // 3: isgw.admin.v1.PlanRequest.enable:type_name -> isgw.admin.v1.EnableServiceRequest
-	17, // 4: isgw.admin.v1.PlanRequest.disable:type_name -> isgw.admin.v1.DisableServiceRequest
-	18, // 5: isgw.admin.v1.PlanRequest.delete_service:type_name -> isgw.admin.v1.DeleteServiceRequest
+	16, // 1: isgw.admin.v1.PlanRequest.serve:type_name -> isgw.admin.v1.ServeRequest
+	17, // 2: isgw.admin.v1.PlanRequest.unserve:type_name -> isgw.admin.v1.UnserveRequest
+	18, // 3: isgw.admin.v1.PlanRequest.enable:type_name -> isgw.admin.v1.EnableServiceRequest
+	19, // 4: isgw.admin.v1.PlanRequest.disable:type_name -> isgw.admin.v1.DisableServiceRequest
+	20, // 5: isgw.admin.v1.PlanRequest.delete_service:type_name -> isgw.admin.v1.DeleteServiceRequest
 	3,  // 6: isgw.admin.v1.PlanRequest.edit_service:type_name -> isgw.admin.v1.PlanEditService
-	4,  // 7: isgw.admin.v1.PlanRequest.apply_manifest:type_name -> isgw.admin.v1.PlanApplyManifest
-	19, // 8: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
-	5,  // 9: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
-	3,  // 10: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
-	6,  // 11: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
-	8,  // 12: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
-	9,  // 13: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
-	1,  // 14: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
-	10, // 15: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
-	11, // 16: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
-	20, // 17: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
-	8,  // 18: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
-	0,  // 19: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
-	8,  // 20: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
-	21, // 21: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
-	1,  // 22: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
-	12, // 23: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
-	7,  // 24: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
-	13, // 25: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
-	24, // [24:26] is the sub-list for method output_type
-	22, // [22:24] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	5,  // 7: isgw.admin.v1.PlanRequest.apply_manifest:type_name -> isgw.admin.v1.PlanApplyManifest
+	4,  // 8: isgw.admin.v1.PlanRequest.edit_site:type_name -> isgw.admin.v1.PlanEditSite
+	21, // 9: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
+	22, // 10: isgw.admin.v1.PlanEditService.settings:type_name -> isgw.admin.v1.LinkSettings
+	6,  // 11: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
+	3,  // 12: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
+	8,  // 13: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
+	7,  // 14: isgw.admin.v1.PlanApplyService.group:type_name -> isgw.admin.v1.PlanGroup
+	10, // 15: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
+	11, // 16: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
+	1,  // 17: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
+	12, // 18: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
+	13, // 19: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
+	23, // 20: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
+	10, // 21: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
+	0,  // 22: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
+	10, // 23: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
+	24, // 24: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
+	1,  // 25: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
+	14, // 26: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
+	9,  // 27: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
+	15, // 28: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_plans_proto_init() }
@@ -1215,6 +1363,7 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 	}
 	file_cluster_admin_adminpb_admin_proto_init()
 	file_cluster_admin_adminpb_console_proto_init()
+	file_cluster_admin_adminpb_settings_proto_init()
 	file_cluster_admin_adminpb_plans_proto_msgTypes[0].OneofWrappers = []any{
 		(*PlanRequest_CreateService)(nil),
 		(*PlanRequest_Serve)(nil),
@@ -1224,16 +1373,18 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 		(*PlanRequest_DeleteService)(nil),
 		(*PlanRequest_EditService)(nil),
 		(*PlanRequest_ApplyManifest)(nil),
+		(*PlanRequest_EditSite)(nil),
 	}
 	file_cluster_admin_adminpb_plans_proto_msgTypes[2].OneofWrappers = []any{}
-	file_cluster_admin_adminpb_plans_proto_msgTypes[4].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_plans_proto_msgTypes[3].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_plans_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_admin_adminpb_plans_proto_rawDesc), len(file_cluster_admin_adminpb_plans_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
