@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 
@@ -130,8 +131,7 @@ func (c *Client) prepare(n int) {
 	}
 	for _, p := range c.chunks.reserve(min(n, c.o.Connections)) {
 		c.calls.Go(func() {
-			cn, err := c.connect(c.ctx)
-			c.chunks.opened(p, cn, err)
+			c.open(c.ctx, &c.chunks, p)
 			c.chunks.release(p, true)
 		})
 	}
@@ -327,8 +327,7 @@ func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req []pr
 	for {
 		p, mine, stale := l.choose()
 		if mine {
-			cn, err := c.connect(ctx)
-			l.opened(p, cn, err)
+			c.open(ctx, l, p)
 		}
 		select {
 		case <-p.ready:
@@ -356,16 +355,41 @@ func isCancelled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// connect opens a connection, or takes one that the peer dialled.
-func (c *Client) connect(ctx context.Context) (*conn, error) {
-	if c.pool == nil {
-		cn, err := c.e.dial(ctx, &c.o, alpnLink)
+// open gives a new place of a lane its connection. One that is dialled may be used
+// from then on, though the peer has not said yet that it wants it: its answer comes
+// before those to requests, and waiting for it would be a round trip more.
+func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
+	if c.pool != nil {
+		cn, err := c.dialled(ctx)
+		l.opened(p, cn, err)
+		return
+	}
+	cn, err := c.e.reach(ctx, &c.o, alpnLink)
+	if err != nil {
+		c.away.Store(true)
+		l.opened(p, nil, err)
+		return
+	}
+	cn.answers = newHeadReader(cn)
+	p.confirmed = make(chan struct{})
+	c.calls.Go(func() {
+		defer close(p.confirmed)
+		// Not under the context of a request: others may be behind it.
+		err := c.e.confirm(c.ctx, &c.o, cn)
 		c.away.Store(err != nil)
 		if err == nil {
-			cn.answers = newHeadReader(cn)
+			return
 		}
-		return cn, err
-	}
+		if !errors.Is(err, net.ErrClosed) { // by this side, as a request that was given up does
+			p.unwanted = err
+		}
+		cn.Close()
+	})
+	l.opened(p, cn, nil)
+}
+
+// dialled takes a connection that the peer dialled.
+func (c *Client) dialled(ctx context.Context) (*conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.e.o.Handshake)
 	defer cancel()
 	cn, err := c.pool.take(limited)
@@ -386,6 +410,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 func (c *Client) once(ctx context.Context, p *pipe, request []byte, read func(*answer) error) (answered bool, err error) {
 	t, err := p.post(ctx, request)
 	if err != nil {
+		err = p.why(ctx, err)
 		p.c.Close()
 		close(t.end)
 		return false, err

@@ -33,6 +33,9 @@ type conn struct {
 	service string
 	// accepted says that the other side dialled.
 	accepted bool
+	// unopened is why the opening could not be sent, until confirm reads what the
+	// peer says of that.
+	unopened error
 	// On connections on which this side asks; only their lane touches them.
 	answers *headReader
 

@@ -31,6 +31,11 @@ type pipe struct {
 	c     *conn
 	err   error // there is no connection
 
+	// confirmed is closed when the peer has said whether it wants the connection;
+	// it is nil for one that the peer dialled. unwanted is what it said against it.
+	confirmed chan struct{}
+	unwanted  error
+
 	// Of the lane, under its mutex.
 	load int // requests that chose this connection and have not ended
 	// used says that an answer has come on it, or that it was opened ahead: it may
@@ -136,7 +141,9 @@ var errLost = errors.New("the connection ended before the answer")
 
 // turn is a request's place in the order of a connection's answers.
 type turn struct {
-	before chan struct{} // closed when the request before has ended; nil for the first
+	// before is closed when the request before has ended; for the first one, when
+	// the peer has confirmed the connection, if it has to.
+	before chan struct{}
 	end    chan struct{} // closed when this one has
 }
 
@@ -145,6 +152,9 @@ func (p *pipe) post(ctx context.Context, request []byte) (turn, error) {
 	p.send.Lock()
 	defer p.send.Unlock()
 	t := turn{before: p.last, end: make(chan struct{})}
+	if t.before == nil {
+		t.before = p.confirmed // what the peer says of the connection comes first
+	}
 	p.last = t.end
 	stop := context.AfterFunc(ctx, func() { p.c.Close() })
 	_, err := p.c.Write(request)
@@ -174,10 +184,30 @@ func (t turn) wait(ctx context.Context, p *pipe, spawn func(func())) error {
 	select {
 	case <-p.c.done:
 		close(t.end)
+		if p.unwanted != nil {
+			return p.unwanted
+		}
 		return errLost
 	default:
 		return nil
 	}
+}
+
+// why is what a request that could not be sent failed with: err, unless the peer
+// has said that it does not want the connection, which may be read only now.
+func (p *pipe) why(ctx context.Context, err error) error {
+	if p.confirmed == nil {
+		return err
+	}
+	select {
+	case <-p.confirmed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p.unwanted != nil {
+		return p.unwanted
+	}
+	return err
 }
 
 // close closes all connections. Nothing may be under way.

@@ -90,6 +90,21 @@ func (e *Endpoint) attribute(c *conn) {
 // said that it is wanted. The error is a *link.Fault, a *link.Refused or the
 // context's.
 func (e *Endpoint) dial(ctx context.Context, o *DialOptions, alpn string) (*conn, error) {
+	c, err := e.reach(ctx, o, alpn)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.confirm(ctx, o, c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// reach opens a connection to a peer and says which link it is for. The peer's
+// answer to that has yet to be read, with confirm, before anything else is; requests
+// may be sent before. The error is like dial's.
+func (e *Endpoint) reach(ctx context.Context, o *DialOptions, alpn string) (*conn, error) {
 	c, err := e.shake(ctx, o.Address, alpn, func(raw [][]byte) (*identity.PeerInfo, error) {
 		return e.expect(raw, o.Peer, o.PeerName)
 	})
@@ -103,24 +118,32 @@ func (e *Endpoint) dial(ctx context.Context, o *DialOptions, alpn string) (*conn
 	if !e.track(c) {
 		return nil, dialFault(o.Address, errClosing)
 	}
+	// A peer that did not accept the handshake may have closed its side before
+	// this goes out; confirm reads why.
+	c.unopened = within(ctx, c, e.o.Handshake, func() error {
+		return writeMessage(c, &linkpb.Opening{Service: o.Service})
+	})
+	return c, nil
+}
+
+// confirm reads what the peer says of a new connection: that it is wanted, or why
+// not. The caller closes the connection when there is an error, which is like
+// dial's.
+func (e *Endpoint) confirm(ctx context.Context, o *DialOptions, c *conn) error {
 	var reply linkpb.OpeningReply
-	err = within(ctx, c, e.o.Handshake, func() error {
-		werr := writeMessage(c, &linkpb.Opening{Service: o.Service})
-		// A peer that did not accept the handshake says so here, and may
-		// have closed its side before our message went out.
+	err := within(ctx, c, e.o.Handshake, func() error {
 		if err := readMessage(c, maxOpening, &reply); err != nil {
-			return errors.Join(err, werr)
+			return errors.Join(err, c.unopened)
 		}
-		return werr
+		return c.unopened
 	})
 	if err == nil && reply.GetRefusal() != nil {
 		err = refused(reply.GetRefusal())
 	}
 	if err != nil {
-		c.Close()
-		return nil, dialFault(o.Address, err)
+		return dialFault(o.Address, err)
 	}
-	return c, nil
+	return nil
 }
 
 // shake connects to an address and runs the handshake.

@@ -1,8 +1,11 @@
 package ccow
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -172,5 +175,66 @@ func TestPipelineSpreads(t *testing.T) {
 		if _, err := result(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestFirstRequestIsNotHeldUp serves as a peer that says only after it has read a
+// request that it wants the connection, or that it does not.
+func TestFirstRequestIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	var reply atomic.Pointer[linkpb.OpeningReply]
+	address := rawListen(t, far, alpnLink, func(c rawConn) {
+		if readMessage(c, maxOpening, new(linkpb.Opening)) != nil {
+			return
+		}
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil || writeMessage(c, reply.Load()) != nil {
+			return
+		}
+		c.say("%s", okHead+"Content-Length: 5\r\n\r\n"+frame(byte(frameEnd), 0, ""))
+	})
+	c := client(t, near, far, func(o *DialOptions) { o.Address = address; o.Connections = 1 })
+	fetch := func() error { return c.Fetch(background(t), &linkpb.FetchRequest{}, nil) }
+	reply.Store(&linkpb.OpeningReply{Refusal: &linkpb.Refusal{Code: string(link.CodeBusy), Message: "come back tomorrow"}})
+	wantRefused(t, fetch(), link.CodeBusy, "come back tomorrow")
+	if !c.away.Load() {
+		t.Error("a peer that refuses connections counts as one that was reached")
+	}
+	reply.Store(new(linkpb.OpeningReply))
+	if err := fetch(); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+	if c.away.Load() {
+		t.Error("a peer that was reached counts as away")
+	}
+}
+
+// TestRefusalBehindAnother has two requests on a connection that the peer does not
+// want: both are told why.
+func TestRefusalBehindAnother(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	gate := make(chan struct{})
+	address := rawListen(t, far, alpnLink, func(c rawConn) {
+		if readMessage(c, maxOpening, new(linkpb.Opening)) != nil {
+			return
+		}
+		<-gate
+		_ = writeMessage(c, &linkpb.OpeningReply{Refusal: &linkpb.Refusal{Code: string(link.CodeDisabled), Message: "not now"}})
+		linger(background(t), c.NetConn())
+	})
+	c := client(t, near, far, func(o *DialOptions) { o.Address = address; o.Connections = 1 })
+	a := ask(background(t), c, "a")
+	queued(t, c, 1)
+	b := ask(background(t), c, "b")
+	queued(t, c, 2)
+	close(gate)
+	for _, result := range []func() (string, error){a, b} {
+		_, err := result()
+		wantRefused(t, err, link.CodeDisabled, "not now")
 	}
 }
