@@ -33,6 +33,7 @@ type transfers struct {
 	waiting  []*version // large versions for which there is no slot
 	fetches  int
 	bigs     int   // fetches for large versions
+	due      int64 // bytes of large versions whose turn has come
 	inflight int64 // bytes charged to the window
 	arrived  []arrival
 	puts     int

@@ -18,25 +18,23 @@ type fetchTask struct {
 	big    bool
 }
 
+// smallShare is how many bytes of small versions are asked for at most for each byte
+// of large ones, while there are enough of both.
+const smallShare = 8
+
 // nextFetch returns chunks to ask for, or nil. Small versions go first, and
-// large ones never take all workers nor the whole window.
+// large ones never take all workers nor the whole window. But small ones that never
+// end do not keep large ones waiting: of all that is asked for, these get a share.
 func (t *transfers) nextFetch(now time.Time) *fetchTask {
 	if t.fetches >= t.workers {
 		return nil
 	}
+	if t.largeDue() {
+		return t.fetchLarge(now, t.budget.total-t.inflight, min(t.budget.fetch, t.due))
+	}
 	if task := t.fetchSmall(now); task != nil {
 		return task
 	}
-	return t.fetchLarge(now)
-}
-
-func (t *transfers) fetchSmall(now time.Time) *fetchTask {
-	b := fetchBuilder{t: t, now: now, room: t.budget.total - t.inflight, most: fetchBytes}
-	b.drain(&t.smallq)
-	return b.task()
-}
-
-func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 	room := t.budget.large - t.inflight
 	full := t.inflight > 0 && room < t.budget.fetch
 	t.pressed = t.pressed || full && len(t.larges) > 0
@@ -44,11 +42,49 @@ func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 		// Little by little as room comes would be a request for each chunk.
 		return nil
 	}
+	return t.fetchLarge(now, room, t.budget.fetch)
+}
+
+// largeDue reports whether it is a large version's turn, because small ones have
+// had their share. It then waits for no more than room for its next chunk.
+func (t *transfers) largeDue() bool {
+	n := t.nextLarge()
+	return n != nil && t.due >= n.charge
+}
+
+// nextLarge is what a large version asks for next, or nil.
+func (t *transfers) nextLarge() *need {
+	for _, v := range t.larges {
+		switch {
+		case len(v.nodeq) > 0:
+			return v.nodeq[0]
+		case len(v.leafq) > 0:
+			return v.leafq[0]
+		}
+	}
+	return nil
+}
+
+func (t *transfers) fetchSmall(now time.Time) *fetchTask {
+	b := fetchBuilder{t: t, now: now, room: t.budget.total - t.inflight, most: fetchBytes}
+	b.drain(&t.smallq)
+	task := b.task()
+	switch {
+	case t.nextLarge() == nil:
+		t.due = 0
+	case task != nil:
+		t.due = min(t.due+b.bytes/smallShare, max(t.budget.fetch, chunks.MaxRaw))
+	}
+	return task
+}
+
+// fetchLarge asks for chunks of the large version whose turn it is.
+func (t *transfers) fetchLarge(now time.Time, room, most int64) *fetchTask {
 	for i, v := range t.larges {
 		if len(v.nodeq) == 0 && len(v.leafq) == 0 {
 			continue
 		}
-		b := fetchBuilder{t: t, now: now, room: room, most: t.budget.fetch}
+		b := fetchBuilder{t: t, now: now, room: room, most: most}
 		b.drain(&v.nodeq)
 		b.drain(&v.leafq)
 		// The next turn is another version's.
@@ -57,6 +93,7 @@ func (t *transfers) fetchLarge(now time.Time) *fetchTask {
 		if task != nil {
 			task.big = true
 			t.bigs++
+			t.due = max(0, t.due-b.bytes)
 		}
 		return task
 	}
