@@ -31,6 +31,8 @@ type runner struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	served atomic.Pointer[servedList]
+	// settings are those that the engine and the source go by, as the config has them.
+	settings atomic.Pointer[objsync.Settings]
 
 	mu       sync.Mutex
 	rates    wireRates
@@ -60,7 +62,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
-		Site: end, Service: w.service, Peer: w.peer, Direction: state.DirectionBoth,
+		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting,
 		Served: func() []string { return r.served.Load().buckets },
 	}); err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}
 	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
 	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
-		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Direction: state.DirectionBoth,
+		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
 		Workers: 2 * w.connections, // a connection carries two fetches; 0 is the default of both
@@ -103,7 +105,15 @@ func (r *runner) stop() {
 	}
 }
 
-// refresh takes over the serve list of the config.
+// setting returns the link's settings as they are now.
+func (r *runner) setting() objsync.Settings { return *r.settings.Load() }
+
+// settingsOf takes from a service what bears on what flows over its link.
+func settingsOf(service *statepb.Service) objsync.Settings {
+	return objsync.Settings{Direction: service.GetDirection()}
+}
+
+// refresh takes over the settings and the serve list of the config.
 func (r *runner) refresh(cfg *state.Config) {
 	service, _, ok := cfg.Service(r.service)
 	if !ok {
@@ -122,8 +132,10 @@ func (r *runner) refresh(cfg *state.Config) {
 			list.buckets = append(list.buckets, bucket.GetPath())
 		}
 	}
+	settings := settingsOf(service)
+	set := r.settings.Swap(&settings)
 	old := r.served.Swap(list)
-	if old != nil && !equalStrings(old.buckets, list.buckets) || old != nil && !equalStrings(old.paths, list.paths) {
+	if set != nil && *set != settings || old != nil && !equalStrings(old.buckets, list.buckets) || old != nil && !equalStrings(old.paths, list.paths) {
 		r.local.Kick()
 		r.engine.Kick()
 	}

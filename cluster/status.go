@@ -101,6 +101,8 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		seconds := r.Delay.Seconds()
 		st.Receive.ProcessingDelaySeconds = &seconds
 	}
+	st.Receive.State, st.Receive.Cause = receiveStanding(r)
+	st.Send.State, st.Send.Cause = sendStanding(s)
 	out := st.Send.Backlog
 	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
 	st.State, st.Cause, st.NextStep = stateOf(v)
@@ -144,7 +146,7 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 		}
 		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
 	case objsync.StateRefused:
-		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
+		return adminpb.ServiceState_SERVICE_STATE_REFUSED, r.Cause, r.Next
 	case objsync.StateUnpaired:
 		return adminpb.ServiceState_SERVICE_STATE_UNPAIRED, r.Cause, r.Next
 	case objsync.StateNoRemote:
@@ -157,12 +159,15 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 		return adminpb.ServiceState_SERVICE_STATE_COPYING, r.Cause, r.Next
 	case objsync.StateSyncing, objsync.StateLagging:
 		return adminpb.ServiceState_SERVICE_STATE_BEHIND, r.Cause, r.Next
-	case objsync.StateInSync:
+	case objsync.StateInSync, objsync.StateOff:
 	default:
 		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, string(r.State), ""
 	}
-	// The receiving direction has everything; the sending one decides.
+	// The receiving direction has everything that is to come; the sending one decides.
 	switch {
+	case r.State == objsync.StateOff && s.Off != "":
+		return adminpb.ServiceState_SERVICE_STATE_WAITING, s.Off + "; " + r.Cause,
+			"let one of the sites send and the other receive (isgwctl service edit NAME --direction send+receive)"
 	case s.InSync:
 		return adminpb.ServiceState_SERVICE_STATE_SYNCED, "", ""
 	case s.LastHeard.IsZero():
@@ -196,14 +201,14 @@ func bucketRows(v linkView) []*adminpb.BucketStatus {
 		r.Send = backlog(b.Lag, b.BacklogVersions, b.BacklogBytes, b.Pending, 0)
 		r.Send.Estimated, r.Send.OldestBucket, r.Send.OldestKey = b.Estimated, oldestBucket(b), b.OldestKey
 		r.State = sendWord(b)
-		r.Cause = b.Cause
+		r.Cause = cmp.Or(b.Cause, b.Declined)
 	}
 	for _, b := range v.receive.Buckets {
 		r := row(b.Path)
 		r.ServedThere = true
 		r.Receive = backlog(b.Lag, b.BacklogVersions, b.BacklogBytes, b.Pending, b.Quarantined)
 		r.CopiedKeys, r.TotalKeys = b.KeysDone, b.KeysTotal
-		if word := receiveWord(b.State); r.State == "" || word != "synced" {
+		if word := receiveWord(b.State); r.State == "" || word != "synced" && word != "copied" {
 			r.State = word
 		}
 		if b.Cause != "" {
@@ -232,8 +237,32 @@ func oldestBucket(b objsync.SendBucketStatus) string {
 	return b.Path
 }
 
+// sendStanding is how the sending direction stands by itself: one word, and why.
+func sendStanding(s objsync.SendStatus) (word, cause string) {
+	switch {
+	case s.Off != "":
+		return "off", s.Off
+	case s.InSync:
+		return "synced", ""
+	case s.LastHeard.IsZero():
+		return "waiting", "the other site has not asked for anything yet"
+	}
+	word = "behind"
+	for _, b := range s.Buckets {
+		if b.Cause != "" {
+			return word, fmt.Sprintf("the other site does not take %s: %s", b.Path, b.Cause)
+		}
+		if b.Scanning && b.Declined == "" {
+			word = "copying"
+		}
+	}
+	return word, ""
+}
+
 func sendWord(b objsync.SendBucketStatus) string {
 	switch {
+	case b.Declined != "":
+		return "one-way"
 	case !b.Exists || !b.Started:
 		return "waiting"
 	case b.Scanning:
@@ -242,6 +271,15 @@ func sendWord(b objsync.SendBucketStatus) string {
 		return "behind"
 	}
 	return "synced"
+}
+
+// receiveStanding is how the receiving direction stands by itself.
+func receiveStanding(r objsync.Status) (word, cause string) {
+	switch r.State {
+	case objsync.StateOff, objsync.StateLagging, objsync.StateConnecting, objsync.StateRefused:
+		return string(r.State), r.Cause
+	}
+	return receiveWord(r.State), r.Cause
 }
 
 func receiveWord(s objsync.State) string {

@@ -41,7 +41,16 @@ func TestLinkState(t *testing.T) {
 		{"never connected", func(v *linkView) { v.receive = objsync.Status{State: objsync.StateConnecting} },
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
 		{"refused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateRefused, "disabled there" },
-			adminpb.ServiceState_SERVICE_STATE_DOWN, "disabled there"},
+			adminpb.ServiceState_SERVICE_STATE_REFUSED, "disabled there"},
+		{"only sending", func(v *linkView) { v.receive.State, v.receive.Buckets = objsync.StateOff, nil },
+			adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
+		{"only receiving", func(v *linkView) { v.send.Off, v.send.Buckets = "the direction here is receive", nil },
+			adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
+		{"only sending, and behind", func(v *linkView) { v.receive.State, v.send.InSync = objsync.StateOff, false },
+			adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything"},
+		{"nothing flows", func(v *linkView) {
+			v.receive.State, v.receive.Cause, v.send.Off = objsync.StateOff, "the direction there is receive", "the direction here is receive"
+		}, adminpb.ServiceState_SERVICE_STATE_WAITING, "there is receive"},
 		{"stalled", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateStalled, "no progress" },
 			adminpb.ServiceState_SERVICE_STATE_STALLED, "no progress"},
 		{"copying", func(v *linkView) { v.receive.State = objsync.StateScanning }, adminpb.ServiceState_SERVICE_STATE_COPYING, ""},
@@ -134,6 +143,39 @@ func TestBucketRows(t *testing.T) {
 	v.receive.Buckets = nil
 	if rows := bucketRows(v); rows[0].GetState() != "one-way" {
 		t.Errorf("a bucket that only this site serves: %v", rows[0])
+	}
+	v = inSync()
+	v.send.Buckets[0].Declined = "it is not served at maui"
+	if rows := bucketRows(v); rows[0].GetState() != "one-way" || rows[0].GetCause() != "it is not served at maui" {
+		t.Errorf("a bucket that the other site does not take: %v", rows[0])
+	}
+}
+
+// TestEachDirectionStands: a direction says how it stands by itself.
+func TestEachDirectionStands(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		set           func(*linkView)
+		receive, send string
+	}{
+		{"in sync", func(*linkView) {}, "synced", "synced"},
+		{"only sending", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateOff, "direction" }, "off", "synced"},
+		{"only receiving", func(v *linkView) { v.send.Off = "direction" }, "synced", "off"},
+		{"lagging", func(v *linkView) { v.receive.State = objsync.StateLagging }, "lagging", "synced"},
+		{"refused", func(v *linkView) { v.receive.State = objsync.StateRefused }, "refused", "synced"},
+		{"not asked yet", func(v *linkView) { v.send = objsync.SendStatus{} }, "synced", "waiting"},
+		{"the other site copies", func(v *linkView) { v.send.InSync, v.send.Buckets[0].Scanning = false, true }, "synced", "copying"},
+		{"the other site is behind", func(v *linkView) { v.send.InSync = false }, "synced", "behind"},
+	} {
+		v := inSync()
+		c.set(&v)
+		st := judge(&adminpb.Service{}, v)
+		if st.GetReceive().GetState() != c.receive || st.GetSend().GetState() != c.send {
+			t.Errorf("%s: receives %q and sends %q, want %q and %q", c.name, st.GetReceive().GetState(), st.GetSend().GetState(), c.receive, c.send)
+		}
+		if c.send == "off" && st.GetSend().GetCause() == "" {
+			t.Errorf("%s: a direction that is off has no cause", c.name)
+		}
 	}
 }
 

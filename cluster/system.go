@@ -115,7 +115,8 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 	for _, service := range plan.AllServices(s.replica.Config()) {
 		st, _ := s.linkSummary(service)
 		switch st.GetState() {
-		case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED:
+		case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_REFUSED,
+			adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED:
 			state = max(state, adminpb.NodeState_NODE_STATE_DEGRADED)
 			problems = append(problems, &adminpb.Problem{
 				What: fmt.Sprintf("service %s: %s", service.GetName(), st.GetCause()), NextStep: st.GetNextStep(),

@@ -16,12 +16,16 @@ func standing(state adminpb.ServiceState, lag *float64, target float64, quaranti
 	switch state {
 	case adminpb.ServiceState_SERVICE_STATE_DISABLED:
 		return adminpb.Severity_SEVERITY_PAUSED, "disabled"
+	case adminpb.ServiceState_SERVICE_STATE_PAUSED:
+		return adminpb.Severity_SEVERITY_PAUSED, "paused"
 	case adminpb.ServiceState_SERVICE_STATE_UNPAIRED:
 		return adminpb.Severity_SEVERITY_WARNING, "unpaired"
 	case adminpb.ServiceState_SERVICE_STATE_NO_REMOTE:
 		return adminpb.Severity_SEVERITY_WARNING, "no remote"
 	case adminpb.ServiceState_SERVICE_STATE_DOWN:
 		return adminpb.Severity_SEVERITY_FAILED, "down"
+	case adminpb.ServiceState_SERVICE_STATE_REFUSED:
+		return adminpb.Severity_SEVERITY_FAILED, "refused"
 	case adminpb.ServiceState_SERVICE_STATE_STALLED:
 		return adminpb.Severity_SEVERITY_FAILED, "stalled"
 	}
@@ -40,6 +44,8 @@ func standing(state adminpb.ServiceState, lag *float64, target float64, quaranti
 		return adminpb.Severity_SEVERITY_BUSY, "behind"
 	case state == adminpb.ServiceState_SERVICE_STATE_SYNCED:
 		return adminpb.Severity_SEVERITY_OK, "synced"
+	case state == adminpb.ServiceState_SERVICE_STATE_COPIED:
+		return adminpb.Severity_SEVERITY_OK, "copied"
 	}
 	return adminpb.Severity_SEVERITY_UNKNOWN, "unknown"
 }
@@ -134,7 +140,7 @@ func verdictOf(initialised, quorum bool, alerts []*adminpb.Alert, links []*admin
 		v.Sentence = fmt.Sprintf("HEALTHY: all %d links are in sync", synced)
 	default:
 		parts := []string{fmt.Sprintf("%d of %d links in sync", synced, len(links))}
-		for _, word := range []string{"copying", "behind", "connecting", "waiting", "disabled"} {
+		for _, word := range []string{"copying", "behind", "connecting", "waiting", "copied", "paused", "disabled"} {
 			n := count[word]
 			if word == "behind" {
 				word = "catching up" // within its target: a busy link is hardly ever anything else
@@ -163,6 +169,7 @@ func complaints(alerts []*adminpb.Alert, links []*adminpb.ConsoleLink) []string 
 	var out []string
 	for _, c := range []struct{ word, one, many string }{
 		{"down", "1 link is down", "%d links are down"},
+		{"refused", "1 link is refused by its other end", "%d links are refused by their other ends"},
 		{"stalled", "1 link makes no progress", "%d links make no progress"},
 		{"lagging", "1 link outside its lag target", "%d links outside their lag targets"},
 		{"quarantine", "1 link has versions in quarantine", "%d links have versions in quarantine"},

@@ -165,7 +165,7 @@ func offer(b *testing.B, r, s *benchSite) *objsync.Local {
 	b.Helper()
 	list := []string{benchBucket}
 	local, err := objsync.NewLocal(objsync.LocalOptions{
-		Site: s.site(), Service: "bench", Peer: r.id, Direction: "send+receive", Served: func() []string { return list },
+		Site: s.site(), Service: "bench", Peer: r.id, Served: func() []string { return list },
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -177,7 +177,7 @@ func offer(b *testing.B, r, s *benchSite) *objsync.Local {
 func receiveFrom(b *testing.B, r, s *benchSite, src link.Source) (e *objsync.Engine, stop func()) {
 	b.Helper()
 	e, err := objsync.NewEngine(objsync.EngineOptions{
-		Site: r.site(), Service: "bench", Peer: s.id, PeerName: "s", Direction: "send+receive", Source: src, Codec: r.codec,
+		Site: r.site(), Service: "bench", Peer: s.id, PeerName: "s", Source: src, Codec: r.codec,
 		Accepts: func(string) bool { return true },
 		EnsureBucket: func(context.Context, *linkpb.ServedBucket) error {
 			r.propose(&raftfsmpb.Command{Command: &raftfsmpb.Command_Config{Config: &statepb.Txn{Puts: []*statepb.Object{

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
@@ -53,6 +55,10 @@ type servedState struct {
 	busy   bool
 	known  bool
 	both   int // buckets served by both sides
+	list   []*linkpb.ServedBucket
+	// declined are the buckets that the sender lets out and this site does not take,
+	// with the reason.
+	declined map[string]string
 }
 
 // reviewServed asks for the served list when that is wanted.
@@ -99,15 +105,40 @@ func (s *session) onAsked(got askedServed) {
 	s.onServed(got.list)
 }
 
-// onServed opens and closes buckets so that those served by both sides are open.
+// onServed takes the list of buckets that the sender lets out, and its settings.
 func (s *session) onServed(list *linkpb.Served) {
 	s.served.known = true
 	s.heard = s.o.Clock()
+	s.served.list = list.GetBuckets()
+	if list.GetSettings() != nil {
+		s.theirs = settingsOf(list.GetSettings())
+	}
+	s.arrange()
+}
+
+// arrange opens and closes buckets so that those that both sides serve are open, as
+// far as the settings of both sides let them flow to this site.
+func (s *session) arrange() {
+	if !s.served.known {
+		return
+	}
+	if mine := s.o.Settings(); mine != s.mine {
+		s.mine, s.report.soon = mine, true
+	}
+	s.flow = flowOf(s.mine, s.theirs, true, s.o.PeerName)
 	want := make(map[string]*linkpb.ServedBucket)
-	for _, sb := range list.GetBuckets() {
-		if s.o.Accepts(sb.GetPath()) {
+	declined := make(map[string]string)
+	for _, sb := range s.served.list {
+		switch {
+		case s.flow.off != "":
+		case s.o.Accepts(sb.GetPath()):
 			want[sb.GetPath()] = sb
+		default:
+			declined[sb.GetPath()] = fmt.Sprintf("it is not served at %s", s.o.Name)
 		}
+	}
+	if !maps.Equal(declined, s.served.declined) {
+		s.served.declined, s.report.declines = declined, slices.Sorted(maps.Keys(declined))
 	}
 	s.served.both = len(want)
 	for path, b := range s.buckets {

@@ -232,6 +232,7 @@ type facts struct {
 	idle       time.Duration // since something moved
 	silent     time.Duration // since anything was heard of the far end
 	peer       string        // its name
+	off        string        // why nothing flows, by the settings of the sides
 	stallAfter time.Duration
 	quarantine uint64
 	blocker    string // what the oldest work waits for
@@ -252,6 +253,8 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.silent >= quietAfter:
 		return StateStalled, fmt.Sprintf("nothing was heard of %s for %s", f.peer, f.silent.Truncate(time.Second)),
 			"see whether the other site's node runs, and the network between the sites"
+	case f.off != "":
+		return StateOff, f.off, ""
 	case f.buckets == 0:
 		return StateWaiting, "no bucket is served by both sites", "serve the same bucket or tenant at both sites (isgwctl service serve)"
 	case f.stopped != "" && !f.work:

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,6 +365,14 @@ func (s *testSite) read(path, key string) (content []byte, ok bool) {
 	return content, true
 }
 
+// listingOf is listing; a bucket that does not exist has no keys.
+func (s *testSite) listingOf(path string) map[string]string {
+	if _, err := s.cat.Bucket(path); err != nil {
+		return nil
+	}
+	return s.listing(path)
+}
+
 // listing is every live key of a bucket with the name of its head.
 func (s *testSite) listing(path string) map[string]string {
 	s.t.Helper()
@@ -392,6 +401,8 @@ type half struct {
 	wire   *wire  // to the peer's Local
 	engine *Engine
 	opts   EngineOptions
+
+	settings atomic.Pointer[Settings] // nil: nothing is limited
 
 	mu     sync.Mutex
 	served []string
@@ -427,7 +438,7 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 	name := "hawaii"
 	mk := func(s, p *testSite) *half {
 		h := &half{site: s, peer: p, served: paths}
-		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, Direction: "send+receive", Served: h.list})
+		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, PeerName: p.name, Settings: settingsFrom(&h.settings), Served: h.list})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -438,7 +449,7 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 	x.wire, y.wire = newWire(t, y.local), newWire(t, x.local)
 	for _, h := range []*half{x, y} {
 		h.opts = EngineOptions{
-			Site: h.site.site(), Service: name, Peer: h.peer.id, PeerName: h.peer.name, Direction: "send+receive",
+			Site: h.site.site(), Service: name, Peer: h.peer.id, PeerName: h.peer.name, Settings: settingsFrom(&h.settings),
 			Source: h.wire, Codec: testCodec(),
 			Accepts: func(path string) bool { return slices.Contains(h.list(), path) },
 			EnsureBucket: func(_ context.Context, sb *linkpb.ServedBucket) error {

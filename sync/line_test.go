@@ -101,7 +101,7 @@ func overLine(t *testing.T, rate float64, fill func(s *testSite), look func(now 
 	line := &linktest.Line{Delay: lineDelay, Rate: rate, Window: lineWindow}
 	listener, dial := line.Listen()
 	var err error
-	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Direction: "send+receive", Served: func() []string { return []string{bk1} }}); err != nil {
+	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Served: func() []string { return []string{bk1} }}); err != nil {
 		t.Fatal(err)
 	}
 	far, err := ccow.New(ccow.Options{Site: s.id, SiteName: s.name, Trust: s, Listener: listener, Resolve: s.resolve})
@@ -127,7 +127,7 @@ func overLine(t *testing.T, rate float64, fill func(s *testSite), look func(now 
 	}
 	y := &half{site: r.testSite, peer: s.testSite, served: []string{bk1}}
 	y.opts = EngineOptions{
-		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Direction: "send+receive", Source: client, Codec: testCodec(),
+		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Source: client, Codec: testCodec(),
 		Accepts: func(string) bool { return true }, EnsureBucket: func(context.Context, *linkpb.ServedBucket) error {
 			r.ensureBucket(bk1)
 			return nil

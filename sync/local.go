@@ -26,6 +26,8 @@ type Local struct {
 	mu      sync.Mutex
 	kick    chan struct{} // closed and replaced by Kick
 	told    []servedLine  // what the last Served answered; nil before
+	toldSet Settings      // with told
+	peerSet Settings      // the peer's, as it told them last
 	peers   map[string]*peerBucket
 	streams int
 	heard   time.Time
@@ -46,6 +48,7 @@ type peerBucket struct {
 	when      time.Time               // of that
 	pending   uint64
 	cause     string
+	declined  string // why the peer does not take the bucket; empty when it does
 }
 
 // NewLocal returns the source for one peer. It starts nothing.
@@ -102,12 +105,15 @@ func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, er
 		SiteName:   l.o.Name,
 		Epoch:      l.o.Epoch(),
 		Clock:      l.o.Clock().UnixNano(),
-		Direction:  l.o.Direction,
+		Direction:  l.o.Settings().Direction,
 		Session:    hello.GetSession(),
 	}
 	if _, err := link.Negotiate(mine, hello); err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	l.peerSet.Direction = hello.GetDirection() // until it tells all of its settings
+	l.mu.Unlock()
 	l.o.Logger.Debug("link: the peer opened a session", "name", hello.GetSiteName(), "session", sessionName(hello.GetSession()))
 	return mine, nil
 }
@@ -121,17 +127,21 @@ type servedLine struct {
 // servedSet is a served list that can be asked.
 type servedSet struct {
 	from  []string // as LocalOptions.Served gave it
+	sends bool     // the direction lets something out
 	paths []string // in order, each once
 	has   map[string]struct{}
 }
 
 // servedNow returns the buckets let out now.
 func (l *Local) servedNow() *servedSet {
-	from := l.o.Served()
-	if set := l.let.Load(); set != nil && sameList(set.from, from) {
+	from, sends := l.o.Served(), l.o.Settings().Sends()
+	if set := l.let.Load(); set != nil && set.sends == sends && sameList(set.from, from) {
 		return set
 	}
-	set := &servedSet{from: from, paths: slices.Clone(from), has: make(map[string]struct{}, len(from))}
+	set := &servedSet{from: from, sends: sends, has: make(map[string]struct{}, len(from))}
+	if sends {
+		set.paths = slices.Clone(from)
+	}
 	slices.Sort(set.paths)
 	set.paths = slices.Compact(set.paths)
 	for _, p := range set.paths {
@@ -160,7 +170,8 @@ func (l *Local) lets(path string) bool {
 // without an incarnation.
 func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 	l.touch()
-	out := &linkpb.Served{}
+	settings := l.o.Settings()
+	out := &linkpb.Served{Settings: settings.message()}
 	told := []servedLine{}
 	for _, p := range l.served() {
 		b := &linkpb.ServedBucket{Path: p, Epoch: l.o.Epoch()}
@@ -176,21 +187,21 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 		out.Buckets = append(out.Buckets, b)
 	}
 	l.mu.Lock()
-	l.told = told
+	l.told, l.toldSet = told, settings
 	l.mu.Unlock()
 	return out, nil
 }
 
-// servedChanged reports whether the served list is another one than the peer
-// was told last, and remembers it as told.
+// servedChanged reports whether the served list, or this side's settings, are
+// others than the peer was told last, and remembers them as told.
 func (l *Local) servedChanged() bool {
-	paths := l.served()
+	settings, paths := l.o.Settings(), l.served()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.told == nil {
 		return false
 	}
-	changed := len(paths) != len(l.told)
+	changed := len(paths) != len(l.told) || settings != l.toldSet
 	for i := 0; i < len(paths) && !changed; i++ {
 		at, _ := l.o.Catalog.Position(paths[i])
 		changed = l.told[i].path != paths[i] || l.told[i].incarnation != string(at.Incarnation)
@@ -198,7 +209,7 @@ func (l *Local) servedChanged() bool {
 	if !changed {
 		return false
 	}
-	l.told = l.told[:0]
+	l.told, l.toldSet = l.told[:0], settings
 	for _, p := range paths {
 		at, _ := l.o.Catalog.Position(p)
 		l.told = append(l.told, servedLine{path: p, incarnation: string(at.Incarnation)})

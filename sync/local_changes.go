@@ -256,7 +256,7 @@ func offers(item catalog.LogItem, peer state.SiteID, peerSeen *catalogpb.Vector)
 func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.peers[s.path]; p != nil {
+	if p := l.peers[s.path]; p != nil && p.progress != nil {
 		s.seen = catalog.MergeVector(s.seen, p.progress.GetSeen())
 	}
 	return s.seen

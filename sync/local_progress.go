@@ -31,9 +31,18 @@ const maxCause = 500
 func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
 	l.touch()
 	now := l.o.Clock()
+	if p.GetSettings() != nil {
+		l.mu.Lock()
+		l.peerSet = settingsOf(p.GetSettings())
+		l.mu.Unlock()
+	}
 	for _, bp := range p.GetBuckets() {
 		if !l.lets(bp.GetPath()) {
 			continue // it was unserved while the report was under way
+		}
+		if why := bp.GetDeclined(); why != "" {
+			l.decline(bp.GetPath(), why)
+			continue
 		}
 		if err := catalog.CheckVector(bp.GetSeen()); err != nil {
 			return nil, link.Refuse(link.CodeInvalid, "progress in bucket %s: %v", bp.GetPath(), err)
@@ -49,6 +58,18 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 		l.o.Logger.Warn("link: the peer's progress could not be committed", "error", err)
 	}
 	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
+}
+
+// decline notes that the peer does not take a bucket.
+func (l *Local) decline(path, why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pb := l.peers[path]
+	if pb == nil {
+		pb = &peerBucket{}
+		l.peers[path] = pb
+	}
+	pb.declined = clip(why)
 }
 
 // remember keeps the peer's word about one bucket. Nothing of bp is kept.
@@ -80,7 +101,7 @@ func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
 		Holds:  kept,
 		Time:   now.UnixNano(),
 	}
-	pb.pending = bp.GetPending()
+	pb.pending, pb.declined = bp.GetPending(), ""
 	pb.cause = bp.GetCause()[:min(len(bp.GetCause()), maxCause)]
 }
 
@@ -94,7 +115,7 @@ func (l *Local) commit(ctx context.Context, now time.Time, all bool) error {
 	l.mu.Lock()
 	var due []*catalogpb.PeerProgress
 	for _, pb := range l.peers {
-		if sameProgress(pb.progress, pb.committed) {
+		if pb.progress == nil || sameProgress(pb.progress, pb.committed) {
 			continue
 		}
 		if all || pb.committed == nil || now.Sub(pb.when) >= l.o.ProgressEvery {

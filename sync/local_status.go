@@ -10,12 +10,18 @@ import (
 // each bucket served.
 func (l *Local) Status() SendStatus {
 	now := l.o.Clock()
-	out := SendStatus{Peer: l.o.Peer, InSync: true}
+	out := SendStatus{Peer: l.o.Peer, InSync: true, Off: l.flow().off}
 	out.Lag.Known = true
 	for _, path := range l.served() {
 		b := l.bucketStatus(path, now)
+		if out.Off != "" {
+			b.Declined = out.Off
+		}
+		if b.Declined != "" {
+			b = SendBucketStatus{Path: path, Exists: b.Exists, Seq: b.Seq, Declined: b.Declined, Lag: Lag{Known: true}}
+		}
 		out.Buckets = append(out.Buckets, b)
-		if !b.Exists {
+		if !b.Exists || b.Declined != "" {
 			continue
 		}
 		out.BacklogVersions += b.BacklogVersions
@@ -47,6 +53,13 @@ func (l *Local) Status() SendStatus {
 	l.rates.update(now, float64(out.Counters.Offered+out.Counters.Scanned), 0, float64(out.Counters.Bytes))
 	out.Rates = l.rates.rates()
 	return out
+}
+
+// flow is what the settings of both sides let out.
+func (l *Local) flow() flow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return flowOf(l.o.Settings(), l.peerSet, false, l.o.peerName())
 }
 
 func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
@@ -90,8 +103,8 @@ func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
 // what was committed before this process started.
 func (l *Local) lastWord(path string, out *SendBucketStatus) *catalogpb.PeerProgress {
 	l.mu.Lock()
-	if pb := l.peers[path]; pb != nil && pb.progress != nil {
-		out.Pending, out.Cause = pb.pending, pb.cause
+	if pb := l.peers[path]; pb != nil && (pb.progress != nil || pb.declined != "") {
+		out.Pending, out.Cause, out.Declined = pb.pending, pb.cause, pb.declined
 		p := pb.progress
 		l.mu.Unlock()
 		return p

@@ -28,7 +28,7 @@ func offering(t *testing.T, f func(t *testing.T, s *testSite, l *Local, served *
 		s := newTestSite(t, 1)
 		defer s.close()
 		served := []string{bk1}
-		l, err := NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: peerID, Direction: "send+receive", Served: func() []string { return served }})
+		l, err := NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: peerID, Served: func() []string { return served }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package objsync
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -71,10 +72,12 @@ type LocalOptions struct {
 	// Service is the link's name.
 	Service string
 	// Peer is the paired site that the Local is for.
-	Peer state.SiteID
-	// Direction is the link's, as this site has it: send, receive or
-	// send+receive. It is told to the peer.
-	Direction string
+	Peer     state.SiteID
+	PeerName string
+	// Settings returns this side's settings of the link as they are now; they are
+	// told to the peer. It is called often and must be cheap. When it is nil nothing
+	// is limited. After a change both Kick methods of the link are to be called.
+	Settings func() Settings
 	// Served returns the paths of the buckets that are let out over the link
 	// now, whether or not they exist: a tenant that is served is expanded to
 	// its buckets. It is called often and must be cheap. A list that was returned
@@ -91,6 +94,9 @@ type LocalOptions struct {
 	NodeCache int
 }
 
+// peerName is how words call the peer.
+func (o *LocalOptions) peerName() string { return cmp.Or(o.PeerName, "the other site") }
+
 func (o *LocalOptions) validate() error {
 	errs := []error{o.Site.check()}
 	if o.Service == "" {
@@ -101,6 +107,9 @@ func (o *LocalOptions) validate() error {
 	}
 	if o.Served == nil {
 		errs = append(errs, errors.New("served list is not set"))
+	}
+	if o.Settings == nil {
+		o.Settings = func() Settings { return Settings{} }
 	}
 	setDefault(&o.Heartbeat, time.Second)
 	setDefault(&o.ProgressEvery, 10*time.Second)
@@ -119,8 +128,8 @@ type EngineOptions struct {
 	// Peer is the paired site; another one that answers is refused.
 	Peer     state.SiteID
 	PeerName string
-	// Direction is the link's, as this site has it; it must include receive.
-	Direction string
+	// Settings is as in LocalOptions.
+	Settings func() Settings
 	// Source is the far end.
 	Source link.Source
 	// Codec verifies chunks that arrive.
@@ -189,6 +198,9 @@ func (o *EngineOptions) validate() error {
 	need(o.EnsureBucket != nil, "way to make a bucket")
 	if o.Peer == o.ID {
 		errs = append(errs, errors.New("the peer is this site itself"))
+	}
+	if o.Settings == nil {
+		o.Settings = func() Settings { return Settings{} }
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader

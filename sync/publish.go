@@ -61,6 +61,7 @@ func (s *session) status(now time.Time) Status {
 		silent:     now.Sub(s.heard),
 		peer:       st.PeerName,
 		stallAfter: s.o.StallAfter,
+		off:        s.flow.off,
 	}
 	for _, b := range s.buckets {
 		bs := s.bucketStatus(b, now)

@@ -18,6 +18,9 @@ type reportState struct {
 	busy bool
 	more bool      // the last report did not hold all that is to be told
 	last time.Time // of any report
+	soon bool      // this side's settings changed
+	// declines are the declined buckets that are to be told.
+	declines []string
 }
 
 const (
@@ -38,7 +41,7 @@ func (s *session) runReport(now time.Time) {
 		return
 	}
 	since := now.Sub(s.report.last)
-	if since < drainedEvery {
+	if since < drainedEvery && !s.report.soon {
 		return
 	}
 	var due []*bucket
@@ -58,7 +61,7 @@ func (s *session) runReport(now time.Time) {
 			holds += n
 		}
 	}
-	if drained || len(due) > 0 && (s.report.more || since >= s.o.ProgressEvery) || since >= s.o.IdleEvery {
+	if drained || s.report.soon || len(s.report.declines) > 0 || len(due) > 0 && (s.report.more || since >= s.o.ProgressEvery) || since >= s.o.IdleEvery {
 		s.report.more = more
 		s.sendReport(due, now)
 	}
@@ -66,7 +69,13 @@ func (s *session) runReport(now time.Time) {
 
 // sendReport posts one report.
 func (s *session) sendReport(buckets []*bucket, now time.Time) {
-	msg := &linkpb.Progress{}
+	msg := &linkpb.Progress{Settings: s.mine.message()}
+	s.report.soon = false
+	told := min(len(s.report.declines), reportBuckets)
+	for _, path := range s.report.declines[:told] {
+		msg.Buckets = append(msg.Buckets, &linkpb.BucketProgress{Path: path, Declined: clip(s.served.declined[path])})
+	}
+	s.report.declines = s.report.declines[told:]
 	for _, b := range buckets {
 		b.changed, b.reported = false, now
 		b.told = s.stoppedBy(b)
@@ -81,8 +90,10 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 	s.report.busy, s.report.last = true, now
 	s.do(func(ctx context.Context) func() {
 		for _, bp := range msg.Buckets {
-			seen, err := s.o.Catalog.Seen(bp.GetPath())
-			if err == nil {
+			if bp.GetDeclined() != "" {
+				continue
+			}
+			if seen, err := s.o.Catalog.Seen(bp.GetPath()); err == nil {
 				bp.Seen = seen
 			}
 		}

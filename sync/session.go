@@ -45,6 +45,11 @@ type session struct {
 	reopened, delayed map[string]time.Time
 	resting           []*version // to be tried again at their restUntil
 
+	// mine and theirs are both sides' settings as they were looked at last, flow
+	// what follows from them.
+	mine, theirs Settings
+	flow         flow
+
 	served     servedState
 	stream     streamState
 	report     reportState
@@ -138,6 +143,7 @@ func (s *session) run(ctx context.Context) error {
 			s.end(ctx.Err())
 		case <-s.e.kick:
 			s.served.wanted = true
+			s.arrange()
 			s.wakeWaiting()
 		case f := <-s.events:
 			f()
@@ -198,7 +204,7 @@ func (s *session) hello() error {
 		Epoch:       s.o.Epoch(),
 		Clock:       s.o.Clock().UnixNano(),
 		WantReverse: s.o.WantReverse,
-		Direction:   s.o.Direction,
+		Direction:   s.o.Settings().Direction,
 		Session:     id,
 	}
 	theirs, err := s.o.Source.Hello(s.ctx, mine)
@@ -212,6 +218,7 @@ func (s *session) hello() error {
 		return err
 	}
 	s.peer = theirs
+	s.theirs.Direction = theirs.GetDirection()
 	s.noteClock(theirs.GetClock())
 	return nil
 }

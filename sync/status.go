@@ -19,6 +19,7 @@ const (
 	StateConnecting State = "connecting" // no session; Cause says why
 	StateRefused    State = "refused"    // the far end answers and declines
 	StateWaiting    State = "waiting"    // connected; no bucket is served by both sides
+	StateOff        State = "off"        // the settings of one of the sides let nothing come in
 	StateScanning   State = "scanning"   // an initial copy or a re-sync runs
 	StateSyncing    State = "syncing"    // versions are under way, within the lag target
 	StateInSync     State = "in sync"    // everything the far end has is here
@@ -129,6 +130,9 @@ type SendStatus struct {
 	BacklogVersions, BacklogBytes uint64
 	// Estimated says that there are too many of them to count.
 	Estimated bool
+	// Off says why nothing is sent whatever is served: the settings of one of the
+	// sides; empty when something may be. Then nothing is behind.
+	Off string
 	// OldestBucket and OldestKey name the oldest version that the peer lacks;
 	// empty when there is none, or when it is not known which.
 	OldestBucket, OldestKey string
@@ -156,6 +160,9 @@ type SendBucketStatus struct {
 	OldestKey       string // of the oldest version that the peer lacks, if it is known
 	Pending         uint64 // versions in the peer's pending table
 	Cause           string // why the peer does not move, in its words
+	// Declined says why the peer does not take the bucket, in its words; empty when
+	// it does. Then nothing of it is behind.
+	Declined string
 }
 
 // SendCounters count since the Local was made.

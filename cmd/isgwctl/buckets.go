@@ -58,10 +58,10 @@ func bucketsBelow(services []*adminpb.Service, path string) []linkedBucket {
 func (b linkedBucket) complaint() string {
 	st := b.service.GetStatus()
 	switch st.GetState() {
-	case adminpb.ServiceState_SERVICE_STATE_DISABLED:
+	case adminpb.ServiceState_SERVICE_STATE_DISABLED, adminpb.ServiceState_SERVICE_STATE_PAUSED:
 		return ""
-	case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_STALLED,
-		adminpb.ServiceState_SERVICE_STATE_UNPAIRED, adminpb.ServiceState_SERVICE_STATE_NO_REMOTE:
+	case adminpb.ServiceState_SERVICE_STATE_DOWN, adminpb.ServiceState_SERVICE_STATE_REFUSED,
+		adminpb.ServiceState_SERVICE_STATE_STALLED, adminpb.ServiceState_SERVICE_STATE_UNPAIRED, adminpb.ServiceState_SERVICE_STATE_NO_REMOTE:
 		return fmt.Sprintf("link %s is %s", b.service.GetName(), manifest.Word(st.GetState()))
 	}
 	if b.row.GetState() == "stalled" {

@@ -1259,15 +1259,20 @@ func (x *LogEntry) GetTarget() *Dot {
 }
 
 // Cursor says how far this site has durably taken a peer's log of one bucket.
-// One that is neither initial_done nor has a scan demands a scan.
+// One that is neither initial_done, nor has a scan or a part, demands a scan.
 type Cursor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Site          []byte                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"` // the sender
-	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Incarnation   []byte                 `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the sender's life of the bucket
-	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
-	Scan          *Scan                  `protobuf:"bytes,5,opt,name=scan,proto3" json:"scan,omitempty"`                                   // set while an initial copy or a re-sync runs
-	InitialDone   bool                   `protobuf:"varint,6,opt,name=initial_done,json=initialDone,proto3" json:"initial_done,omitempty"` // an unfiltered initial copy has finished: the seen vector may advance
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Site        []byte                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"` // the sender
+	Epoch       uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Incarnation []byte                 `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the sender's life of the bucket
+	Seq         uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	Scan        *Scan                  `protobuf:"bytes,5,opt,name=scan,proto3" json:"scan,omitempty"`                                   // set while an initial copy or a re-sync runs
+	InitialDone bool                   `protobuf:"varint,6,opt,name=initial_done,json=initialDone,proto3" json:"initial_done,omitempty"` // an unfiltered initial copy has finished: the seen vector may advance
+	// What was taken below the cursor is a part of the bucket only, and this names the
+	// part: keys were left out, or what there was before. The seen vector does not
+	// advance. Never set together with initial_done or a scan.
+	Part          string `protobuf:"bytes,7,opt,name=part,proto3" json:"part,omitempty"`
+	Resync        int64  `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"` // of the last re-sync that somebody asked for and that was begun: when it was asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,6 +1349,20 @@ func (x *Cursor) GetInitialDone() bool {
 	return false
 }
 
+func (x *Cursor) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Cursor) GetResync() int64 {
+	if x != nil {
+		return x.Resync
+	}
+	return 0
+}
+
 // Scan is the state of an initial copy or a re-sync.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1351,6 +1370,7 @@ type Scan struct {
 	NextKey       []byte                 `protobuf:"bytes,2,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"`     // keys below it are done
 	Seen          *Vector                `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`                          // the sender's vector when it began
 	KeysDone      uint64                 `protobuf:"varint,4,opt,name=keys_done,json=keysDone,proto3" json:"keys_done,omitempty"`
+	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"` // names what of the bucket is left out; empty: nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1411,6 +1431,13 @@ func (x *Scan) GetKeysDone() uint64 {
 		return x.KeysDone
 	}
 	return 0
+}
+
+func (x *Scan) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
 }
 
 // Pending is a record below a cursor that is not applied yet.
@@ -2640,19 +2667,22 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
 	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12,\n" +
 	"\x06target\x18\n" +
-	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xb4\x01\n" +
+	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xe0\x01\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\fR\vincarnation\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12)\n" +
 	"\x04scan\x18\x05 \x01(\v2\x15.isgw.catalog.v1.ScanR\x04scan\x12!\n" +
-	"\finitial_done\x18\x06 \x01(\bR\vinitialDone\"\x88\x01\n" +
+	"\finitial_done\x18\x06 \x01(\bR\vinitialDone\x12\x12\n" +
+	"\x04part\x18\a \x01(\tR\x04part\x12\x16\n" +
+	"\x06resync\x18\b \x01(\x03R\x06resync\"\x9e\x01\n" +
 	"\x04Scan\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\fR\anextKey\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1b\n" +
-	"\tkeys_done\x18\x04 \x01(\x04R\bkeysDone\"\xeb\x01\n" +
+	"\tkeys_done\x18\x04 \x01(\x04R\bkeysDone\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\"\xeb\x01\n" +
 	"\aPending\x12/\n" +
 	"\x06record\x18\x01 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x126\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x1e.isgw.catalog.v1.PendingReasonR\x06reason\x12\x14\n" +

@@ -169,6 +169,9 @@ func (c *Client) Served(ctx context.Context) (*linkpb.Served, error) {
 			if err := decode(payload, &part); err != nil {
 				return err
 			}
+			if parts == 0 {
+				out.Settings = part.GetSettings()
+			}
 			if out.Buckets = append(out.Buckets, part.GetBuckets()...); len(out.Buckets) > maxBuckets {
 				return protocolErrorf("a list of more than %d buckets", maxBuckets)
 			}

@@ -98,10 +98,12 @@ var calls = map[string]call{
 			if err != nil {
 				return err
 			}
+			settings := list.GetSettings()
 			for part := range inParts(list.GetBuckets(), sizeOf[*linkpb.ServedBucket]) {
-				if err := add(&linkpb.Served{Buckets: part}, nil); err != nil {
+				if err := add(&linkpb.Served{Buckets: part, Settings: settings}, nil); err != nil {
 					return err
 				}
+				settings = nil // the first part has them
 			}
 			return nil
 		},

@@ -240,10 +240,11 @@ func (x *Hello) GetSession() []byte {
 }
 
 // Served lists the buckets that the sender lets out over the link. The answer is
-// as many of them as it takes.
+// as many of them as it takes; all but the first have buckets only.
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*ServedBucket        `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	Settings      *LinkSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // of the link at the sender; unset: nothing is limited
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,23 +286,97 @@ func (x *Served) GetBuckets() []*ServedBucket {
 	return nil
 }
 
-type ServedBucket struct {
+func (x *Served) GetSettings() *LinkSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// LinkSettings are one side's settings of a link that the other side goes by and
+// shows. What flows is what both sides allow.
+type LinkSettings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	Incarnation   []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // empty: served, but it does not exist at the sender
-	Epoch         uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`         // last sequence
-	Trimmed       uint64                 `protobuf:"varint,5,opt,name=trimmed,proto3" json:"trimmed,omitempty"` // sequences up to this one are gone from the log
-	Objects       uint64                 `protobuf:"varint,6,opt,name=objects,proto3" json:"objects,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Merged        [][]byte               `protobuf:"bytes,8,rep,name=merged,proto3" json:"merged,omitempty"`
+	Direction     string                 `protobuf:"bytes,1,opt,name=direction,proto3" json:"direction,omitempty"`     // send, receive, send+receive; empty: send+receive
+	Replication   string                 `protobuf:"bytes,2,opt,name=replication,proto3" json:"replication,omitempty"` // initial, continuous, initial+continuous; empty: initial+continuous
+	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`          // nothing is let out and nothing is taken; what there is is told
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkSettings) Reset() {
+	*x = LinkSettings{}
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkSettings) ProtoMessage() {}
+
+func (x *LinkSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkSettings.ProtoReflect.Descriptor instead.
+func (*LinkSettings) Descriptor() ([]byte, []int) {
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LinkSettings) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *LinkSettings) GetReplication() string {
+	if x != nil {
+		return x.Replication
+	}
+	return ""
+}
+
+func (x *LinkSettings) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+type ServedBucket struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Path        string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Incarnation []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // empty: served, but it does not exist at the sender
+	Epoch       uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq         uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`         // last sequence
+	Trimmed     uint64                 `protobuf:"varint,5,opt,name=trimmed,proto3" json:"trimmed,omitempty"` // sequences up to this one are gone from the log
+	Objects     uint64                 `protobuf:"varint,6,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes       uint64                 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Merged      [][]byte               `protobuf:"bytes,8,rep,name=merged,proto3" json:"merged,omitempty"`
+	// Names what of the bucket is not let out, so that the receiver sees when that
+	// changes: keys, or deletions; empty: everything is let out. The receiver's vector
+	// does not advance by what comes while it is set.
+	Scope         string `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
+	Resync        int64  `protobuf:"varint,10,opt,name=resync,proto3" json:"resync,omitempty"` // when the sender's operator last asked for a re-sync, by the sender's clock; 0: never
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +388,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[4]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +401,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{4}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ServedBucket) GetPath() string {
@@ -385,6 +460,20 @@ func (x *ServedBucket) GetMerged() [][]byte {
 	return nil
 }
 
+func (x *ServedBucket) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ServedBucket) GetResync() int64 {
+	if x != nil {
+		return x.Resync
+	}
+	return 0
+}
+
 // ChangesRequest asks for the logs of buckets from the sequences after the cursors.
 // A request is as many of them as it takes.
 type ChangesRequest struct {
@@ -396,7 +485,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +497,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[5]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +510,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{5}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ChangesRequest) GetCursors() []*BucketCursor {
@@ -435,14 +524,15 @@ type BucketCursor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Cursor        *catalogpb.Cursor      `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Seen          *catalogpb.Vector      `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"` // the receiver's, so that what it covers is not offered
+	Seen          *catalogpb.Vector      `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`                             // the receiver's, so that what it covers is not offered
+	HeadsOnly     bool                   `protobuf:"varint,4,opt,name=heads_only,json=headsOnly,proto3" json:"heads_only,omitempty"` // no changes are wanted: the bucket is named in heartbeats
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketCursor) Reset() {
 	*x = BucketCursor{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +544,7 @@ func (x *BucketCursor) String() string {
 func (*BucketCursor) ProtoMessage() {}
 
 func (x *BucketCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[6]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +557,7 @@ func (x *BucketCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCursor.ProtoReflect.Descriptor instead.
 func (*BucketCursor) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{6}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BucketCursor) GetPath() string {
@@ -491,6 +581,13 @@ func (x *BucketCursor) GetSeen() *catalogpb.Vector {
 	return nil
 }
 
+func (x *BucketCursor) GetHeadsOnly() bool {
+	if x != nil {
+		return x.HeadsOnly
+	}
+	return false
+}
+
 // ChangeBatch is a run of one bucket's log, or a heartbeat (no path).
 type ChangeBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -512,7 +609,7 @@ type ChangeBatch struct {
 
 func (x *ChangeBatch) Reset() {
 	*x = ChangeBatch{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +621,7 @@ func (x *ChangeBatch) String() string {
 func (*ChangeBatch) ProtoMessage() {}
 
 func (x *ChangeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[7]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +634,7 @@ func (x *ChangeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeBatch.ProtoReflect.Descriptor instead.
 func (*ChangeBatch) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{7}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChangeBatch) GetPath() string {
@@ -621,7 +718,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +730,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[8]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +743,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{8}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Change) GetSeq() uint64 {
@@ -676,13 +773,14 @@ type BucketHead struct {
 	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	Backlog       uint64                 `protobuf:"varint,3,opt,name=backlog,proto3" json:"backlog,omitempty"` // log entries the sender still has for this stream
 	BacklogBytes  uint64                 `protobuf:"varint,4,opt,name=backlog_bytes,json=backlogBytes,proto3" json:"backlog_bytes,omitempty"`
+	Oldest        int64                  `protobuf:"varint,5,opt,name=oldest,proto3" json:"oldest,omitempty"` // when the oldest of them was committed, by the sender's clock; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketHead) Reset() {
 	*x = BucketHead{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +792,7 @@ func (x *BucketHead) String() string {
 func (*BucketHead) ProtoMessage() {}
 
 func (x *BucketHead) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[9]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +805,7 @@ func (x *BucketHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketHead.ProtoReflect.Descriptor instead.
 func (*BucketHead) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{9}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BucketHead) GetPath() string {
@@ -738,6 +836,13 @@ func (x *BucketHead) GetBacklogBytes() uint64 {
 	return 0
 }
 
+func (x *BucketHead) GetOldest() int64 {
+	if x != nil {
+		return x.Oldest
+	}
+	return 0
+}
+
 type ScanRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -749,7 +854,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +866,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[10]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +879,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{10}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanRequest) GetPath() string {
@@ -814,7 +919,7 @@ type ScanPage struct {
 
 func (x *ScanPage) Reset() {
 	*x = ScanPage{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +931,7 @@ func (x *ScanPage) String() string {
 func (*ScanPage) ProtoMessage() {}
 
 func (x *ScanPage) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[11]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +944,7 @@ func (x *ScanPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanPage.ProtoReflect.Descriptor instead.
 func (*ScanPage) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{11}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanPage) GetIncarnation() []byte {
@@ -902,7 +1007,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1019,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[12]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1032,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{12}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchRequest) GetWants() []*Want {
@@ -949,7 +1054,7 @@ type Want struct {
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1066,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1079,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Want) GetPath() string {
@@ -1022,7 +1127,7 @@ type ChunkHeader struct {
 
 func (x *ChunkHeader) Reset() {
 	*x = ChunkHeader{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1139,7 @@ func (x *ChunkHeader) String() string {
 func (*ChunkHeader) ProtoMessage() {}
 
 func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1152,7 @@ func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkHeader.ProtoReflect.Descriptor instead.
 func (*ChunkHeader) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChunkHeader) GetId() []byte {
@@ -1110,13 +1215,14 @@ func (x *ChunkHeader) GetHead() *catalogpb.Record {
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*BucketProgress      `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	Settings      *LinkSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // of the link at the receiver; unset: nothing is limited
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1234,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1247,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Progress) GetBuckets() []*BucketProgress {
@@ -1151,21 +1257,31 @@ func (x *Progress) GetBuckets() []*BucketProgress {
 	return nil
 }
 
+func (x *Progress) GetSettings() *LinkSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 type BucketProgress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	Cursor        *catalogpb.Cursor      `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Seen          *catalogpb.Vector      `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
-	Holds         []*catalogpb.Dot       `protobuf:"bytes,4,rep,name=holds,proto3" json:"holds,omitempty"` // pending records
-	Pending       uint64                 `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"`
-	Cause         string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"` // why the bucket does not move, in words; empty when it does
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Path    string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Cursor  *catalogpb.Cursor      `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Seen    *catalogpb.Vector      `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
+	Holds   []*catalogpb.Dot       `protobuf:"bytes,4,rep,name=holds,proto3" json:"holds,omitempty"` // pending records
+	Pending uint64                 `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"`
+	Cause   string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"` // why the bucket does not move, in words; empty when it does
+	// The receiver does not take the bucket: why, in words. Then there is no cursor.
+	Declined      string `protobuf:"bytes,7,opt,name=declined,proto3" json:"declined,omitempty"`
+	Copied        bool   `protobuf:"varint,8,opt,name=copied,proto3" json:"copied,omitempty"` // everything was copied once, and what changes is not followed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketProgress) Reset() {
 	*x = BucketProgress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1293,7 @@ func (x *BucketProgress) String() string {
 func (*BucketProgress) ProtoMessage() {}
 
 func (x *BucketProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1306,7 @@ func (x *BucketProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketProgress.ProtoReflect.Descriptor instead.
 func (*BucketProgress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BucketProgress) GetPath() string {
@@ -1235,6 +1351,20 @@ func (x *BucketProgress) GetCause() string {
 	return ""
 }
 
+func (x *BucketProgress) GetDeclined() string {
+	if x != nil {
+		return x.Declined
+	}
+	return ""
+}
+
+func (x *BucketProgress) GetCopied() bool {
+	if x != nil {
+		return x.Copied
+	}
+	return false
+}
+
 type ProgressReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Clock         int64                  `protobuf:"varint,1,opt,name=clock,proto3" json:"clock,omitempty"`
@@ -1244,7 +1374,7 @@ type ProgressReply struct {
 
 func (x *ProgressReply) Reset() {
 	*x = ProgressReply{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1386,7 @@ func (x *ProgressReply) String() string {
 func (*ProgressReply) ProtoMessage() {}
 
 func (x *ProgressReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1399,7 @@ func (x *ProgressReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressReply.ProtoReflect.Descriptor instead.
 func (*ProgressReply) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{17}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ProgressReply) GetClock() int64 {
@@ -1290,7 +1420,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1432,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1445,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{18}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refusal) GetCode() string {
@@ -1354,9 +1484,14 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\fwant_reverse\x18\t \x01(\rR\vwantReverse\x12\x1c\n" +
 	"\tdirection\x18\n" +
 	" \x01(\tR\tdirection\x12\x18\n" +
-	"\asession\x18\v \x01(\fR\asession\">\n" +
+	"\asession\x18\v \x01(\fR\asession\"v\n" +
 	"\x06Served\x124\n" +
-	"\abuckets\x18\x01 \x03(\v2\x1a.isgw.link.v1.ServedBucketR\abuckets\"\xce\x01\n" +
+	"\abuckets\x18\x01 \x03(\v2\x1a.isgw.link.v1.ServedBucketR\abuckets\x126\n" +
+	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\"f\n" +
+	"\fLinkSettings\x12\x1c\n" +
+	"\tdirection\x18\x01 \x01(\tR\tdirection\x12 \n" +
+	"\vreplication\x18\x02 \x01(\tR\vreplication\x12\x16\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\"\xfc\x01\n" +
 	"\fServedBucket\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x14\n" +
@@ -1365,13 +1500,18 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\atrimmed\x18\x05 \x01(\x04R\atrimmed\x12\x18\n" +
 	"\aobjects\x18\x06 \x01(\x04R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\a \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06merged\x18\b \x03(\fR\x06merged\"F\n" +
+	"\x06merged\x18\b \x03(\fR\x06merged\x12\x14\n" +
+	"\x05scope\x18\t \x01(\tR\x05scope\x12\x16\n" +
+	"\x06resync\x18\n" +
+	" \x01(\x03R\x06resync\"F\n" +
 	"\x0eChangesRequest\x124\n" +
-	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\x80\x01\n" +
+	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\x9f\x01\n" +
 	"\fBucketCursor\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
-	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\"\xb9\x02\n" +
+	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1d\n" +
+	"\n" +
+	"heads_only\x18\x04 \x01(\bR\theadsOnly\"\xb9\x02\n" +
 	"\vChangeBatch\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1387,13 +1527,14 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x06Change\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1c\n" +
 	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\x12/\n" +
-	"\x06record\x18\x03 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\"q\n" +
+	"\x06record\x18\x03 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\"\x89\x01\n" +
 	"\n" +
 	"BucketHead\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\abacklog\x18\x03 \x01(\x04R\abacklog\x12#\n" +
-	"\rbacklog_bytes\x18\x04 \x01(\x04R\fbacklogBytes\"R\n" +
+	"\rbacklog_bytes\x18\x04 \x01(\x04R\fbacklogBytes\x12\x16\n" +
+	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"R\n" +
 	"\vScanRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\bfrom_key\x18\x02 \x01(\fR\afromKey\x12\x14\n" +
@@ -1422,16 +1563,19 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x04want\x18\x05 \x01(\rR\x04want\x12\x12\n" +
 	"\x04gone\x18\x06 \x01(\bR\x04gone\x12\x18\n" +
 	"\arefused\x18\a \x01(\tR\arefused\x12+\n" +
-	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"B\n" +
+	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"z\n" +
 	"\bProgress\x126\n" +
-	"\abuckets\x18\x01 \x03(\v2\x1c.isgw.link.v1.BucketProgressR\abuckets\"\xde\x01\n" +
+	"\abuckets\x18\x01 \x03(\v2\x1c.isgw.link.v1.BucketProgressR\abuckets\x126\n" +
+	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\"\x92\x02\n" +
 	"\x0eBucketProgress\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12*\n" +
 	"\x05holds\x18\x04 \x03(\v2\x14.isgw.catalog.v1.DotR\x05holds\x12\x18\n" +
 	"\apending\x18\x05 \x01(\x04R\apending\x12\x14\n" +
-	"\x05cause\x18\x06 \x01(\tR\x05cause\"%\n" +
+	"\x05cause\x18\x06 \x01(\tR\x05cause\x12\x1a\n" +
+	"\bdeclined\x18\a \x01(\tR\bdeclined\x12\x16\n" +
+	"\x06copied\x18\b \x01(\bR\x06copied\"%\n" +
 	"\rProgressReply\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\"7\n" +
 	"\aRefusal\x12\x12\n" +
@@ -1450,56 +1594,59 @@ func file_sync_link_linkpb_link_proto_rawDescGZIP() []byte {
 	return file_sync_link_linkpb_link_proto_rawDescData
 }
 
-var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_sync_link_linkpb_link_proto_goTypes = []any{
 	(*Opening)(nil),          // 0: isgw.link.v1.Opening
 	(*OpeningReply)(nil),     // 1: isgw.link.v1.OpeningReply
 	(*Hello)(nil),            // 2: isgw.link.v1.Hello
 	(*Served)(nil),           // 3: isgw.link.v1.Served
-	(*ServedBucket)(nil),     // 4: isgw.link.v1.ServedBucket
-	(*ChangesRequest)(nil),   // 5: isgw.link.v1.ChangesRequest
-	(*BucketCursor)(nil),     // 6: isgw.link.v1.BucketCursor
-	(*ChangeBatch)(nil),      // 7: isgw.link.v1.ChangeBatch
-	(*Change)(nil),           // 8: isgw.link.v1.Change
-	(*BucketHead)(nil),       // 9: isgw.link.v1.BucketHead
-	(*ScanRequest)(nil),      // 10: isgw.link.v1.ScanRequest
-	(*ScanPage)(nil),         // 11: isgw.link.v1.ScanPage
-	(*FetchRequest)(nil),     // 12: isgw.link.v1.FetchRequest
-	(*Want)(nil),             // 13: isgw.link.v1.Want
-	(*ChunkHeader)(nil),      // 14: isgw.link.v1.ChunkHeader
-	(*Progress)(nil),         // 15: isgw.link.v1.Progress
-	(*BucketProgress)(nil),   // 16: isgw.link.v1.BucketProgress
-	(*ProgressReply)(nil),    // 17: isgw.link.v1.ProgressReply
-	(*Refusal)(nil),          // 18: isgw.link.v1.Refusal
-	(*catalogpb.Cursor)(nil), // 19: isgw.catalog.v1.Cursor
-	(*catalogpb.Vector)(nil), // 20: isgw.catalog.v1.Vector
-	(*catalogpb.Record)(nil), // 21: isgw.catalog.v1.Record
-	(*catalogpb.Dot)(nil),    // 22: isgw.catalog.v1.Dot
+	(*LinkSettings)(nil),     // 4: isgw.link.v1.LinkSettings
+	(*ServedBucket)(nil),     // 5: isgw.link.v1.ServedBucket
+	(*ChangesRequest)(nil),   // 6: isgw.link.v1.ChangesRequest
+	(*BucketCursor)(nil),     // 7: isgw.link.v1.BucketCursor
+	(*ChangeBatch)(nil),      // 8: isgw.link.v1.ChangeBatch
+	(*Change)(nil),           // 9: isgw.link.v1.Change
+	(*BucketHead)(nil),       // 10: isgw.link.v1.BucketHead
+	(*ScanRequest)(nil),      // 11: isgw.link.v1.ScanRequest
+	(*ScanPage)(nil),         // 12: isgw.link.v1.ScanPage
+	(*FetchRequest)(nil),     // 13: isgw.link.v1.FetchRequest
+	(*Want)(nil),             // 14: isgw.link.v1.Want
+	(*ChunkHeader)(nil),      // 15: isgw.link.v1.ChunkHeader
+	(*Progress)(nil),         // 16: isgw.link.v1.Progress
+	(*BucketProgress)(nil),   // 17: isgw.link.v1.BucketProgress
+	(*ProgressReply)(nil),    // 18: isgw.link.v1.ProgressReply
+	(*Refusal)(nil),          // 19: isgw.link.v1.Refusal
+	(*catalogpb.Cursor)(nil), // 20: isgw.catalog.v1.Cursor
+	(*catalogpb.Vector)(nil), // 21: isgw.catalog.v1.Vector
+	(*catalogpb.Record)(nil), // 22: isgw.catalog.v1.Record
+	(*catalogpb.Dot)(nil),    // 23: isgw.catalog.v1.Dot
 }
 var file_sync_link_linkpb_link_proto_depIdxs = []int32{
-	18, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
-	4,  // 1: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
-	6,  // 2: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
-	19, // 3: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
-	20, // 4: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
-	8,  // 5: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
-	20, // 6: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
-	9,  // 7: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
-	21, // 8: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
-	20, // 9: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
-	21, // 10: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
-	13, // 11: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
-	22, // 12: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
-	21, // 13: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
-	16, // 14: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
-	19, // 15: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	20, // 16: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
-	22, // 17: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	19, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
+	5,  // 1: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
+	4,  // 2: isgw.link.v1.Served.settings:type_name -> isgw.link.v1.LinkSettings
+	7,  // 3: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
+	20, // 4: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
+	21, // 5: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
+	9,  // 6: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
+	21, // 7: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 8: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
+	22, // 9: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
+	21, // 10: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
+	22, // 11: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
+	14, // 12: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
+	23, // 13: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
+	22, // 14: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
+	17, // 15: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
+	4,  // 16: isgw.link.v1.Progress.settings:type_name -> isgw.link.v1.LinkSettings
+	20, // 17: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	21, // 18: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
+	23, // 19: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_sync_link_linkpb_link_proto_init() }
@@ -1513,7 +1660,7 @@ func file_sync_link_linkpb_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_link_linkpb_link_proto_rawDesc), len(file_sync_link_linkpb_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
