@@ -15,6 +15,7 @@ const (
 	CodeUnpaired  Code = "unpaired"   // the sites are not paired, or no longer
 	CodeNoService Code = "no-service" // no link of that name with this peer
 	CodeDisabled  Code = "disabled"   // the link is disabled at the sender
+	CodeTunnel    Code = "tunnel"     // the link is carried inside a tunnel only
 	CodeNotServed Code = "not-served" // the bucket is not let out over this link
 	CodeVersion   Code = "version"    // no protocol version in common
 	CodeInvalid   Code = "invalid"    // the request breaks the protocol

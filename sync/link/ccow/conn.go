@@ -106,14 +106,43 @@ func (c *conn) Close() error {
 
 // tune sets up a TCP connection.
 func tune(c net.Conn) {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
+	tcp := beneath(c)
+	if tcp == nil {
 		return
 	}
 	// Errors leave the kernel's settings, with which everything works too.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
 	if sendBufferAllowed(sendBuffer) {
 		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
+}
+
+// beneath is the TCP connection that carries c, through whatever else; nil when
+// there is none.
+func beneath(c net.Conn) *net.TCPConn {
+	for {
+		switch under := c.(type) {
+		case *net.TCPConn:
+			return under
+		case interface{ NetConn() net.Conn }:
+			c = under.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// halfCloser finds what ends the writing side of a connection, in it or beneath.
+func halfCloser(c net.Conn) interface{ CloseWrite() error } {
+	for {
+		if half, ok := c.(interface{ CloseWrite() error }); ok {
+			return half
+		}
+		under, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = under.NetConn()
 	}
 }
 
@@ -141,14 +170,14 @@ func (e *Endpoint) handshake(ctx context.Context, raw net.Conn, server bool, con
 // it last: closing at once while bytes of the peer are unread would reset it.
 func linger(ctx context.Context, raw net.Conn) {
 	defer raw.Close()
-	tcp, ok := raw.(*net.TCPConn)
-	if !ok || tcp.CloseWrite() != nil || tcp.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+	half := halfCloser(raw)
+	if half == nil || half.CloseWrite() != nil || raw.SetReadDeadline(time.Now().Add(time.Second)) != nil {
 		return
 	}
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	var buf [4096]byte
 	for n := 0; n < 64<<10; {
-		k, err := tcp.Read(buf[:])
+		k, err := raw.Read(buf[:])
 		if err != nil {
 			return
 		}

@@ -82,7 +82,7 @@ func (e *Endpoint) Serve(ctx context.Context) error {
 	wg.Go(func() { _ = server.Serve(e.inbox) }) // ends with the inbox
 	failed := make(chan error, 1)
 	if e.o.Listener != nil {
-		wg.Go(func() { failed <- e.accept(ctx) })
+		wg.Go(func() { failed <- e.ServeListener(ctx, e.o.Listener) })
 	}
 	var err error
 	select {
@@ -136,15 +136,18 @@ func (e *Endpoint) leave() {
 	}
 }
 
-// accept takes connections from the listener until ctx ends.
-func (e *Endpoint) accept(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { e.o.Listener.Close() })
+// ServeListener takes connections from one more listener, beside the endpoint's
+// own, until ctx ends. It closes the listener and returns nil when all handshakes
+// of its connections have ended; what came through them lives on. Another return
+// is an error of the listener. It is called while Serve runs, or is about to.
+func (e *Endpoint) ServeListener(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	defer e.o.Listener.Close()
+	defer l.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		raw, err := e.o.Listener.Accept()
+		raw, err := l.Accept()
 		if ctx.Err() != nil {
 			if raw != nil {
 				raw.Close()
@@ -154,7 +157,7 @@ func (e *Endpoint) accept(ctx context.Context) error {
 		if err != nil {
 			if !isTemporary(err) {
 				return &link.Fault{Kind: link.FaultClosed, Err: err,
-					Message: "the link listener on " + e.o.Listener.Addr().String() + " failed: " + err.Error()}
+					Message: "the link listener on " + l.Addr().String() + " failed: " + err.Error()}
 			}
 			e.warning("cannot accept a link connection", "err", err)
 			pause(ctx, 100*time.Millisecond) // out of descriptors, as a rule

@@ -131,6 +131,13 @@ func (s *site) member() identity.Member {
 // newSite starts a site. change may alter its options.
 func newSite(t testing.TB, name string, change func(*Options)) *site {
 	t.Helper()
+	s := unstartedSite(t, name)
+	s.start(t, change)
+	return s
+}
+
+func unstartedSite(t testing.TB, name string) *site {
+	t.Helper()
 	s := &site{name: name, pins: make(map[state.SiteID]identity.Pin), services: make(map[string]link.Source)}
 	var err error
 	if s.id, err = identity.NewSiteIdentity(nil); err != nil {
@@ -141,7 +148,6 @@ func newSite(t testing.TB, name string, change func(*Options)) *site {
 	if err := s.cred.SetRoster(s.roster(t, 1, s.member())); err != nil {
 		t.Fatal(err)
 	}
-	s.start(t, change)
 	return s
 }
 

@@ -58,14 +58,16 @@ func (e *Endpoint) admitService(c *conn) (*pool, error) {
 	}
 	c.service = opening.GetService()
 	if c.served() {
-		_, err := e.o.Resolve(c.peer.Site, c.service)
-		return nil, err
+		if _, err := e.o.Resolve(c.peer.Site, c.service); err != nil {
+			return nil, err
+		}
+		return nil, e.o.Admit(c.peer, c.service, c.sock.Conn)
 	}
 	p := e.pool(poolKey{c.peer.Site, c.service})
 	if p == nil {
 		return nil, link.Refuse(link.CodeNoService, "site %s does not wait for connections of link %s", e.o.SiteName, c.service)
 	}
-	return p, nil
+	return p, e.o.Admit(c.peer, c.service, c.sock.Conn)
 }
 
 // refuse answers an accepted connection with what is wrong and closes it.
@@ -105,7 +107,7 @@ func (e *Endpoint) dial(ctx context.Context, o *DialOptions, alpn string) (*conn
 // answer to that has yet to be read, with confirm, before anything else is; requests
 // may be sent before. The error is like dial's.
 func (e *Endpoint) reach(ctx context.Context, o *DialOptions, alpn string) (*conn, error) {
-	c, err := e.shake(ctx, o.Address, alpn, func(raw [][]byte) (*identity.PeerInfo, error) {
+	c, err := e.shake(ctx, o.Dial, o.Address, alpn, func(raw [][]byte) (*identity.PeerInfo, error) {
 		return e.expect(raw, o.Peer, o.PeerName)
 	})
 	if err != nil {
@@ -146,10 +148,17 @@ func (e *Endpoint) confirm(ctx context.Context, o *DialOptions, c *conn) error {
 	return nil
 }
 
-// shake connects to an address and runs the handshake.
-func (e *Endpoint) shake(ctx context.Context, address, alpn string, verify func([][]byte) (*identity.PeerInfo, error)) (*conn, error) {
+// dialFunc opens connections.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// shake connects to an address, by the endpoint's way when dial is nil, and runs
+// the handshake.
+func (e *Endpoint) shake(ctx context.Context, dial dialFunc, address, alpn string, verify func([][]byte) (*identity.PeerInfo, error)) (*conn, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, e.o.Handshake)
-	raw, err := e.o.Dial(dialCtx, "tcp", address)
+	if dial == nil {
+		dial = e.o.Dial
+	}
+	raw, err := dial(dialCtx, "tcp", address)
 	cancel()
 	if err != nil {
 		return nil, dialFault(address, contextError(ctx, err))
@@ -185,7 +194,7 @@ func (e *Endpoint) expect(rawCerts [][]byte, want state.SiteID, name string) (*i
 // Identify connects to an address and returns which paired site answers there.
 // The error is a *link.Fault or the context's.
 func (e *Endpoint) Identify(ctx context.Context, address string) (*identity.PeerInfo, error) {
-	c, err := e.shake(ctx, address, alpnLink, func(raw [][]byte) (*identity.PeerInfo, error) {
+	c, err := e.shake(ctx, nil, address, alpnLink, func(raw [][]byte) (*identity.PeerInfo, error) {
 		seen, err := identity.InspectPeer(raw)
 		if err == nil && seen.Site == e.o.Site {
 			return nil, errOwnSite

@@ -41,6 +41,12 @@ type Options struct {
 	// it answers from memory. Its error is a *link.Refused.
 	Resolve func(peer state.SiteID, service string) (link.Source, error)
 
+	// Admit decides whether an accepted connection, which came through under,
+	// may be for a link; it is asked once, when the connection says which link it
+	// is for. It answers from memory. Its error is a *link.Refused. By default
+	// every connection may.
+	Admit func(peer *identity.PeerInfo, service string, under net.Conn) error
+
 	// Pair decides on a pairing that another site asks for with a token; the
 	// proof was checked. When it returns nil this site has durably pinned the
 	// other and the token is used up. Its error is a *link.Refused. Without
@@ -86,6 +92,9 @@ func (o *Options) validate() error {
 	need(o.Resolve != nil, "way to resolve a service")
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Admit == nil {
+		o.Admit = func(*identity.PeerInfo, string, net.Conn) error { return nil }
 	}
 	if o.Meters == nil {
 		o.Meters = new(link.Meters)
@@ -135,6 +144,8 @@ type DialOptions struct {
 	// Address is the peer's HOST:PORT. When it is empty the client waits for
 	// connections that the peer dials.
 	Address string
+	// Dial opens the connections of this client; the endpoint's by default.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Connections is the number of connections for chunks, 1 to 32; 8. They are
 	// opened when they are needed, and carry two requests each.
 	Connections int

@@ -86,7 +86,11 @@ func TestTricklingServer(t *testing.T) {
 // stall time many times over.
 func TestQuietChanges(t *testing.T) {
 	t.Parallel()
-	near, far := twoSites(t, func(o *Options) { o.Stall = 500 * time.Millisecond })
+	bothWays(t, quietChanges)
+}
+
+func quietChanges(t *testing.T, sites func(testing.TB, func(*Options)) (near, far *site)) {
+	near, far := sites(t, func(o *Options) { o.Stall = 500 * time.Millisecond })
 	far.serve("hawaii", &linktest.Source{OnChanges: func(ctx context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
 		select {
 		case <-time.After(1300 * time.Millisecond):
@@ -105,7 +109,11 @@ func TestQuietChanges(t *testing.T) {
 // sender.
 func TestSlowReceiver(t *testing.T) {
 	t.Parallel()
-	near, far := twoSites(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
+	bothWays(t, slowReceiver)
+}
+
+func slowReceiver(t *testing.T, sites func(testing.TB, func(*Options)) (near, far *site)) {
+	near, far := sites(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
 	body := make([]byte, 1000)
 	far.serve("hawaii", &linktest.Source{OnFetch: func(_ context.Context, _ *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
 		for range 40 {
@@ -143,8 +151,12 @@ func endless() *linktest.Source {
 // than the stall time.
 func TestStalledReader(t *testing.T) {
 	t.Parallel()
+	bothWays(t, stalledReader)
+}
+
+func stalledReader(t *testing.T, sites func(testing.TB, func(*Options)) (near, far *site)) {
 	const stall = 300 * time.Millisecond
-	near, far := twoSites(t, func(o *Options) { o.Stall = stall })
+	near, far := sites(t, func(o *Options) { o.Stall = stall })
 	src := endless()
 	far.serve("hawaii", src)
 
@@ -154,7 +166,7 @@ func TestStalledReader(t *testing.T) {
 	linktest.WaitFor(t, "the fetch to be cut", func() bool { return src.Running() == 0 })
 
 	slow := rawLink(t, near, far.addr)
-	_ = slow.Conn.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
+	_ = beneath(slow.Conn).SetReadBuffer(64 << 10)
 	slow.say("%s", post(pathFetch, 5)+frame(1, 0, ""))
 	linktest.WaitFor(t, "the fetch to begin", func() bool { return src.Running() == 1 })
 	begun := time.Now()

@@ -61,7 +61,7 @@ func (e *Endpoint) Pair(ctx context.Context, token *identity.Token, linkAddress 
 	if token.Site == e.o.Site {
 		return nil, &link.Fault{Kind: link.FaultIdentity, Message: "this token is of this site itself: use it at the other site"}
 	}
-	c, err := e.shake(ctx, token.Address, alpnPair, func(raw [][]byte) (*identity.PeerInfo, error) {
+	c, err := e.shake(ctx, nil, token.Address, alpnPair, func(raw [][]byte) (*identity.PeerInfo, error) {
 		seen, err := identity.InspectPeer(raw)
 		if err != nil {
 			return nil, err

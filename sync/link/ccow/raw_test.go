@@ -31,7 +31,14 @@ func rawDial(t testing.TB, from *site, address, alpn string) rawConn {
 	}
 	var c *tls.Conn
 	linktest.WaitFor(t, "a handshake", func() bool { // which has little time in some tests
-		c, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
+		var under net.Conn
+		if under, err = from.ep.o.Dial(background(t), "tcp", address); err != nil {
+			return false
+		}
+		c = tls.Client(under, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
+		if err = c.Handshake(); err != nil {
+			c.Close()
+		}
 		return err == nil
 	})
 	t.Cleanup(func() { c.Close() })

@@ -13,8 +13,8 @@ import (
 // unsent returns how many bytes the peer has not acknowledged yet, or -1 when
 // that cannot be known.
 func unsent(c net.Conn) int {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
+	tcp := beneath(c)
+	if tcp == nil {
 		return -1
 	}
 	raw, err := tcp.SyscallConn()

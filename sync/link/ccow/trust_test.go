@@ -11,7 +11,6 @@ import (
 	"edgefog.dev/isgw/cluster/identity"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
-	"edgefog.dev/isgw/sync/link/linkpb"
 	"edgefog.dev/isgw/sync/link/linktest"
 )
 
@@ -38,29 +37,6 @@ func TestNotPairedHere(t *testing.T) {
 	far.pin(near)
 	far.serve("hawaii", greeter())
 	wantFault(t, served(background(t), client(t, near, far, nil)), link.FaultNotPaired, "is not paired with this site")
-}
-
-func TestUnpairedEndsConnections(t *testing.T) {
-	t.Parallel()
-	near, far := twoSites(t, nil)
-	src := &linktest.Source{OnChanges: func(ctx context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
-		if err := fn(&linkpb.ChangeBatch{}); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return ctx.Err()
-	}}
-	far.serve("hawaii", src)
-	c := client(t, near, far, nil)
-	begun, result := make(chan struct{}), make(chan error, 1)
-	go func() {
-		result <- c.Changes(background(t), &linkpb.ChangesRequest{}, func(*linkpb.ChangeBatch) error { close(begun); return nil })
-	}()
-	<-begun
-	far.unpin(near)
-	wantFault(t, <-result, link.FaultBroken, "was lost")
-	linktest.WaitFor(t, "the stream to end at the far side", func() bool { return src.Running() == 0 })
-	wantFault(t, served(background(t), c), link.FaultNotPaired, "does not accept this site")
 }
 
 func TestAnotherSiteAnswers(t *testing.T) {

@@ -129,7 +129,7 @@ func testRefusals(t *testing.T, connect Connect) {
 		// Wrapped, because that is how a source may hand it on.
 		return fmt.Errorf("list buckets: %w", link.Refuse(c, "because of %s", c))
 	}))
-	for _, c := range []link.Code{link.CodeUnpaired, link.CodeNoService, link.CodeDisabled, link.CodeNotServed,
+	for _, c := range []link.Code{link.CodeUnpaired, link.CodeNoService, link.CodeDisabled, link.CodeTunnel, link.CodeNotServed,
 		link.CodeVersion, link.CodeInvalid, link.CodeBusy, link.CodeInternal, "of a later version"} {
 		code.Store(c)
 		for name, err := range everyCall(ctx, far) {
