@@ -20,9 +20,11 @@ func (s *session) pump(now time.Time) {
 	for batch := s.tr.nextLoad(); len(batch) > 0; batch = s.tr.nextLoad() {
 		s.load(batch)
 	}
-	s.tr.budget = s.line.budget(s.o.Window)
-	for task := s.tr.nextFetch(now); task != nil; task = s.tr.nextFetch(now) {
-		s.fetch(task)
+	s.tr.budget = s.line.budget(s.o.Window).within(s.o.Limit.Rate(), s.line.rtt(), s.packed.ratio())
+	if s.mayFetch() {
+		for task := s.tr.nextFetch(now); task != nil; task = s.tr.nextFetch(now) {
+			s.fetch(task)
+		}
 	}
 	if now.Before(s.putAgain) {
 		return
@@ -154,6 +156,7 @@ func (r *receiver) take(h *linkpb.ChunkHeader, body []byte) error {
 		return violated("bucket %s, key %q: %w", v.bucket.path, v.rec.GetKey(), err)
 	}
 	r.pos++
+	r.s.o.Limit.Charge(chunkCost(body))
 	r.keep(a)
 	return nil
 }
@@ -232,6 +235,7 @@ func (r *receiver) flush() {
 		var raw int64
 		for _, a := range batch {
 			raw += a.need.charge
+			r.s.packed.arrived(a.need.charge, len(a.chunk.Data))
 		}
 		r.s.line.arrived(raw, now, r.s.tr.pressed)
 		r.s.tr.pressed = false

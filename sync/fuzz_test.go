@@ -11,6 +11,7 @@ import (
 	"edgefog.dev/isgw/chunks/manifest"
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link/limit"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -85,7 +86,7 @@ func FuzzAnswer(f *testing.F) {
 			task.asked = append(task.asked, w)
 			task.wantOf = append(task.wantOf, uint32(i))
 		}
-		s := &session{o: &EngineOptions{Codec: testCodec()}}
+		s := &session{o: &EngineOptions{Codec: testCodec(), Limit: limit.New(nil)}}
 		s.o.Clock = func() time.Time { return time.Unix(0, 0) }
 		r := &receiver{s: s, task: task}
 		for range 4 {

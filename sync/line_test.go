@@ -16,6 +16,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/ccow"
+	"edgefog.dev/isgw/sync/link/limit"
 	"edgefog.dev/isgw/sync/link/linkpb"
 	"edgefog.dev/isgw/sync/link/linktest"
 )
@@ -90,18 +91,32 @@ const (
 // returns true. All of it is in the time of a bubble.
 func overLine(t *testing.T, rate float64, fill func(s *testSite), look func(now time.Duration, line *linktest.Line, e *Engine) bool) {
 	t.Helper()
+	overLineWith(t, lineOptions{rate: rate, within: time.Minute, fill: fill, look: look})
+}
+
+// lineOptions are what overLine may be asked for.
+type lineOptions struct {
+	rate          float64
+	within        time.Duration
+	send, receive *limit.Limiter // nil: no limit
+	fill          func(s *testSite)
+	look          func(now time.Duration, line *linktest.Line, e *Engine) bool
+}
+
+func overLineWith(t *testing.T, o lineOptions) {
+	t.Helper()
 	s, r := newLineSite(t, 1), newLineSite(t, 2)
 	defer s.close()
 	defer r.close()
 	s.pins[r.id] = identity.Pin{SiteName: r.name, Identity: r.identity.Public()}
 	r.pins[s.id] = identity.Pin{SiteName: s.name, Identity: s.identity.Public()}
 	s.ensureBucket(bk1)
-	fill(s.testSite)
+	o.fill(s.testSite)
 
-	line := &linktest.Line{Delay: lineDelay, Rate: rate, Window: lineWindow}
+	line := &linktest.Line{Delay: lineDelay, Rate: o.rate, Window: lineWindow}
 	listener, dial := line.Listen()
 	var err error
-	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Served: func() []string { return []string{bk1} }}); err != nil {
+	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Limit: o.send, Served: func() []string { return []string{bk1} }}); err != nil {
 		t.Fatal(err)
 	}
 	far, err := ccow.New(ccow.Options{Site: s.id, SiteName: s.name, Trust: s, Listener: listener, Resolve: s.resolve})
@@ -127,7 +142,7 @@ func overLine(t *testing.T, rate float64, fill func(s *testSite), look func(now 
 	}
 	y := &half{site: r.testSite, peer: s.testSite, served: []string{bk1}}
 	y.opts = EngineOptions{
-		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Source: client, Codec: testCodec(),
+		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Limit: o.receive, Source: client, Codec: testCodec(),
 		Accepts: func(string) bool { return true }, EnsureBucket: func(context.Context, *linkpb.ServedBucket) error {
 			r.ensureBucket(bk1)
 			return nil
@@ -135,9 +150,9 @@ func overLine(t *testing.T, rate float64, fill func(s *testSite), look func(now 
 	}
 	began := time.Now()
 	y.start()
-	for !look(time.Since(began), line, y.engine) {
-		if time.Since(began) > time.Minute {
-			t.Fatalf("after a minute: %+v", y.engine.Status())
+	for !o.look(time.Since(began), line, y.engine) {
+		if time.Since(began) > o.within {
+			t.Fatalf("after %s: %+v", o.within, y.engine.Status())
 		}
 		pause(5 * time.Millisecond)
 	}

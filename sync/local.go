@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -107,6 +109,7 @@ func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, er
 		Clock:      l.o.Clock().UnixNano(),
 		Direction:  l.o.Settings().Direction,
 		Session:    hello.GetSession(),
+		Rate:       l.o.Limit.Own(),
 	}
 	if _, err := link.Negotiate(mine, hello); err != nil {
 		return nil, err
@@ -114,6 +117,7 @@ func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, er
 	l.mu.Lock()
 	l.peerSet.Direction = hello.GetDirection() // until it tells all of its settings
 	l.mu.Unlock()
+	l.o.Limit.SetPeer(hello.GetRate())
 	l.o.Logger.Debug("link: the peer opened a session", "name", hello.GetSiteName(), "session", sessionName(hello.GetSession()))
 	return mine, nil
 }
@@ -221,7 +225,7 @@ func (l *Local) servedChanged() bool {
 const maxScan = 2000
 
 // Scan implements link.Source.
-func (l *Local) Scan(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
 	l.touch()
 	path := req.GetPath()
 	if !l.lets(path) {
@@ -231,12 +235,16 @@ func (l *Local) Scan(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPa
 	if limit <= 0 || limit > maxScan {
 		limit = maxScan
 	}
+	if err := l.o.Limit.Wait(ctx, 0); err != nil {
+		return nil, err
+	}
+	limit = min(limit, piece(l.o.Limit.Rate(), leastRecords*recordSize, maxScan*recordSize)/recordSize)
 	page, err := l.o.Catalog.ScanKeys(path, req.GetFromKey(), limit)
 	if err != nil {
 		return nil, l.readFailed("scan", path, err)
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
-	return &linkpb.ScanPage{
+	out := &linkpb.ScanPage{
 		Incarnation: page.Incarnation,
 		Epoch:       page.Epoch,
 		Seq:         page.Seq,
@@ -244,7 +252,9 @@ func (l *Local) Scan(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPa
 		Records:     page.Records,
 		NextKey:     page.NextKey,
 		Done:        page.Done,
-	}, nil
+	}
+	l.o.Limit.Charge(proto.Size(out))
+	return out, nil
 }
 
 func (l *Local) notServed(path string) error {

@@ -79,8 +79,10 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 	beat := time.NewTicker(l.o.Heartbeat)
 	defer beat.Stop()
 	kick := l.kicked()
+	pace := newRecordPace(l.o.Limit)
+	defer pace.timer.Stop()
 
-	if err := l.drain(ctx, streams, fn); err != nil {
+	if err := l.drain(ctx, streams, pace, fn); err != nil {
 		return err
 	}
 	if err := l.heartbeat(streams, fn); err != nil {
@@ -96,6 +98,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 			if now := l.o.Clock(); now.Sub(looked) >= servedEvery {
 				looked, look = now, true
 			}
+		case <-pace.timer.C:
 		case <-kick:
 			kick, look = l.kicked(), true
 		case <-beat.C:
@@ -110,7 +113,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 				return err
 			}
 		}
-		if err := l.drain(ctx, streams, fn); err != nil {
+		if err := l.drain(ctx, streams, pace, fn); err != nil {
 			return err
 		}
 	}
@@ -132,8 +135,8 @@ func (l *Local) reviewServed(streams []*changeStream, fn func(*linkpb.ChangeBatc
 }
 
 // drain sends what the logs hold, a batch of each bucket in turn, until all of
-// them are at their end.
-func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
+// them are at their end or the link's limit wants a pause.
+func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *recordPace, fn func(*linkpb.ChangeBatch) error) error {
 	for {
 		more := false
 		for _, s := range streams {
@@ -143,6 +146,9 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*lin
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			if !pace.may() {
+				return nil
+			}
 			batch, again, err := l.next(s)
 			if err != nil {
 				return err
@@ -151,6 +157,7 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, fn func(*lin
 			if batch == nil {
 				continue
 			}
+			pace.sent(proto.Size(batch))
 			if err := fn(batch); err != nil {
 				return err
 			}
@@ -201,6 +208,7 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 	out := &linkpb.ChangeBatch{Path: s.path, From: s.after + 1, To: page.To}
 	peerSeen := l.peerSeen(s)
 	var size int
+	most := piece(l.o.Limit.Rate(), leastBatch, batchBytes)
 	var skipped uint64
 	for i, item := range page.Entries {
 		if item.Record == nil {
@@ -211,7 +219,7 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 			continue
 		}
 		n := proto.Size(item.Record)
-		if size+n > batchBytes && len(out.Changes) > 0 {
+		if size+n > most && len(out.Changes) > 0 {
 			// The rest is read again for the next batch.
 			out.To = page.Entries[i-1].Seq
 			page.AtEnd, more = false, true
@@ -288,7 +296,7 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 			batch = &linkpb.ChangeBatch{}
 		}
 	}
-	batch.Clock, batch.Beat = l.o.Clock().UnixNano(), true
+	batch.Clock, batch.Beat, batch.Rate = l.o.Clock().UnixNano(), true, l.o.Limit.Own()
 	return fn(batch)
 }
 

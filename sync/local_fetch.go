@@ -192,6 +192,9 @@ func (f *fetch) send(ctx context.Context, n uint32, ref manifest.Ref, w *linkpb.
 		return false, f.refuse(n, &ref.ID, fmt.Sprintf("chunk %s cannot be read at %s: %v", ref.ID, f.l.o.Name, err))
 	}
 	c := &f.buf.Chunk
+	if err := f.l.o.Limit.Wait(ctx, chunkCost(c.Data)); err != nil {
+		return false, err
+	}
 	if ref.IsNode() {
 		f.l.count.manifests.Add(1)
 	} else {

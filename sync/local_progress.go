@@ -30,6 +30,7 @@ const maxCause = 500
 // word about a bucket is committed at once, because it pins the log.
 func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
 	l.touch()
+	l.o.Limit.SetPeer(p.GetRate())
 	now := l.o.Clock()
 	if p.GetSettings() != nil {
 		l.mu.Lock()

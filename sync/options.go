@@ -15,6 +15,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/limit"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -84,6 +85,10 @@ type LocalOptions struct {
 	// is not changed any more.
 	Served func() []string
 
+	// Limit paces what is let out; nothing is limited by default. It is the Local's
+	// own: what the peer asks for is set in it.
+	Limit *limit.Limiter
+
 	// Heartbeat is the time between two heartbeats of a change stream; 1 s.
 	Heartbeat time.Duration
 	// ProgressEvery is the least time between two commits of what the peer
@@ -110,6 +115,9 @@ func (o *LocalOptions) validate() error {
 	}
 	if o.Settings == nil {
 		o.Settings = func() Settings { return Settings{} }
+	}
+	if o.Limit == nil {
+		o.Limit = limit.New(o.Clock)
 	}
 	setDefault(&o.Heartbeat, time.Second)
 	setDefault(&o.ProgressEvery, 10*time.Second)
@@ -141,6 +149,9 @@ type EngineOptions struct {
 	// this site's own settings, if they do not exist. It is called before the
 	// first record of a bucket is taken, and returns when the catalog has it.
 	EnsureBucket func(ctx context.Context, b *linkpb.ServedBucket) error
+	// Limit paces what is received; nothing is limited by default. It is the
+	// Engine's own: what the sender tells of its limit is set in it.
+	Limit *limit.Limiter
 	// WantReverse is the number of connections that the far end is asked to
 	// dial, for a side that cannot dial itself.
 	WantReverse uint32
@@ -204,6 +215,9 @@ func (o *EngineOptions) validate() error {
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
+	}
+	if o.Limit == nil {
+		o.Limit = limit.New(o.Clock)
 	}
 	setDefault(&o.Workers, 16)
 	setDefault(&o.Window, 15<<20)

@@ -45,7 +45,7 @@ type page struct {
 // written meanwhile does not wait for it.
 func (s *session) moreScan(b *bucket) {
 	sc := &b.scanning
-	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead {
+	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || !s.mayFetch() {
 		return
 	}
 	sc.fetching = true
@@ -78,6 +78,7 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 	if err != nil {
 		return nil, err
 	}
+	s.o.Limit.Charge(proto.Size(got))
 	took := s.o.Clock().Sub(asked)
 	if !bytes.Equal(got.GetIncarnation(), there.GetIncarnation()) || got.GetEpoch() != there.GetEpoch() {
 		return nil, errAnotherLife

@@ -36,6 +36,7 @@ type session struct {
 
 	tr      *transfers
 	line    lineMeter
+	packed  compression
 	buckets map[string]*bucket
 	queue   []*bucket            // to be opened
 	opening int                  // buckets that are being opened
@@ -206,6 +207,7 @@ func (s *session) hello() error {
 		WantReverse: s.o.WantReverse,
 		Direction:   s.o.Settings().Direction,
 		Session:     id,
+		Rate:        s.o.Limit.Own(),
 	}
 	theirs, err := s.o.Source.Hello(s.ctx, mine)
 	if err != nil {
@@ -219,6 +221,7 @@ func (s *session) hello() error {
 	}
 	s.peer = theirs
 	s.theirs.Direction = theirs.GetDirection()
+	s.o.Limit.SetPeer(theirs.GetRate())
 	s.noteClock(theirs.GetClock())
 	return nil
 }

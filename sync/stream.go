@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -130,6 +132,7 @@ func (s *session) follow(ctx context.Context, number int, names map[string]*buck
 				looked[i].seq, looked[i].committed = c.GetSeq(), c.GetCommitted()
 			}
 		}
+		s.o.Limit.Charge(proto.Size(batch))
 		taken := make(chan struct{})
 		select {
 		case <-ctx.Done():
@@ -231,6 +234,7 @@ func (s *session) onHeads(batch *linkpb.ChangeBatch) {
 	if !batch.GetBeat() {
 		return
 	}
+	s.o.Limit.SetPeer(batch.GetRate())
 	for _, b := range st.names {
 		if !b.closed && !b.parked && !st.named[b] && b.head <= b.streamed {
 			s.reachedEnd(b, batch.GetClock())

@@ -116,18 +116,21 @@ func (x *OpeningReply) GetRefusal() *Refusal {
 
 // Hello opens a session; both sides send one. Site is the sender's own.
 type Hello struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // highest protocol version spoken
-	MinVersion    uint32                 `protobuf:"varint,2,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
-	Features      []string               `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
-	Service       string                 `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"` // name of the link
-	Site          []byte                 `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
-	SiteName      string                 `protobuf:"bytes,6,opt,name=site_name,json=siteName,proto3" json:"site_name,omitempty"`
-	Epoch         uint32                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Clock         int64                  `protobuf:"varint,8,opt,name=clock,proto3" json:"clock,omitempty"`
-	WantReverse   uint32                 `protobuf:"varint,9,opt,name=want_reverse,json=wantReverse,proto3" json:"want_reverse,omitempty"` // in an answer: connections this side asks the other to dial for it
-	Direction     string                 `protobuf:"bytes,10,opt,name=direction,proto3" json:"direction,omitempty"`
-	Session       []byte                 `protobuf:"bytes,11,opt,name=session,proto3" json:"session,omitempty"` // random, for logs of both sides
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Version     uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // highest protocol version spoken
+	MinVersion  uint32                 `protobuf:"varint,2,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
+	Features    []string               `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
+	Service     string                 `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"` // name of the link
+	Site        []byte                 `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
+	SiteName    string                 `protobuf:"bytes,6,opt,name=site_name,json=siteName,proto3" json:"site_name,omitempty"`
+	Epoch       uint32                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Clock       int64                  `protobuf:"varint,8,opt,name=clock,proto3" json:"clock,omitempty"`
+	WantReverse uint32                 `protobuf:"varint,9,opt,name=want_reverse,json=wantReverse,proto3" json:"want_reverse,omitempty"` // in an answer: connections this side asks the other to dial for it
+	Direction   string                 `protobuf:"bytes,10,opt,name=direction,proto3" json:"direction,omitempty"`
+	Session     []byte                 `protobuf:"bytes,11,opt,name=session,proto3" json:"session,omitempty"` // random, for logs of both sides
+	// Bytes per second that its limit lets this side take, when it asks, or let out,
+	// when it answers; 0: no limit. What is told later replaces it.
+	Rate          uint64 `protobuf:"varint,12,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +240,13 @@ func (x *Hello) GetSession() []byte {
 		return x.Session
 	}
 	return nil
+}
+
+func (x *Hello) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 // Served lists the buckets that the sender lets out over the link. The answer is
@@ -602,7 +612,8 @@ type ChangeBatch struct {
 	ServedChanged bool                   `protobuf:"varint,9,opt,name=served_changed,json=servedChanged,proto3" json:"served_changed,omitempty"` // the list of served buckets changed: ask again
 	// A heartbeat is complete: of the buckets that were not named in heads since the
 	// last one, nothing is left to be sent.
-	Beat          bool `protobuf:"varint,10,opt,name=beat,proto3" json:"beat,omitempty"`
+	Beat          bool   `protobuf:"varint,10,opt,name=beat,proto3" json:"beat,omitempty"`
+	Rate          uint64 `protobuf:"varint,11,opt,name=rate,proto3" json:"rate,omitempty"` // of a complete heartbeat: bytes per second that the sender lets out; 0: no limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -705,6 +716,13 @@ func (x *ChangeBatch) GetBeat() bool {
 		return x.Beat
 	}
 	return false
+}
+
+func (x *ChangeBatch) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 type Change struct {
@@ -1216,6 +1234,7 @@ type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*BucketProgress      `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
 	Settings      *LinkSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // of the link at the receiver; unset: nothing is limited
+	Rate          uint64                 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`        // bytes per second that the receiver may take; 0: no limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1262,6 +1281,13 @@ func (x *Progress) GetSettings() *LinkSettings {
 		return x.Settings
 	}
 	return nil
+}
+
+func (x *Progress) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 type BucketProgress struct {
@@ -1470,7 +1496,7 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\aOpening\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"?\n" +
 	"\fOpeningReply\x12/\n" +
-	"\arefusal\x18\x01 \x01(\v2\x15.isgw.link.v1.RefusalR\arefusal\"\xb0\x02\n" +
+	"\arefusal\x18\x01 \x01(\v2\x15.isgw.link.v1.RefusalR\arefusal\"\xc4\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1f\n" +
 	"\vmin_version\x18\x02 \x01(\rR\n" +
@@ -1484,7 +1510,8 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\fwant_reverse\x18\t \x01(\rR\vwantReverse\x12\x1c\n" +
 	"\tdirection\x18\n" +
 	" \x01(\tR\tdirection\x12\x18\n" +
-	"\asession\x18\v \x01(\fR\asession\"v\n" +
+	"\asession\x18\v \x01(\fR\asession\x12\x12\n" +
+	"\x04rate\x18\f \x01(\x04R\x04rate\"v\n" +
 	"\x06Served\x124\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1a.isgw.link.v1.ServedBucketR\abuckets\x126\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\"f\n" +
@@ -1511,7 +1538,7 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1d\n" +
 	"\n" +
-	"heads_only\x18\x04 \x01(\bR\theadsOnly\"\xb9\x02\n" +
+	"heads_only\x18\x04 \x01(\bR\theadsOnly\"\xcd\x02\n" +
 	"\vChangeBatch\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1523,7 +1550,8 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x05reset\x18\b \x01(\tR\x05reset\x12%\n" +
 	"\x0eserved_changed\x18\t \x01(\bR\rservedChanged\x12\x12\n" +
 	"\x04beat\x18\n" +
-	" \x01(\bR\x04beat\"i\n" +
+	" \x01(\bR\x04beat\x12\x12\n" +
+	"\x04rate\x18\v \x01(\x04R\x04rate\"i\n" +
 	"\x06Change\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1c\n" +
 	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\x12/\n" +
@@ -1563,10 +1591,11 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x04want\x18\x05 \x01(\rR\x04want\x12\x12\n" +
 	"\x04gone\x18\x06 \x01(\bR\x04gone\x12\x18\n" +
 	"\arefused\x18\a \x01(\tR\arefused\x12+\n" +
-	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"z\n" +
+	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"\x8e\x01\n" +
 	"\bProgress\x126\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1c.isgw.link.v1.BucketProgressR\abuckets\x126\n" +
-	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\"\x92\x02\n" +
+	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x04R\x04rate\"\x92\x02\n" +
 	"\x0eBucketProgress\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +

@@ -1,0 +1,122 @@
+package objsync
+
+import (
+	"time"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/sync/link/limit"
+)
+
+// How the limits of a link pace it. A site limits what it lets out where it sends
+// it, and what it takes where it asks for it; and each tells the other its limit, so
+// that the sender keeps to the lower of both and what is on its way is as much as
+// the line is allowed to carry. Chunks, pages of scans and batches of changes wait for
+// their turn, while heartbeats and everything else that a session needs go on: the lag
+// that they tell stays true.
+
+const (
+	// pieceTime bounds what of a log or of a scan goes out at once, by the time that
+	// it takes at the limit; least is for records of usual size.
+	pieceTime    = 500 * time.Millisecond
+	leastBatch   = 4 << 10
+	leastRecords = 8
+	recordSize   = 400 // bytes of a record on the wire, about
+	// frameCost is what a chunk costs beside its bytes: header, frame, encryption.
+	frameCost = 128
+	// receiveAhead is how far what is asked for may run ahead of this site's own
+	// limit: the sender is told of it and keeps it evenly.
+	receiveAhead = time.Second
+	// smallAhead is how far small versions are asked for ahead at a limit.
+	smallAhead = 2 * time.Second
+	fetchSlow  = 16 << 10
+)
+
+// chunkCost is what a chunk costs at a limit.
+func chunkCost(data []byte) int { return len(data) + len(data)>>9 + frameCost }
+
+// piece is how many bytes of records go out at once at a rate, at most most.
+func piece(rate uint64, least, most int) int {
+	if rate == 0 {
+		return most
+	}
+	return int(min(uint64(most), max(uint64(least), uint64(float64(rate)*pieceTime.Seconds()))))
+}
+
+// recordPace paces the records of a change stream while its link is limited. They go
+// before chunks, which pay for both: a version that nobody has heard of cannot
+// overtake others. By themselves they keep to the limit too, and a receiver that has
+// enough of them takes no more. It belongs to the goroutine of the stream.
+type recordPace struct {
+	limit *limit.Limiter
+	free  time.Time // when the last batch is paid off
+	timer *time.Timer
+}
+
+func newRecordPace(l *limit.Limiter) *recordPace {
+	p := &recordPace{limit: l, timer: time.NewTimer(time.Hour)}
+	p.timer.Stop()
+	return p
+}
+
+// may reports whether a batch may be sent now. If not, the timer says when.
+func (p *recordPace) may() bool {
+	wait := time.Until(p.free)
+	if wait <= 0 {
+		return true
+	}
+	p.timer.Reset(wait)
+	return false
+}
+
+// sent takes a batch of n bytes into account.
+func (p *recordPace) sent(n int) {
+	p.limit.Charge(n)
+	rate := p.limit.Rate()
+	if rate == 0 {
+		return
+	}
+	now := time.Now()
+	if p.free.Before(now) {
+		p.free = now
+	}
+	p.free = p.free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
+}
+
+// within is a budget for a link that may carry no more than rate bytes per second;
+// 0 is no limit. raw is how many raw bytes come with each byte that is counted.
+//
+// A limit says what a line that was not measured yet carries, and one that is so slow
+// that a chunk takes seconds cannot be measured by what arrives. One chunk is always
+// asked for, whatever the budget.
+func (b budget) within(rate uint64, rtt time.Duration, raw float64) budget {
+	if rate == 0 {
+		return b
+	}
+	ahead := float64(rate) * max(raw, 1)
+	b.large = min(b.large, int64(ahead*(2*rtt+largeAhead).Seconds()))
+	b.total = min(b.total, b.large+int64(ahead*smallAhead.Seconds()))
+	b.fetch = min(b.fetch, max(fetchSlow, b.large/8))
+	return b
+}
+
+// mayFetch reports whether this site's own limit lets more be asked for.
+func (s *session) mayFetch() bool { return s.o.Limit.Owed() <= receiveAhead }
+
+// compression measures how many raw bytes come with each byte on the wire, over
+// the last chunks.
+type compression struct{ raw, wire float64 }
+
+func (c *compression) arrived(raw int64, wire int) {
+	c.raw += float64(raw)
+	c.wire += float64(wire)
+	if c.wire > 64*chunks.MaxRaw {
+		c.raw, c.wire = c.raw/2, c.wire/2
+	}
+}
+
+func (c *compression) ratio() float64 {
+	if c.wire == 0 {
+		return 1
+	}
+	return c.raw / c.wire
+}
