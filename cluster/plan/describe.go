@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -129,10 +130,11 @@ func GetService(cfg *state.Config, name string) (*adminpb.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return describeService(cfg, s), nil
+	return describeService(cfg, s, cfg.Services()), nil
 }
 
-func describeService(cfg *state.Config, s *statepb.Service) *adminpb.Service {
+// describeService describes one of all services.
+func describeService(cfg *state.Config, s *statepb.Service, all []*statepb.Service) *adminpb.Service {
 	_, revision, _ := cfg.Service(s.GetName())
 	out := &adminpb.Service{
 		Revision: revision, LagTargetSeconds: time.Duration(s.GetLagTarget()).Seconds(),
@@ -148,6 +150,19 @@ func describeService(cfg *state.Config, s *statepb.Service) *adminpb.Service {
 	}
 	for _, served := range s.GetServes() {
 		out.Serves = append(out.Serves, served.GetPath())
+		out.Served = append(out.Served, &adminpb.ServedPath{
+			Path: served.GetPath(), Include: served.GetInclude(), Exclude: served.GetExclude(),
+			Direction: served.GetDirection(), Deletes: cmp.Or(served.GetDeletes(), DeletesTravel),
+		})
+	}
+	out.Settings = describeSettings(s)
+	site, _, _ := cfg.Site()
+	out.EffectiveProfile = state.EffectiveProfile(s, site)
+	out.Clients = clientsOf(s.GetName(), all)
+	for _, place := range servicePlaces(cfg, s, all) {
+		if node, _, ok := cfg.Node(place.Node); ok && place.Runs {
+			out.Nodes = append(out.Nodes, cmp.Or(node.GetName(), node.GetId()))
+		}
 	}
 	if peer, err := state.SiteIDFromBytes(s.GetPeer()); err == nil {
 		out.PeerId = peer.String()
@@ -155,6 +170,16 @@ func describeService(cfg *state.Config, s *statepb.Service) *adminpb.Service {
 		out.PeerName = pairing.GetSiteName()
 	}
 	return out
+}
+
+// describeSettings are all settings that only links have.
+func describeSettings(s *statepb.Service) *adminpb.LinkSettings {
+	return &adminpb.LinkSettings{
+		Tunnel: new(s.GetTunnel()), Local: new(s.GetLocal()), ChunkCache: new(s.GetChunkCache()), Profile: new(s.GetProfile()),
+		SendLimit: new(FormatLimit(s.GetSendLimit())), ReceiveLimit: new(FormatLimit(s.GetReceiveLimit())), Server: new(s.GetServer()),
+		Annotations: &adminpb.LinkAnnotations{Values: annotationValues(s.GetAnnotations())},
+		Resources:   describeResources(s.GetResources()), Placement: new(string(s.GetPlacement())),
+	}
 }
 
 // ListPairings describes the sites that this one is paired with, ordered by

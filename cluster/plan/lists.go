@@ -145,6 +145,7 @@ func filter(words string) func(string) bool {
 // their peer or a path that they serve.
 func ListServices(cfg *state.Config, req *adminpb.ListServicesRequest) *adminpb.ListServicesResponse {
 	all := cfg.Services()
+	whole := slices.Clone(all)
 	res := &adminpb.ListServicesResponse{Total: uint64(len(all))}
 	if has := filter(req.GetFilter()); has != nil {
 		all = slices.DeleteFunc(all, func(s *statepb.Service) bool { return !serviceHas(cfg, s, has) })
@@ -162,7 +163,7 @@ func ListServices(cfg *state.Config, req *adminpb.ListServicesRequest) *adminpb.
 		all, res.More = all[:PageLimit(limit)], true
 	}
 	for _, s := range all {
-		res.Services = append(res.Services, describeService(cfg, s))
+		res.Services = append(res.Services, describeService(cfg, s, whole))
 	}
 	return res
 }

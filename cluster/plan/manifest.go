@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,18 @@ func (t *target) changes() bool { return t.old == nil || !proto.Equal(t.old, t.s
 // added and removed are the paths that the link did not, and will not, serve.
 func (t *target) added() []*statepb.Served   { return without(t.service, t.old) }
 func (t *target) removed() []*statepb.Served { return without(t.old, t.service) }
+
+// altered are the paths that the link serves with other options than before, as
+// they are to be.
+func (t *target) altered() []*statepb.Served {
+	var all []*statepb.Served
+	for _, served := range t.service.GetServes() {
+		if before := entry(t.old, served.GetPath()); before != nil && Options(before) != Options(served) {
+			all = append(all, served)
+		}
+	}
+	return all
+}
 
 func without(a, b *statepb.Service) []*statepb.Served {
 	var left []*statepb.Served
@@ -98,7 +111,6 @@ func (b *builder) targets(req *adminpb.PlanApplyManifest) ([]*target, error) {
 		return nil, invalid("a manifest has at most %d services for one plan, not %d", MaxManifest, n).next("apply it in parts")
 	}
 	var targets []*target
-	all := b.cfg.Services()
 	for _, want := range req.GetServices() {
 		name := want.GetSettings().GetName()
 		if slices.ContainsFunc(targets, func(t *target) bool { return t.service.GetName() == name }) {
@@ -109,15 +121,81 @@ func (b *builder) targets(req *adminpb.PlanApplyManifest) ([]*target, error) {
 			return nil, err
 		}
 		targets = append(targets, t)
-		all = slices.DeleteFunc(all, func(s *statepb.Service) bool { return s.GetName() == name })
+	}
+	var err error
+	if targets, err = b.groups(req, targets); err != nil {
+		return nil, err
 	}
 	// Paths may move from one link to another of the same manifest.
+	all := b.cfg.Services()
 	for _, t := range targets {
-		all = append(all, t.service)
+		if t.old == nil {
+			all = append(all, t.service)
+		} else {
+			all = replaced(all, t.service)
+		}
 	}
 	for _, t := range targets {
 		if err := servedOnceAmong(b.cfg, t.service, all); err != nil {
 			return nil, err
+		}
+		if err := checkServer(t.service, all); err != nil {
+			return nil, err
+		}
+	}
+	return targets, nil
+}
+
+// groups gives the services of the groups that the manifest names their servers.
+// Those that the manifest says nothing else of become targets as well.
+func (b *builder) groups(req *adminpb.PlanApplyManifest, targets []*target) ([]*target, error) {
+	find := func(name string) *target {
+		if i := slices.IndexFunc(targets, func(t *target) bool { return t.service.GetName() == name }); i >= 0 {
+			return targets[i]
+		}
+		old, revision, ok := b.cfg.Service(name)
+		if !ok {
+			return nil
+		}
+		t := &target{old: old, service: proto.CloneOf(old), revision: revision}
+		targets = append(targets, t)
+		return t
+	}
+	// First everybody leaves whose group does not have them any more.
+	for _, want := range req.GetServices() {
+		group, name := want.GetGroup(), want.GetSettings().GetName()
+		if group == nil {
+			continue
+		}
+		if group.GetServer() == "" && len(group.GetClients()) > 0 {
+			return nil, invalid("service %s: a group of services has no server", name).next("name the one whose endpoint the others make use of")
+		}
+		find(name).service.Server = ""
+		for _, client := range clientsOf(cmp.Or(group.GetServer(), name), b.cfg.Services()) {
+			find(client).service.Server = ""
+		}
+	}
+	named := map[string]string{}
+	for _, want := range req.GetServices() {
+		group, name := want.GetGroup(), want.GetSettings().GetName()
+		server := group.GetServer()
+		if server == "" {
+			continue
+		}
+		members := slices.Clone(group.GetClients())
+		if name != server {
+			members = append(members, name)
+		}
+		for _, member := range members {
+			t := find(member)
+			switch other, has := named[member]; {
+			case t == nil:
+				return nil, refuse(state.ErrNotFound, "service %s: service %s, which its group has, does not exist", name, member).
+					next("make it before, or in the same file")
+			case has && other != server:
+				return nil, invalid("service %s: service %s is in the groups of %s and %s", name, member, other, server)
+			}
+			named[member], t.service.Server = server, server
 		}
 	}
 	return targets, nil
@@ -169,27 +247,27 @@ func named(name string, err error) error {
 func setServed(cfg *state.Config, service *statepb.Service, paths []string) error {
 	before := proto.CloneOf(service)
 	service.Serves = nil
-	var more []string
-	for _, path := range paths {
-		p, err := ParseServed(path)
+	var more []*statepb.Served
+	for _, text := range paths {
+		served, err := ParseServed(text)
 		if err != nil {
 			return named(service.GetName(), err)
 		}
-		path = p.String()
-		i, found := slices.BinarySearchFunc(before.GetServes(), path, compareServed)
+		path := served.GetPath()
 		at, twice := slices.BinarySearchFunc(service.GetServes(), path, compareServed)
 		switch {
-		case twice || slices.Contains(more, path):
+		case twice || slices.ContainsFunc(more, func(s *statepb.Served) bool { return s.GetPath() == path }):
 			return invalid("service %s: the list of what it serves has %s twice", service.GetName(), path)
-		case found:
-			service.Serves = slices.Insert(service.Serves, at, before.GetServes()[i])
+		case serves(before, path):
+			service.Serves = slices.Insert(service.Serves, at, served)
 		default:
-			more = append(more, path)
+			more = append(more, served)
 		}
 	}
-	slices.Sort(more) // tenants come before their buckets
-	for _, path := range more {
-		if err := listServed(cfg, service, path); err != nil {
+	// Tenants come before their buckets.
+	slices.SortFunc(more, func(a, b *statepb.Served) int { return compareServed(a, b.GetPath()) })
+	for _, served := range more {
+		if err := listServed(cfg, service, served); err != nil {
 			return named(service.GetName(), err)
 		}
 	}
@@ -204,22 +282,15 @@ func (b *builder) targetSteps(t *target) {
 	name := t.service.GetName()
 	if t.old == nil {
 		text := b.settings(t.service, nil)
-		if n := t.service.GetConnections(); n > 0 {
-			text += fmt.Sprintf(", %d %s", n, plural(int(n), "connection", "connections"))
-		}
 		if t.service.GetDisabled() {
 			text += ", disabled"
 		}
 		b.step("+", "link", name, "%s", text)
 		b.reach(t.service.GetRemote())
 		b.paired(t.service, nil)
+		b.placed(t.service)
 	} else {
-		was, is := settingsOf(t.old), settingsOf(t.service)
-		for i := range is {
-			if was[i] != is[i] {
-				b.step("~", "setting", name, "%s %s → %s", is[i].name, was[i].value, is[i].value)
-			}
-		}
+		b.changed(t.old, t.service)
 		if t.old.GetRemote() != t.service.GetRemote() {
 			b.reach(t.service.GetRemote())
 		}
@@ -234,7 +305,10 @@ func (b *builder) targetSteps(t *target) {
 		}
 	}
 	for _, served := range t.added() {
-		b.step("+", "serve", served.GetPath(), "over link %s, %s", name, b.holds(served.GetPath()))
+		b.step("+", "serve", served.GetPath(), "over link %s, %s", name, b.what(served))
+	}
+	for _, served := range t.altered() {
+		b.step("~", "serve", served.GetPath(), "over link %s, %s → %s", name, optionWords(entry(t.old, served.GetPath())), optionWords(served))
 	}
 	for _, served := range t.removed() {
 		b.step("-", "serve", served.GetPath(), "off link %s, %s", name, b.holds(served.GetPath()))
@@ -246,24 +320,35 @@ func (b *builder) targetSteps(t *target) {
 
 // manifestImpact says what all of it does to what runs.
 func (b *builder) manifestImpact(targets []*target) {
-	var added []*statepb.Served
-	var removed []string
-	made, restarted, disabled := false, false, false
+	var impact, removed []string
+	say := func(sentence string) {
+		if !slices.Contains(impact, sentence) {
+			impact = append(impact, sentence)
+		}
+	}
+	edited, altered, disabled := false, false, false
 	for _, t := range targets {
-		added = append(added, t.added()...)
 		for _, served := range t.removed() {
 			removed = append(removed, served.GetPath())
 		}
-		if t.old == nil {
-			made = true
-			continue
+		altered = altered || len(t.altered()) > 0
+		if t.old != nil {
+			edited = edited || len(different(t.old, t.service)) > 0
+			disabled = disabled || t.service.GetDisabled() && !t.old.GetDisabled()
 		}
-		restarted = restarted || settingsOf(t.old) != settingsOf(t.service)
-		disabled = disabled || t.service.GetDisabled() && !t.old.GetDisabled()
 	}
-	var impact []string
-	if made || len(added) > 0 {
-		impact = append(impact, b.copies(added))
+	for _, sentence := range b.copiesAll(targets) {
+		say(sentence)
+	}
+	if altered {
+		say(optionImpact)
+	}
+	for _, t := range targets {
+		if t.old != nil {
+			for _, sentence := range impacts(t.old, t.service) {
+				say(sentence)
+			}
+		}
 	}
 	if n := len(removed); n > 0 {
 		what := removed[0]
@@ -272,8 +357,8 @@ func (b *builder) manifestImpact(targets []*target) {
 		}
 		impact = append(impact, "Changes of "+what+" stop crossing the link in both directions. Nothing is deleted, at either site.")
 	}
-	if restarted {
-		impact = append(impact, "A link whose settings change is started anew with them and goes on where it was.")
+	if edited {
+		say(goesOn)
 	}
 	if disabled {
 		impact = append(impact, fmt.Sprintf("Nothing flows over what is disabled, and its lag rises; changes are kept for %s.", span(b.facts.LogKeep)))
@@ -282,6 +367,30 @@ func (b *builder) manifestImpact(targets []*target) {
 		impact = append(impact, "The link goes on where it was: only what changed meanwhile is sent.")
 	}
 	b.Plan.Impact = strings.Join(impact, " ")
+}
+
+// copiesAll says what the first copies are. Links that send are counted together.
+func (b *builder) copiesAll(targets []*target) []string {
+	var sending, receiving []*statepb.Served
+	made := false
+	for _, t := range targets {
+		made = made || t.old == nil
+		for _, served := range t.added() {
+			if state.ServedSends(t.service, served) {
+				sending = append(sending, served)
+			} else {
+				receiving = append(receiving, served)
+			}
+		}
+	}
+	var all []string
+	if len(sending) > 0 || len(receiving) == 0 && made {
+		all = append(all, b.copies(&statepb.Service{}, sending))
+	}
+	if len(receiving) > 0 {
+		all = append(all, b.copies(&statepb.Service{Direction: state.DirectionReceive}, receiving))
+	}
+	return all
 }
 
 // manifestUndo names the commands that bring everything back.
@@ -293,14 +402,7 @@ func (b *builder) manifestUndo(targets []*target) {
 			undo = append(undo, "`isgwctl service delete "+name+"`")
 			continue
 		}
-		edit := ""
-		was, is := settingsOf(t.old), settingsOf(t.service)
-		for i := range was {
-			if was[i] != is[i] {
-				edit += " " + was[i].flag + " " + was[i].value
-			}
-		}
-		if edit != "" {
+		if edit := flagsBack(t.old, t.service); edit != "" {
 			undo = append(undo, "`isgwctl service edit "+name+edit+"`")
 		}
 		if t.old.GetDisabled() != t.service.GetDisabled() {
@@ -311,7 +413,10 @@ func (b *builder) manifestUndo(targets []*target) {
 			undo = append(undo, "`isgwctl service unserve "+name+" "+served.GetPath()+"`")
 		}
 		for _, served := range t.removed() {
-			undo = append(undo, "`isgwctl service serve "+name+" "+served.GetPath()+"`")
+			undo = append(undo, "`isgwctl service serve "+name+" "+quoted(FormatServed(served))+"`")
+		}
+		for _, served := range t.altered() {
+			undo = append(undo, "`isgwctl service serve "+name+" "+quoted(FormatServed(entry(t.old, served.GetPath())))+"`")
 		}
 	}
 	rest := ""

@@ -52,7 +52,7 @@ func TestManifest(t *testing.T) {
 			}),
 			[]string{"~ setting hawaii", "~ setting hawaii", "~ setting hawaii", "~ link hawaii"},
 			[]string{"lag target 45s → 0s", "connections 0 → 4", `remote ccow://10.3.32.240:14000 → ""`, "enabled → disabled", "1 served path will not",
-				"!  reach    no remote", "`isgwctl service edit hawaii --lag-target 45s --connections 0 --remote ccow://10.3.32.240:14000`", "`isgwctl service enable hawaii`"},
+				"!  reach    no remote", "`isgwctl service edit hawaii --remote ccow://10.3.32.240:14000 --connections 0 --lag-target 45s`", "`isgwctl service enable hawaii`"},
 			" 0 false [Hawaii/Cola/bk1]",
 		},
 		{
@@ -199,7 +199,7 @@ func TestManifestRefuses(t *testing.T) {
 		{wants(link("a", "Hawaii/Cola/bk3", "Hawaii/Cola")), state.ErrExists, "service a serves Hawaii/Cola/bk3 already, with all of tenant"},
 		{wants(link("a", "Maui/Cola")), state.ErrNotFound, "service a: cluster Maui does not exist"},
 		{edit(func(e *adminpb.PlanEditService) { e.Remote = new("s3://x") }), state.ErrInvalid, "service hawaii: a link to s3://"},
-		{edit(func(e *adminpb.PlanEditService) { e.Direction = new("send") }), state.ErrInvalid, "service hawaii: direction send is not available yet"},
+		{edit(func(e *adminpb.PlanEditService) { e.Direction = new("up") }), state.ErrInvalid, `service hawaii: there is no direction "up"`},
 		{edit(func(e *adminpb.PlanEditService) { e.Replication = new("once") }), state.ErrInvalid, `service hawaii: there is no replication type "once"`},
 		{edit(func(e *adminpb.PlanEditService) { e.LagTargetSeconds = new(1e9) }), state.ErrInvalid, "service hawaii: a lag target is from 1ms"},
 		{edit(func(e *adminpb.PlanEditService) { e.Connections = new(uint32(33)) }), state.ErrInvalid, "service hawaii: a link has 1 to 32 connections"},

@@ -174,6 +174,8 @@ func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Tim
 		err = b.editService(change.EditService)
 	case *adminpb.PlanRequest_ApplyManifest:
 		err = b.applyManifest(change.ApplyManifest)
+	case *adminpb.PlanRequest_EditSite:
+		err = b.editSite(change.EditSite)
 	default:
 		err = invalid("the request names no change that this node knows")
 	}
@@ -252,8 +254,8 @@ func (b *builder) createService(req *adminpb.PlanCreateService) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range req.GetServes() {
-		if err := addServed(b.cfg, service, path); err != nil {
+	for _, text := range req.GetServes() {
+		if err := addServed(b.cfg, service, text); err != nil {
 			return err
 		}
 	}
@@ -266,12 +268,13 @@ func (b *builder) createService(req *adminpb.PlanCreateService) error {
 	}
 	b.step("+", "link", service.GetName(), "%s", b.settings(service, peer))
 	for _, served := range service.GetServes() {
-		b.step("+", "serve", served.GetPath(), "%s", b.holds(served.GetPath()))
+		b.step("+", "serve", served.GetPath(), "%s", b.what(served))
 	}
 	b.reach(service.GetRemote())
 	b.paired(service, peer)
 	b.serving(service.GetServes())
-	b.Plan.Impact = b.copies(service.GetServes())
+	b.placed(service)
+	b.Plan.Impact = b.copies(service, service.GetServes())
 	b.Plan.Undo = "`isgwctl service delete " + service.GetName() + "` ends the link; what was copied stays at both sites."
 	b.Plan.Command = createCommand(service, req.GetToken() != "")
 	return nil
@@ -368,25 +371,31 @@ func (b *builder) missing(serves []*statepb.Served) {
 	}
 }
 
-func (b *builder) serve(name, path string) error {
-	txn, err := Serve(b.cfg, name, path)
+func (b *builder) serve(name, text string) error {
+	txn, err := Serve(b.cfg, name, text)
 	if err != nil {
 		return err
 	}
 	b.Txn = txn
-	p, err := ParseServed(path)
+	served, err := ParseServed(text)
 	if err != nil {
 		return err
 	}
-	path = p.String()
-	service, _, _ := b.cfg.Service(name)
-	added := []*statepb.Served{{Path: path}}
-	b.step("+", "serve", path, "over link %s, %s", name, b.holds(path))
-	b.running(service)
+	path := served.GetPath()
+	old, _, _ := b.cfg.Service(name)
+	b.Plan.Command = "isgwctl service serve " + name + " " + quoted(FormatServed(served))
+	b.running(old)
+	if before := entry(old, path); before != nil {
+		b.step("~", "serve", path, "over link %s, %s → %s", name, optionWords(before), optionWords(served))
+		b.Plan.Impact = optionImpact
+		b.Plan.Undo = fmt.Sprintf("`isgwctl service serve %s %s`", name, quoted(FormatServed(before)))
+		return nil
+	}
+	added := []*statepb.Served{served}
+	b.step("+", "serve", path, "over link %s, %s", name, b.what(served))
 	b.serving(added)
-	b.Plan.Impact = b.copies(added)
+	b.Plan.Impact = b.copies(old, added)
 	b.Plan.Undo = fmt.Sprintf("`isgwctl service unserve %s %s` takes it off again; what was copied stays at both sites.", name, path)
-	b.Plan.Command = fmt.Sprintf("isgwctl service serve %s %s", name, path)
 	return nil
 }
 
@@ -403,14 +412,15 @@ func (b *builder) unserve(name, path string) error {
 		return err
 	}
 	b.Txn = txn
-	p, err := ParseServed(path)
+	p, err := ParseServedPath(path)
 	if err != nil {
 		return err
 	}
 	path = p.String()
+	old, _, _ := b.cfg.Service(name)
 	b.step("-", "serve", path, "off link %s, %s", name, b.holds(path))
 	b.Plan.Impact = "Changes of " + path + " stop crossing the link in both directions. Nothing is deleted, at either site."
-	b.Plan.Undo = fmt.Sprintf("`isgwctl service serve %s %s` serves it again; only what changed meanwhile is sent.", name, path)
+	b.Plan.Undo = fmt.Sprintf("`isgwctl service serve %s %s` serves it again; only what changed meanwhile is sent.", name, quoted(FormatServed(entry(old, path))))
 	b.Plan.Command = fmt.Sprintf("isgwctl service unserve %s %s", name, path)
 	return nil
 }
@@ -483,16 +493,9 @@ func (b *builder) editService(req *adminpb.PlanEditService) error {
 		edited = puts[0].GetService()
 	}
 	b.Plan.Command = "isgwctl service edit " + name
-	undo := b.Plan.Command
-	was, is := settingsOf(old), settingsOf(edited)
-	for i, named := range []bool{req.LagTargetSeconds != nil, req.Connections != nil, req.Remote != nil, req.Direction != nil, req.Replication != nil} {
-		if !named {
-			continue
-		}
-		b.Plan.Command += " " + is[i].flag + " " + is[i].value
-		if was[i] != is[i] {
-			b.step("~", "setting", name, "%s %s → %s", is[i].name, was[i].value, is[i].value)
-			undo += " " + was[i].flag + " " + was[i].value
+	for _, kind := range settings {
+		if kind.named(req, ownSettings(req)) {
+			b.Plan.Command += " " + kind.flag + " " + quoted(kind.value(edited))
 		}
 	}
 	if req.Remote != nil {
@@ -502,21 +505,8 @@ func (b *builder) editService(req *adminpb.PlanEditService) error {
 		b.Plan.Impact = "Nothing: the settings are so already."
 		return nil
 	}
-	b.Plan.Impact = "The link is started anew with the settings and goes on where it was."
-	b.Plan.Undo = "`" + undo + "`"
+	b.changed(old, edited)
+	b.Plan.Impact = strings.Join(append(impacts(old, edited), goesOn), " ")
+	b.Plan.Undo = "`isgwctl service edit " + name + flagsBack(old, edited) + "`"
 	return nil
-}
-
-// setting is one of a link's settings, as commands and plans write it.
-type setting struct{ flag, name, value string }
-
-// settingsOf are the settings of a link that can be edited, always in this order.
-func settingsOf(s *statepb.Service) [5]setting {
-	return [...]setting{
-		{"--lag-target", "lag target", span(time.Duration(s.GetLagTarget()))},
-		{"--connections", "connections", fmt.Sprint(s.GetConnections())},
-		{"--remote", "remote", quoted(s.GetRemote())},
-		{"--direction", "direction", directionOf(s.GetDirection())},
-		{"--replication", "replication", replicationOf(s.GetReplication())},
-	}
 }

@@ -2,8 +2,6 @@ package plan
 
 import (
 	"bytes"
-	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,38 +27,32 @@ func newService(cfg *state.Config, req *adminpb.CreateServiceRequest, now time.T
 	if err := checkService(req); err != nil {
 		return nil, err
 	}
-	remote, err := ParseRemote(req.GetRemote())
-	if err != nil {
-		return nil, err
-	}
-	target, err := lagTarget(req.GetLagTargetSeconds())
+	service, err := edited(&statepb.Service{Name: req.GetName(), Type: req.GetType(), Created: now.UnixNano()}, &adminpb.PlanEditService{
+		Remote: &req.Remote, Direction: &req.Direction, Replication: &req.Replication, Connections: &req.Connections,
+		LagTargetSeconds: &req.LagTargetSeconds, Settings: req.GetSettings(),
+	})
 	if err != nil {
 		return nil, err
 	}
 	if _, _, ok := cfg.Service(req.GetName()); ok {
 		return nil, refuse(state.ErrExists, "service %s exists already", req.GetName())
 	}
-	return &statepb.Service{
-		Name:        req.GetName(),
-		Type:        req.GetType(),
-		Remote:      remote,
-		Direction:   req.GetDirection(),
-		Replication: req.GetReplication(),
-		Connections: req.GetConnections(),
-		Created:     now.UnixNano(),
-		LagTarget:   target,
-	}, nil
+	if err := checkServer(service, append(cfg.Services(), service)); err != nil {
+		return nil, err
+	}
+	return service, nil
 }
 
-// Serve adds a tenant or a bucket to a link. A bucket or tenant that does not
-// exist yet is legal, its namespace has to be there.
-func Serve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
+// Serve has a link serve a tenant or a bucket, with the options that follow the
+// path as [ParseServed] reads them; they replace those that it had. A bucket or
+// tenant that does not exist yet is legal, its namespace has to be there.
+func Serve(cfg *state.Config, name, text string) (*statepb.Txn, error) {
 	old, revision, err := findService(cfg, name)
 	if err != nil {
 		return nil, err
 	}
 	service := proto.CloneOf(old)
-	if err := addServed(cfg, service, path); err != nil {
+	if err := addServed(cfg, service, text); err != nil {
 		return nil, err
 	}
 	return replace(service, revision)
@@ -68,36 +60,45 @@ func Serve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
 
 // addServed puts a path into a service's list, unless another link to the same
 // site serves it.
-func addServed(cfg *state.Config, service *statepb.Service, path string) error {
-	if err := listServed(cfg, service, path); err != nil {
+func addServed(cfg *state.Config, service *statepb.Service, text string) error {
+	served, err := ParseServed(text)
+	if err != nil {
+		return err
+	}
+	if err := listServed(cfg, service, served); err != nil {
 		return err
 	}
 	return servedOnce(cfg, service)
 }
 
-// listServed puts a path into a service's list, whatever other links serve.
-func listServed(cfg *state.Config, service *statepb.Service, path string) error {
-	name := service.GetName()
-	p, err := ParseServed(path)
+// listServed puts a path into a service's list, whatever other links serve. A
+// path that is there with other options gets the new ones.
+func listServed(cfg *state.Config, service *statepb.Service, served *statepb.Served) error {
+	name, path := service.GetName(), served.GetPath()
+	p, err := ParseServedPath(path)
 	if err != nil {
 		return err
 	}
 	if err := PathExists(cfg, state.Path{Namespace: p.Namespace}); err != nil {
 		return err
 	}
-	path = p.String()
 	i, found := slices.BinarySearchFunc(service.GetServes(), path, compareServed)
 	if found {
-		return refuse(state.ErrExists, "service %s serves %s already", name, path)
+		if Options(service.Serves[i]) == Options(served) {
+			return refuse(state.ErrExists, "service %s serves %s already", name, FormatServed(served))
+		}
+		service.Serves[i] = served
+		return nil
 	}
-	if tenant := p.Parent().String(); p.Depth() == 3 && serves(service, tenant) {
+	// A bucket's own entry goes before its tenant's, so it has to say something else.
+	if tenant := p.Parent().String(); p.Depth() == 3 && serves(service, tenant) && Options(state.ServedFor(service, tenant)) == Options(served) {
 		return refuse(state.ErrExists, "service %s serves %s already, with all of tenant %s", name, path, tenant)
 	}
 	if len(service.GetServes()) >= state.MaxServed {
 		return refuse(state.ErrConflict, "service %s serves %d paths already, which is the most", name, len(service.GetServes())).
 			next("serve whole tenants instead of their buckets")
 	}
-	service.Serves = slices.Insert(service.Serves, i, &statepb.Served{Path: path})
+	service.Serves = slices.Insert(service.Serves, i, served)
 	return nil
 }
 
@@ -115,68 +116,15 @@ func EditService(cfg *state.Config, req *adminpb.PlanEditService) (*statepb.Txn,
 	if proto.Equal(old, service) {
 		return nil, nil
 	}
+	if err := checkServer(service, replaced(cfg.Services(), service)); err != nil {
+		return nil, err
+	}
 	return replace(service, revision)
-}
-
-// edited is a service with the settings that a request names. A setting that
-// means what it meant before stays as it is written.
-func edited(old *statepb.Service, req *adminpb.PlanEditService) (*statepb.Service, error) {
-	service := proto.CloneOf(old)
-	var err error
-	if req.LagTargetSeconds != nil {
-		if service.LagTarget, err = lagTarget(req.GetLagTargetSeconds()); err != nil {
-			return nil, err
-		}
-	}
-	if req.Connections != nil {
-		if req.GetConnections() > state.MaxConnections {
-			return nil, tooManyConnections(req.GetConnections())
-		}
-		service.Connections = req.GetConnections()
-	}
-	if req.Remote != nil {
-		if service.Remote, err = ParseRemote(req.GetRemote()); err != nil {
-			return nil, err
-		}
-	}
-	if req.Direction != nil && directionOf(req.GetDirection()) != directionOf(old.GetDirection()) {
-		if err := checkDirection(req.GetDirection()); err != nil {
-			return nil, err
-		}
-		service.Direction = req.GetDirection()
-	}
-	if req.Replication != nil && replicationOf(req.GetReplication()) != replicationOf(old.GetReplication()) {
-		if err := checkReplication(req.GetReplication()); err != nil {
-			return nil, err
-		}
-		service.Replication = req.GetReplication()
-	}
-	return service, nil
-}
-
-// directionOf resolves the default of a direction.
-func directionOf(direction string) string { return cmp.Or(direction, state.DirectionBoth) }
-
-// replicationOf resolves the default of a replication type.
-func replicationOf(replication string) string { return cmp.Or(replication, state.ReplicationBoth) }
-
-// maxLagTarget is the greatest lag target of a link: more is a typing error.
-const maxLagTarget = 7 * 24 * time.Hour
-
-// lagTarget reads a lag target in seconds; 0 is the node's default.
-func lagTarget(seconds float64) (int64, error) {
-	switch {
-	case seconds == 0:
-		return 0, nil
-	case !(seconds >= 0.001 && seconds <= maxLagTarget.Seconds()): // NaN too
-		return 0, invalid("a lag target is from 1ms to %v, not %v seconds", maxLagTarget, seconds).next("0 takes the node's default")
-	}
-	return int64(math.Round(seconds * float64(time.Second))), nil
 }
 
 // Unserve takes a tenant or a bucket off a link. What was copied stays.
 func Unserve(cfg *state.Config, name, path string) (*statepb.Txn, error) {
-	p, err := ParseServed(path)
+	p, err := ParseServedPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -241,11 +189,16 @@ func BindPeer(cfg *state.Config, name string, site state.SiteID) (*statepb.Txn, 
 	return replace(service, revision)
 }
 
-// DeleteService ends a link. What it copied stays.
+// DeleteService ends a link. What it copied stays. A server of others has to
+// lose them first.
 func DeleteService(cfg *state.Config, name string) (*statepb.Txn, error) {
 	_, revision, err := findService(cfg, name)
 	if err != nil {
 		return nil, err
+	}
+	if clients := clientsOf(name, cfg.Services()); len(clients) > 0 {
+		return nil, refuse(state.ErrNotEmpty, "service %s is still the server of %s", name, strings.Join(clients, ", ")).
+			next(`give them another server first: isgwctl service edit %s --server ""`, clients[0])
 	}
 	return remove(state.Key{Kind: statepb.Kind_KIND_SERVICE, Name: name}, revision), nil
 }
@@ -260,6 +213,57 @@ func findService(cfg *state.Config, name string) (*statepb.Service, uint64, erro
 
 func serviceMissing(name string) *Error {
 	return refuse(state.ErrNotFound, "service %q does not exist", name).next("see `isgwctl service list`")
+}
+
+// replaced are services with one of them as it is to be.
+func replaced(all []*statepb.Service, service *statepb.Service) []*statepb.Service {
+	all = slices.Clone(all)
+	for i, s := range all {
+		if s.GetName() == service.GetName() {
+			all[i] = service
+		}
+	}
+	return all
+}
+
+// clientsOf are the names of the services whose server one is.
+func clientsOf(server string, all []*statepb.Service) []string {
+	var names []string
+	for _, s := range all {
+		if s.GetServer() == server {
+			names = append(names, s.GetName())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// checkServer refuses a server that a service cannot have, where all are the
+// services that there will be. Groups are one level deep.
+func checkServer(service *statepb.Service, all []*statepb.Service) error {
+	name, server := service.GetName(), service.GetServer()
+	if server == "" {
+		return nil
+	}
+	if server == name {
+		return invalid("service %s cannot be its own server", name).next("leave the server empty: a service has its own endpoint then")
+	}
+	i := slices.IndexFunc(all, func(s *statepb.Service) bool { return s.GetName() == server })
+	switch {
+	case i < 0:
+		return refuse(state.ErrNotFound, "service %s does not exist, so it cannot be the server of service %s", server, name).
+			next("make it first: isgwctl service create isgw %s", server)
+	case all[i].GetType() != state.TypeLink:
+		return refuse(state.ErrConflict, "service %s is of type %s, so it cannot be the server of service %s", server, all[i].GetType(), name)
+	case all[i].GetServer() != "":
+		return refuse(state.ErrConflict, "service %s makes use of server %s itself, so it cannot be the server of service %s", server, all[i].GetServer(), name).
+			next("take %s as the server", all[i].GetServer())
+	}
+	if clients := clientsOf(name, all); len(clients) > 0 {
+		return refuse(state.ErrConflict, "service %s is the server of %s, so it cannot make use of server %s", name, strings.Join(clients, ", "), server).
+			next("give these another server first")
+	}
+	return nil
 }
 
 // servedOnce refuses a path that another link to the same site serves: both

@@ -78,7 +78,13 @@ func (b *builder) settings(s *statepb.Service, token *identity.Token) string {
 	if s.GetRemote() != "" {
 		parts = append(parts, s.GetRemote())
 	}
-	return strings.Join(append(parts, "lag target "+span(target)), ", ")
+	parts = append(parts, "lag target "+span(target))
+	for _, kind := range settings {
+		if value := kind.value(s); kind.flag != "--remote" && kind.flag != "--lag-target" && value != kind.value(&statepb.Service{}) {
+			parts = append(parts, kind.name+" "+short(value))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // holds says what a bucket or tenant of this site holds.
@@ -117,42 +123,47 @@ func (b *builder) count(serves []*statepb.Served) (buckets int, objects, bytes u
 	return buckets, objects, bytes
 }
 
-// copies says what the first copy is.
-func (b *builder) copies(serves []*statepb.Served) string {
+// copies says what it means that a link serves these paths from now on.
+func (b *builder) copies(link *statepb.Service, serves []*statepb.Served) string {
 	if len(serves) == 0 {
 		return "Nothing flows until a bucket is served at both sites."
 	}
-	_, objects, bytes := b.count(serves)
-	if objects == 0 {
-		return "Nothing is here to copy yet. Nothing flows until the other site serves it too."
+	const both = " Nothing flows until the other site serves it too."
+	var leave []*statepb.Served
+	for _, served := range serves {
+		if state.ServedSends(link, served) {
+			leave = append(leave, served)
+		}
 	}
-	return fmt.Sprintf("First copy of up to %d %s, %s, to the other site, of which only missing chunks cross. "+
-		"Nothing flows until the other site serves it too. Reads and writes are not blocked.",
-		objects, plural(int(objects), "object", "objects"), size(bytes))
+	_, objects, bytes := b.count(leave)
+	switch {
+	case len(leave) == 0:
+		return "Nothing leaves this site; what the other site serves comes in." + both
+	case objects == 0:
+		return "Nothing is here to copy yet." + both
+	}
+	return fmt.Sprintf("First copy of up to %d %s, %s, to the other site, of which only missing chunks cross.%s Reads and writes are not blocked.",
+		objects, plural(int(objects), "object", "objects"), size(bytes), both)
 }
 
 // createCommand is the command line that makes a service. A token is a secret
 // and is not shown.
 func createCommand(s *statepb.Service, paired bool) string {
 	words := []string{"isgwctl service create", s.GetType(), s.GetName()}
-	if s.GetRemote() != "" {
-		words = append(words, "--remote "+s.GetRemote())
-	}
-	if s.GetConnections() > 0 {
-		words = append(words, fmt.Sprintf("--connections %d", s.GetConnections()))
-	}
-	if s.GetLagTarget() > 0 {
-		words = append(words, "--lag-target "+span(time.Duration(s.GetLagTarget())))
+	for _, kind := range settings {
+		if value := kind.value(s); value != kind.value(&statepb.Service{}) {
+			words = append(words, kind.flag+" "+quoted(value))
+		}
 	}
 	if paired {
 		words = append(words, "--pair TOKEN")
 	}
 	var serves []string
 	for _, served := range s.GetServes() {
-		serves = append(serves, served.GetPath())
+		serves = append(serves, FormatServed(served))
 	}
 	if len(serves) > 0 {
-		words = append(words, "--serve "+strings.Join(serves, ","))
+		words = append(words, "--serve "+quoted(strings.Join(serves, ",")))
 	}
 	return strings.Join(words, " ")
 }
@@ -169,9 +180,15 @@ func span(d time.Duration) string {
 	return s
 }
 
+// quoted is a word as a shell takes it.
 func quoted(s string) string {
 	if s == "" {
 		return `""`
+	}
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@%+", r))
+	}) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
 	return s
 }

@@ -51,8 +51,8 @@ func ParseBucket(path string) (state.Path, error) {
 	return ParsePath(adminpb.PathKind_PATH_KIND_BUCKET, path)
 }
 
-// ParseServed reads the path of a tenant or a bucket: what a link can serve.
-func ParseServed(path string) (state.Path, error) {
+// ParseServedPath reads the path of a tenant or a bucket: what a link can serve.
+func ParseServedPath(path string) (state.Path, error) {
 	p, err := state.ParsePath(path)
 	if err != nil {
 		return state.Path{}, adopt(err).next("give it as NAMESPACE/TENANT or NAMESPACE/TENANT/BUCKET")
@@ -148,41 +148,64 @@ func checkService(req *adminpb.CreateServiceRequest) error {
 	if err := state.CheckName("service", req.GetName()); err != nil {
 		return adopt(err)
 	}
-	if err := checkDirection(req.GetDirection()); err != nil {
-		return err
-	}
-	if err := checkReplication(req.GetReplication()); err != nil {
-		return err
-	}
-	if req.GetConnections() > state.MaxConnections {
-		return tooManyConnections(req.GetConnections())
-	}
 	return nil
 }
 
 // checkDirection admits the directions that links have; empty is the default.
 func checkDirection(direction string) error {
 	switch direction {
-	case "", state.DirectionBoth:
+	case "", state.DirectionBoth, state.DirectionSend, state.DirectionReceive:
 		return nil
-	case state.DirectionSend, state.DirectionReceive:
-		return invalid("direction %s is not available yet", direction).
-			next("leave it out: a link is %s; what is not served at one site does not leave it", state.DirectionBoth)
 	}
-	return invalid("there is no direction %q", direction).next("leave it out: a link is %s", state.DirectionBoth)
+	return invalid("there is no direction %s", clipped(direction)).
+		next("a link is %s, %s or %s", state.DirectionSend, state.DirectionReceive, state.DirectionBoth)
 }
 
 // checkReplication admits the replication types that links have; empty is the
 // default.
 func checkReplication(replication string) error {
 	switch replication {
-	case "", state.ReplicationBoth:
+	case "", state.ReplicationBoth, state.ReplicationInitial, state.ReplicationContinuous:
 		return nil
-	case state.ReplicationInitial, state.ReplicationContinuous:
-		return invalid("replication type %s is not available yet", replication).
-			next("leave it out: a link is %s", state.ReplicationBoth)
 	}
-	return invalid("there is no replication type %q", replication).next("leave it out: a link is %s", state.ReplicationBoth)
+	return invalid("there is no replication type %s", clipped(replication)).
+		next("a link is %s, %s or %s", state.ReplicationInitial, state.ReplicationContinuous, state.ReplicationBoth)
+}
+
+// checkProfile admits the resource profiles of links; empty is the site's.
+func checkProfile(profile string) error {
+	switch profile {
+	case "", state.ProfilePerformance, state.ProfileEmbedded:
+		return nil
+	}
+	return invalid("there is no resource profile %s", clipped(profile)).
+		next("it is %s or %s, or empty for the default", state.ProfilePerformance, state.ProfileEmbedded)
+}
+
+// CheckChunkCache looks at a bound of a link's buffers and caches in bytes; 0 is
+// what its profile says.
+func CheckChunkCache(bytes uint64) error {
+	if bytes != 0 && (bytes < state.MinChunkCache || bytes > maxQuantity) {
+		return invalid("a chunk cache is from %s to %s, not %s", FormatBytes(state.MinChunkCache), FormatBytes(maxQuantity), FormatBytes(bytes)).
+			next("0 takes what the profile says")
+	}
+	return nil
+}
+
+// CheckLocal looks at an address HOST:PORT of this node where the other site may
+// connect; the empty one is legal, and so is one that means every address.
+func CheckLocal(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return invalid("local address %s is not HOST:PORT", clipped(address)).next("0.0.0.0:PORT is every address of the node")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return invalid("local address %s has no port from 1 to 65535", clipped(address))
+	}
+	return checkHost(address)
 }
 
 func tooManyConnections(n uint32) *Error {

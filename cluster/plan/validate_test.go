@@ -79,17 +79,18 @@ func TestCheckService(t *testing.T) {
 		{func(r *adminpb.CreateServiceRequest) { r.Type = "s3" }, "type s3 is not available yet"},
 		{func(r *adminpb.CreateServiceRequest) { r.Name = "" }, "service name is empty"},
 		{func(r *adminpb.CreateServiceRequest) { r.Name = "a/b" }, `service name "a/b"`},
-		{func(r *adminpb.CreateServiceRequest) { r.Direction = "send" }, "direction send is not available yet"},
+		{func(r *adminpb.CreateServiceRequest) { r.Direction = "send" }, ""},
 		{func(r *adminpb.CreateServiceRequest) { r.Direction = "up" }, `no direction "up"`},
-		{func(r *adminpb.CreateServiceRequest) { r.Replication = "initial" }, "replication type initial is not available yet"},
+		{func(r *adminpb.CreateServiceRequest) { r.Replication = "initial" }, ""},
 		{func(r *adminpb.CreateServiceRequest) { r.Replication = "never" }, `no replication type "never"`},
 	} {
 		req := ok(c.change)
-		checkParsed(t, req.String(), "", checkService(req), "", c.says)
+		_, err := newService(state.New(), req, now)
+		checkParsed(t, req.String(), "", err, "", c.says)
 	}
 }
 
-func TestParseServed(t *testing.T) {
+func TestParseServedPath(t *testing.T) {
 	for _, c := range []struct{ path, want, says string }{
 		{"Hawaii/Cola", "Hawaii/Cola", ""},
 		{"Hawaii/Cola/bk1", "Hawaii/Cola/bk1", ""},
@@ -98,7 +99,7 @@ func TestParseServed(t *testing.T) {
 		{"Hawaii/Cola/bk1,option", "", "bucket name"},
 		{"/Cola/bk1", "", "namespace name is empty"},
 	} {
-		got, err := ParseServed(c.path)
+		got, err := ParseServedPath(c.path)
 		checkParsed(t, c.path, got.String(), err, c.want, c.says)
 	}
 }
@@ -134,8 +135,8 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("ParseRemote(%q) = %q, and of that %q, %v", s, remote, again, err)
 			}
 		}
-		if p, err := ParseServed(s); err == nil && p.String() != s {
-			t.Errorf("ParseServed(%q) = %q", s, p)
+		if p, err := ParseServedPath(s); err == nil && p.String() != s {
+			t.Errorf("ParseServedPath(%q) = %q", s, p)
 		}
 		_ = CheckAddress(s)
 	})

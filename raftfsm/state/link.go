@@ -154,6 +154,12 @@ func validateLimit(name string, limit *statepb.Limit) error {
 	return nil
 }
 
+// CheckAnnotations says whether annotations may be given to a service, or labels
+// to a node; what is the word for one in the error, which is [ErrInvalid].
+func CheckAnnotations(what string, all []*statepb.Annotation) error {
+	return validateAnnotations(what, all)
+}
+
 // validateAnnotations looks at annotations, or at the labels of a node: names as
 // Kubernetes has them, in order and each once.
 func validateAnnotations(what string, all []*statepb.Annotation) error {
