@@ -119,6 +119,7 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	for _, row := range drop {
 		b.deleteRange(bounds(row, s.GetNumber()))
 	}
+	b.dropTree(t)
 	s.Deleted = true
 	s.Versioning, s.Lock = pb.Versioning_VERSIONING_NEVER, nil
 	t.dirty = true

@@ -63,7 +63,8 @@ func fieldValueOf(field string, v *pb.Value) *pb.Value {
 // in the bucket's state what applying other commands asks for.
 func (b *Batch) setField(t *bucketTxn, rec *pb.Record) {
 	number := t.state.GetNumber()
-	if was, err := readField(b.rows, number, rec.GetField()); err != nil {
+	was, err := readField(b.rows, number, rec.GetField())
+	if err != nil {
 		b.fail(err)
 	} else if was != nil {
 		t.sum.sub(b.hashes.beside(was))
@@ -71,6 +72,7 @@ func (b *Batch) setField(t *bucketTxn, rec *pb.Record) {
 	}
 	b.put(fieldKey(nil, number, rec.GetField()), rec)
 	t.sum.add(b.hashes.beside(rec))
+	b.showSetting(t, was, rec)
 	t.state.MaxGeneration = max(t.state.GetMaxGeneration(), rec.GetGeneration())
 	t.dirty = true
 	b.noteFields(t)

@@ -130,6 +130,7 @@ type keyChange struct {
 func (b *Batch) change(t *bucketTxn, k *keyTxn, c keyChange) {
 	before, was, prior := k.nulls, k.head, k.prior()
 	head := b.headAfter(t, k, c)
+	b.show(t, k, c, head)
 	t.dirty = true
 
 	k.nulls, k.head = c.nulls, head
@@ -271,6 +272,7 @@ func (b *Batch) setRegister(t *bucketTxn, k *keyTxn, target *pb.Dot, r *pb.Recor
 	number := t.state.GetNumber()
 	if was := b.register(t, k, target); was != nil {
 		t.sum.sub(b.hashes.beside(was))
+		b.showBeside(t, k, target, revocations(was), nil)
 		b.delete(dotKey(nil, number, was.GetDot()))
 		k.meta.registers--
 		t.dirty = true
@@ -285,6 +287,7 @@ func (b *Batch) setRegister(t *bucketTxn, k *keyTxn, target *pb.Dot, r *pb.Recor
 	}
 	b.put(key, r)
 	t.sum.add(b.hashes.beside(r))
+	b.showBeside(t, k, target, nil, revocations(r))
 	k.meta.registers++
 	k.meta.floor = max(k.meta.floor, r.GetGeneration())
 	t.dirty = true
@@ -316,6 +319,7 @@ func (b *Batch) setAttributes(t *bucketTxn, k *keyTxn, target *pb.Dot, before, a
 	}
 	number := t.state.GetNumber()
 	t.dirty = true
+	b.showBeside(t, k, target, before, after)
 	for _, r := range before {
 		if !slices.Contains(after, r) {
 			t.sum.sub(b.hashes.beside(r))
@@ -353,6 +357,12 @@ func (b *Batch) save(t *bucketTxn, k *keyTxn) {
 	}
 	if exists == k.saved.exists && k.meta == k.saved.meta && k.head == k.saved.head {
 		return
+	}
+	switch {
+	case exists && !k.saved.exists:
+		t.touched(k.key).born++
+	case !exists && k.saved.exists:
+		t.touched(k.key).born--
 	}
 	number := t.state.GetNumber()
 	t.dirty = true

@@ -48,6 +48,8 @@ type bucketTxn struct {
 	counts map[state.SiteID]int               // pending records, of the peers in pend
 	dirty  bool
 	capped bool // seen or pending changed
+	deltas []keyDelta
+	tree   tree // without the deltas
 }
 
 // Begin starts a batch on a Pebble batch made by NewIndexedBatch of the
@@ -69,6 +71,7 @@ func (b *Batch) Flush() error {
 			continue
 		}
 		t.state.Digest = t.sum.bytes()
+		b.flushTree(t)
 		b.put(bucketKey(path), t.state)
 	}
 	b.flushed = true
@@ -92,7 +95,7 @@ func (b *Batch) Done() {
 			b.c.buckets[path] = k
 		}
 		b.c.countStored(k.state, t.state)
-		k.state = t.state
+		k.state, k.tree = t.state, t.tree
 		for peer, dots := range t.pend {
 			for d, u := range dots {
 				if u != nil {
@@ -150,7 +153,7 @@ func (b *Batch) find(path string) *bucketTxn {
 	if base == nil {
 		return nil
 	}
-	t := &bucketTxn{state: proto.CloneOf(base.state), sum: parseSum(base.state.GetDigest()), base: base}
+	t := &bucketTxn{state: proto.CloneOf(base.state), sum: parseSum(base.state.GetDigest()), base: base, tree: base.tree}
 	b.buckets[path] = t
 	return t
 }

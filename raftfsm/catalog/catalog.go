@@ -69,6 +69,7 @@ type Catalog struct {
 // the catalog's mu.
 type bucket struct {
 	state *pb.BucketState // never changed, only replaced
+	tree  tree            // over its keys
 	// pending names the pending records of each peer, each with what must not be
 	// told because of it.
 	pending map[state.SiteID]map[dotID]*untold
@@ -127,7 +128,11 @@ func load(db *pebble.DB) (map[string]*bucket, error) {
 		if s.GetPath() != string(key[1:]) || s.GetNumber() == 0 || byNumber[s.GetNumber()] != nil {
 			return false, fmt.Errorf("state of bucket %q is damaged: path %q, number %d", key[1:], s.GetPath(), s.GetNumber())
 		}
-		b := &bucket{state: s, pending: make(map[state.SiteID]map[dotID]*untold)}
+		t, err := loadTree(db, s)
+		if err != nil {
+			return false, err
+		}
+		b := &bucket{state: s, tree: t, pending: make(map[state.SiteID]map[dotID]*untold)}
 		buckets[s.GetPath()], byNumber[s.GetNumber()] = b, b
 		return true, nil
 	})

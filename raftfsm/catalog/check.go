@@ -31,7 +31,7 @@ func (c *Catalog) Check(ctx context.Context, path string) error {
 		return noBucket(path)
 	}
 	k.number = k.state.GetNumber()
-	if err := errors.Join(k.add(), k.totals()); err != nil {
+	if err := errors.Join(k.add(), k.totals(), k.leaves()); err != nil {
 		return fmt.Errorf("check bucket %s: %w", path, err)
 	}
 	return nil

@@ -57,16 +57,34 @@ func (s *setSum) sub(o setSum) {
 
 // hashes computes the terms of a bucket's sum. The first byte of each value is
 // the kind of row, so that values of two kinds are never equal.
-type hashes struct{ buf canon }
+type hashes struct {
+	buf canon
+	// The records hashed last: what is added to a bucket is added to its tree too.
+	recent [4]struct {
+		record *pb.Record
+		sum    setSum
+	}
+	next int
+}
 
 func (h *hashes) start(row byte) *canon {
 	h.buf = append(h.buf[:0], row)
 	return &h.buf
 }
 
+// record is of a version or a delete marker, or of another record of a null
+// version. A record is not changed once it was hashed.
 func (h *hashes) record(r *pb.Record) setSum {
+	for i := range h.recent {
+		if h.recent[i].record == r {
+			return h.recent[i].sum
+		}
+	}
 	h.start(rowHead).record(r)
-	return sumOf(h.buf)
+	sum := sumOf(h.buf)
+	h.recent[h.next].record, h.recent[h.next].sum = r, sum
+	h.next = (h.next + 1) % len(h.recent)
+	return sum
 }
 
 // beside is of a register, an attribute or a setting.

@@ -317,6 +317,7 @@ func (m *mesh) equal() {
 		if m.versioned && slices.Max(m.bounds) > 0 {
 			continue // a site that keeps fewer versions has less to fall back on
 		}
+		m.sameSums(i)
 		got, want := m.live(s), m.live(m.sites[0])
 		for key := range meshKeys {
 			if got[key] != want[key] && !m.unsettled(key) {
