@@ -61,7 +61,7 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 	}
 
 	b.advanceEpoch(t)
-	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now}
+	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now, cmd: cmd}
 	for i, r := range cmd.GetRecords() {
 		in.take(r, faults[i])
 	}
@@ -189,6 +189,7 @@ type ingest struct {
 	via     []byte // the peer, as the log has it
 	now     int64
 	applied uint64
+	cmd     *pb.Ingest
 }
 
 // decide gives the verdict about a record of the peer, and the key it is about;
@@ -474,7 +475,8 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 	}
 	var p pb.PeerProgress
 	number := in.t.state.GetNumber()
-	if !in.get(progressKey(nil, number, in.peer), &p) || !Announce(head, lost, p.GetSeen()) {
+	in.get(progressKey(nil, number, in.peer), &p) // without it, what came with the record counts alone
+	if !Announce(head, lost, MergeVector(toldBy(in.cmd), p.GetSeen())) {
 		return
 	}
 	at, _, err := readDot(in.rows, number, head.GetDot())
@@ -483,7 +485,7 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 		return
 	}
 	var e pb.LogEntry
-	if at.seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, at.seq), &e) && e.GetAgain() {
+	if at.seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, at.seq), &e) && e.GetAgain() && !bytes.Equal(e.GetVia(), in.via) {
 		return // the peer is about to hear of it
 	}
 	in.appendLog(in.t, head, nil, in.now, true)

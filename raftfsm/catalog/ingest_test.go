@@ -514,3 +514,41 @@ func TestRestoredSite(t *testing.T) {
 	a.must(11, page(a, b, old, at(1)))
 	a.check()
 }
+
+// A site that has forgotten its own deletion with its bucket takes in a version that
+// loses against it. The site that took the deletion from there, and has not heard of
+// the other's progress since, announces it all the same: what came with the version,
+// or the log that it came from, says that its sender knew of the deletion.
+func TestDeletionForgottenByItsWriter(t *testing.T) {
+	for name, tell := range map[string]func(in *pb.Ingest, a *site){
+		"by a scan": func(in *pb.Ingest, a *site) {
+			in.Cursor = &pb.Cursor{Epoch: 1, Incarnation: []byte{9}, Seq: 3, Scan: &pb.Scan{FirstSeq: 3, Seen: a.seen()}}
+		},
+		"by a scan under way": func(in *pb.Ingest, a *site) {
+			c := &pb.Cursor{Epoch: 1, Incarnation: []byte{9}, Seq: 3, Scan: &pb.Scan{FirstSeq: 3, Seen: a.seen()}}
+			in.Expect, in.Cursor = c, proto.CloneOf(c)
+			in.Cursor.Scan.NextKey = []byte("z")
+		},
+		"by its log":                   func(in *pb.Ingest, a *site) { in.Cursor, in.Seen = at(3), a.seen() },
+		"by a part of its log":         func(in *pb.Ingest, a *site) { in.Cursor = at(3) },
+		"by a record that was pending": func(in *pb.Ingest, a *site) { in.Expect = at(3) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := testSite(t, 1).makeBucket(1), testSite(t, 2).makeBucket(1)
+			a.put(1, "k", "old")
+			tomb := a.del(2, "k")
+			take(b, a, nil, tomb)
+			in := &pb.Ingest{Bucket: testPath, Peer: a.id.Bytes(), Records: []*pb.Record{content(1, 1, dot(4, 1, 1))}}
+			tell(in, a)
+			if in.Expect != nil {
+				b.must(3, &pb.Ingest{Bucket: testPath, Peer: a.id.Bytes(), Cursor: in.Expect})
+			}
+			b.must(4, in)
+			log, err := b.cat.Log(testPath, 1, 0)
+			if err != nil || len(log.Entries) != 1 || !sameDot(log.Entries[0].Record, tomb.GetDot()) || !Offer(log.Entries[0].Entry, a.id, a.seen()) {
+				t.Fatalf("log: %v %v", log, err)
+			}
+			b.check()
+		})
+	}
+}

@@ -34,11 +34,16 @@ type model struct {
 	parts    map[string]map[uint32]bool // by upload
 }
 
-func (m *model) insert(r *pb.Record, via []byte) {
+// enter gives a record a place at the end of the log.
+func (m *model) enter(r *pb.Record, via []byte, again bool) {
+	m.seq++
+	m.log[m.seq] = &pb.LogEntry{Key: r.GetKey(), Dot: r.GetDot(), Via: via, Kind: r.GetKind(), Again: again}
+}
+
+func (m *model) insert(r *pb.Record, via []byte, again bool) {
 	kept, _ := Retain(Insert(m.keys[string(r.GetKey())], r), m.versions)
 	m.keys[string(r.GetKey())] = kept
-	m.seq++
-	m.log[m.seq] = &pb.LogEntry{Key: r.GetKey(), Dot: r.GetDot(), Via: via, Kind: r.GetKind()}
+	m.enter(r, via, again)
 	m.maxGen = max(m.maxGen, r.GetGeneration())
 }
 
@@ -80,7 +85,7 @@ func (m *model) write(w *pb.Write, now int64, self *site) (raftfsmpb.Code, *pb.R
 		r.Generation, r.Time = Deletion(head)
 	}
 	r.Dot = &pb.Dot{Origin: self.id.Bytes(), Epoch: self.epoch, Seq: m.seq + 1}
-	m.insert(r, nil)
+	m.insert(r, nil, false)
 	return raftfsmpb.Code_OK, r
 }
 
@@ -88,12 +93,41 @@ func modelPart(n uint32) *pb.Part {
 	return &pb.Part{Number: n, Etag: fmt.Sprint(n), Root: &pb.Root{Size: uint64(n)}}
 }
 
-func (m *model) decide(self *site, r *pb.Record) Verdict {
-	pending := false
+func (m *model) isPending(r *pb.Record) bool {
 	for _, of := range m.pending {
-		_, ok := of[idOf(r.GetDot())]
-		pending = pending || ok
+		if _, ok := of[idOf(r.GetDot())]; ok {
+			return true
+		}
 	}
+	return false
+}
+
+// last is where a record stands in the log for the last time, 0 if it does not.
+func (m *model) last(r *pb.Record) uint64 {
+	last := uint64(0)
+	for seq, e := range m.log {
+		if sameDot(r, e.GetDot()) {
+			last = max(last, seq)
+		}
+	}
+	return last
+}
+
+// announce puts the deletion that a record of a peer lost against at the end of the
+// log, if the peer has forgotten it, unless it is about to hear of it. No peer of the
+// model tells its progress.
+func (m *model) announce(lost *pb.Record, in *pb.Ingest) {
+	have := m.keys[string(lost.GetKey())]
+	if len(have) == 0 || !Announce(have[0], lost, toldBy(in)) {
+		return
+	}
+	if e := m.log[m.last(have[0])]; !e.GetAgain() || bytes.Equal(e.GetVia(), in.GetPeer()) {
+		m.enter(have[0], nil, true)
+	}
+}
+
+func (m *model) decide(self *site, r *pb.Record) Verdict {
+	pending := m.isPending(r)
 	v, _ := Decide(Situation{Existing: m.keys[string(r.GetKey())], Seen: m.seen, Pending: pending,
 		Self: self.id, Epoch: self.epoch, Seq: m.seq, Versions: m.versions}, r)
 	return v
@@ -120,15 +154,27 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 	}
 	for _, r := range in.GetRecords() {
 		v := m.decide(self, r)
-		if v == Apply {
-			m.insert(r, in.GetPeer())
+		switch v {
+		case Apply:
+			var head *pb.Record
+			if have := m.keys[string(r.GetKey())]; len(have) > 0 {
+				head = have[0]
+			}
+			covered := bytes.Equal(r.GetDot().GetOrigin(), self.id[:]) || Covers(m.seen, r.GetDot()) && !m.isPending(r)
+			m.insert(r, in.GetPeer(), AnnounceApplied(r, head, covered))
+		case Superseded, Covered:
+			m.announce(r, in)
 		}
 		if v != Covered {
 			m.settle(r)
 		}
 	}
 	for _, p := range in.GetHold() {
-		switch m.decide(self, p.GetRecord()) {
+		v := m.decide(self, p.GetRecord())
+		if v != Apply {
+			m.announce(p.GetRecord(), in)
+		}
+		switch v {
 		case Apply:
 			m.pending[peer][idOf(p.GetRecord().GetDot())] = p.GetRecord()
 		case Here, Superseded:
@@ -166,7 +212,7 @@ func (m *model) trim(upTo uint64, self *site) {
 		delete(m.log, m.trimmed)
 		key := string(e.GetKey())
 		have := m.keys[key]
-		if len(have) == 0 || !sameDot(have[0], e.GetDot()) || Live(have[0]) {
+		if len(have) == 0 || !sameDot(have[0], e.GetDot()) || Live(have[0]) || m.last(have[0]) > 0 {
 			continue
 		}
 		covered := func(d *pb.Dot) bool { return bytes.Equal(d.GetOrigin(), self.id[:]) || Covers(told, d) }
@@ -175,8 +221,7 @@ func (m *model) trim(upTo uint64, self *site) {
 			known = known && covered(d)
 		}
 		if !known {
-			m.seq++
-			m.log[m.seq] = &pb.LogEntry{Key: e.GetKey(), Dot: e.GetDot(), Kind: e.GetKind()}
+			m.enter(have[0], nil, true)
 			continue
 		}
 		m.floor = max(m.floor, have[0].GetGeneration())
@@ -241,7 +286,7 @@ func (m *model) compare(t *rapid.T, s *site) {
 	}
 	for _, item := range log.Entries {
 		want := m.log[item.Seq]
-		if !bytes.Equal(item.Entry.GetVia(), want.GetVia()) || idOf(item.Entry.GetDot()) != idOf(want.GetDot()) {
+		if !bytes.Equal(item.Entry.GetVia(), want.GetVia()) || item.Entry.GetAgain() != want.GetAgain() || idOf(item.Entry.GetDot()) != idOf(want.GetDot()) {
 			t.Fatalf("log entry %d: %v, want %v", item.Seq, item.Entry, want)
 		}
 		head := m.keys[string(want.GetKey())]
@@ -356,6 +401,7 @@ func TestModel(t *testing.T) {
 				}
 				code := m.ingest(in, s)
 				expect(s.do(now, in), code)
+				m.compare(t, s)
 			},
 			"trim": func(t *rapid.T) {
 				if !m.exists {

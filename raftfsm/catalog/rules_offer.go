@@ -33,6 +33,20 @@ func Announce(tombstone, lost *pb.Record, peerSeen *pb.Vector) bool {
 	return !Live(tombstone) && Covers(peerSeen, tombstone.GetDot()) && Compare(tombstone, lost) > 0
 }
 
+// toldBy is what a command tells of what its peer has seen: the vectors that came
+// with what it brings, and every record that the peer itself has written in its log
+// up to the cursor.
+func toldBy(cmd *pb.Ingest) *pb.Vector {
+	v := MergeVector(nil, cmd.GetSeen())
+	for _, c := range []*pb.Cursor{cmd.GetExpect(), cmd.GetCursor()} {
+		v = MergeVector(v, c.GetScan().GetSeen())
+		if c.GetSeq() > 0 && c.GetEpoch() > 0 {
+			v = MergeVector(v, &pb.Vector{Upto: []*pb.Dot{{Origin: cmd.GetPeer(), Epoch: c.GetEpoch(), Seq: c.GetSeq()}}})
+		}
+	}
+	return v
+}
+
 // DroppedThere reports whether the null version here, the greatest record of the
 // key's null lane, was dropped at a sender on purpose: the sender's vector covers
 // it, and the sender keeps neither it nor anything greater of the null lane.
