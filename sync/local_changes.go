@@ -37,7 +37,7 @@ type changeStream struct {
 	read        uint64 // looked at: what lies between was not worth a message yet
 	seen        *catalogpb.Vector
 	looked      bool // its cursor was found to fit
-	over        bool // a reset was sent, or it is no longer served
+	over        bool // a reset was sent
 }
 
 // Changes implements link.Source: it follows the logs of the buckets asked for
@@ -109,7 +109,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 			}
 		}
 		if look {
-			if err := l.reviewServed(streams, fn); err != nil {
+			if err := l.reviewServed(fn); err != nil {
 				return err
 			}
 		}
@@ -119,15 +119,10 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 	}
 }
 
-// reviewServed tells the peer when the served list changed, and ends the
-// streams of buckets that are no longer served.
-func (l *Local) reviewServed(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
-	served := l.servedNow()
-	for _, s := range streams {
-		if _, ok := served.has[s.path]; !ok {
-			s.over = true
-		}
-	}
+// reviewServed tells the peer when the served list changed. The stream of a bucket
+// that is no longer served only rests: when it is served again before the peer has
+// asked, the list is the one that the peer knows, and it waits for what comes next.
+func (l *Local) reviewServed(fn func(*linkpb.ChangeBatch) error) error {
 	if !l.servedChanged() {
 		return nil
 	}
@@ -183,7 +178,6 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 		return &linkpb.ChangeBatch{Path: s.path, Reset_: why, Clock: l.o.Clock().UnixNano()}, false, nil
 	}
 	if !l.lets(s.path) {
-		s.over = true
 		return nil, false, nil
 	}
 	page, err := l.o.Catalog.Log(s.path, s.read, batchRecords)
@@ -275,7 +269,7 @@ func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
 func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
 	batch := &linkpb.ChangeBatch{}
 	for _, s := range streams {
-		if s.over {
+		if s.over || !l.lets(s.path) {
 			continue
 		}
 		at, ok := l.o.Catalog.Position(s.path)

@@ -297,6 +297,38 @@ func TestHeartbeatsAndServedChanges(t *testing.T) {
 	})
 }
 
+// TestUnservedAndServedAgain serves a bucket again before the peer has asked for the
+// list that lacked it: the list is what the peer knew before, so it goes on listening
+// to the stream that it has, and must hear of what is written.
+func TestUnservedAndServedAgain(t *testing.T) {
+	offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+		s.makeBucket(bk1, 1)
+		s.put(bk1, "before", []byte("1"))
+		if _, err := l.Served(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		told, hidden := 0, false
+		all := changes(t, l, func(all []*linkpb.ChangeBatch) bool {
+			switch b := all[len(all)-1]; {
+			case b.GetServedChanged():
+				if told++; told == 1 {
+					s.put(bk1, "after", []byte("2"))
+					*served = []string{bk1}
+					l.Kick()
+				}
+			case b.GetBeat() && !hidden:
+				hidden = true
+				*served = nil
+				l.Kick()
+			}
+			return len(all[len(all)-1].GetChanges()) > 0 && hidden
+		}, cursorOf(s, bk1, 0))
+		if got := all[len(all)-1].GetChanges()[0].GetRecord().GetKey(); told == 0 || string(got) != "after" {
+			t.Errorf("the list was told %d times, and then came %s", told, got)
+		}
+	})
+}
+
 func writeOf(path, key, meta string) *raftfsmpb.Command {
 	return &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
 		Bucket: path,
