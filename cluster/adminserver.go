@@ -34,6 +34,7 @@ func (n *Node) newAdmin() (err error) {
 		Paths:        pathsAdmin{n},
 		Keys:         keysAdmin{n},
 		Sites:        sitesAdmin{n},
+		Pairings:     pairingsAdmin{n},
 		Services:     servicesAdmin{n},
 		Objects:      objectsAdmin{n},
 		Console:      consoleAdmin{n},

@@ -32,6 +32,9 @@ type links struct {
 	remembered time.Time
 	errors     map[string]uint64
 
+	pins   sync.Mutex
+	pinned map[state.SiteID]pinnedSite // of the last followPins
+
 	mu      sync.Mutex
 	runners map[string]*runner // by service
 	asking  map[string]bool    // services whose remote is asked who it is
@@ -119,6 +122,10 @@ func (s *site) lagTarget(service *statepb.Service) time.Duration {
 // reconcile stops what the config does not want any more and starts what it does.
 func (l *links) reconcile(ctx context.Context) {
 	cfg := l.site.replica.Config()
+	if err := l.followRoster(cfg); err != nil {
+		l.log.Error("peers are still shown the keys from before", "error", err)
+	}
+	l.followPins(cfg)
 	want := map[string]wanted{}
 	for _, service := range cfg.Services() {
 		if w, ok := wants(cfg, service); ok {
@@ -175,7 +182,7 @@ func wants(cfg *state.Config, service *statepb.Service) (wanted, bool) {
 	if err != nil {
 		return wanted{}, false
 	}
-	w.peer, w.peerName = peer, pairing.GetSiteName()
+	w.peer, w.peerName = peer, plan.PairingName(pairing)
 	return w, true
 }
 
@@ -295,7 +302,7 @@ func (l *links) bind(ctx context.Context, m meeting) {
 // sawRoster remembers the newest roster of a paired site.
 func (l *links) sawRoster(ctx context.Context, peer *identity.PeerInfo) {
 	err := l.site.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
-		return plan.SeeRoster(cfg, peer.Site, peer.RosterNumber)
+		return plan.SeeRoster(cfg, peer)
 	})
 	if err != nil && ctx.Err() == nil {
 		l.log.Warn("roster of a site is not remembered", "peer", peer.Site, "error", err)
@@ -306,6 +313,9 @@ func (l *links) sawRoster(ctx context.Context, peer *identity.PeerInfo) {
 func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
 	cfg := l.site.replica.Config()
 	service, _, ok := cfg.Service(name)
+	if _, _, paired := cfg.Pairing(peer); !paired {
+		return nil, link.Refuse(link.CodeUnpaired, "site %s is not paired with yours any more", l.site.node.opts.Site)
+	}
 	switch bound, err := state.SiteIDFromBytes(service.GetPeer()); {
 	case !ok || service.GetType() != state.TypeLink:
 		return nil, link.Refuse(link.CodeNoService, "site %s has no service %s", l.site.node.opts.Site, name)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"edgefog.dev/isgw/chunks"
@@ -27,7 +28,7 @@ type site struct {
 	log  *slog.Logger
 
 	id          state.SiteID
-	identity    *identity.SiteIdentity
+	identity    atomic.Pointer[identity.SiteIdentity]
 	credentials *identity.Credentials
 
 	replica *raftfsm.Replica
@@ -259,36 +260,6 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	})
 	n.log.Info("site is served", "id", s.id, "s3", or(s.s3Address, None), "link", or(s.linkAddress, None), "admin", or(s.adminAddress, None))
 	return nil
-}
-
-// openIdentity unseals the site's identity and signs the roster that peers see.
-func (s *site) openIdentity() error {
-	config, _, ok := s.replica.Config().Site()
-	if !ok {
-		return errors.New("open site: the state has no site")
-	}
-	id, err := state.SiteIDFromBytes(config.GetId())
-	if err != nil {
-		return fmt.Errorf("open site: %w", err)
-	}
-	own, siteKey := s.node.identity.Site()
-	if own != id {
-		return fmt.Errorf("open site: the state in %s is of site %s, the node's identity of site %s: they do not belong together", s.node.opts.Dir, id, own)
-	}
-	s.id = id
-	if s.identity, err = identity.OpenSiteIdentity(siteKey, id, config.GetIdentityPublic(), config.GetIdentitySealed()); err != nil {
-		return err
-	}
-	roster := identity.Roster{SiteName: config.GetName(), Number: config.GetRosterNumber()}
-	for _, node := range s.replica.Config().Nodes() {
-		roster.Members = append(roster.Members, identity.Member{Node: node.GetId(), Key: node.GetPublicKey(), LinkAddress: node.GetLinkAddress()})
-	}
-	signed, err := s.identity.SignRoster(roster)
-	if err != nil {
-		return err
-	}
-	s.credentials = identity.NewCredentials(s.node.identity)
-	return s.credentials.SetRoster(signed)
 }
 
 // close closes what is open, the users of a thing before the thing.

@@ -32,7 +32,7 @@ func (a sitesAdmin) Invite(ctx context.Context, req *adminpb.InviteRequest) (*ad
 		return nil, err
 	}
 	now := a.opts.Clock()
-	token, err := identity.NewToken(s.id, s.identity.Public(), address, now, a.opts.Rand)
+	token, err := identity.NewToken(s.id, s.identity.Load().Public(), address, now, a.opts.Rand)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type Client struct {
 	Console  ConsoleFeed
 	Plans    Plans
 	Access   Access
+	Pairings Pairings
 
 	transport *http.Transport
 }
@@ -65,6 +66,7 @@ func newClient(t Target, url string, transport *http.Transport) *Client {
 		Console:  &consoleClient{calls, adminpbconnect.NewConsoleClient(httpClient, url, options...)},
 		Plans:    &plansClient{calls, adminpbconnect.NewPlansClient(httpClient, url, options...)},
 		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
+		Pairings: &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
 
 		transport: transport,
 	}

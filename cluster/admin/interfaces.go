@@ -59,6 +59,21 @@ type Sites interface {
 	Pairings(ctx context.Context) ([]*adminpb.Pairing, error)
 }
 
+// Pairings are what becomes of pairings after they were made. Sites are named by
+// what this one calls them, or by their id.
+type Pairings interface {
+	// Rename changes what this site calls another one.
+	Rename(ctx context.Context, req *adminpb.RenamePairingRequest) (*adminpb.Pairing, error)
+	// Revoke ends a pairing, and returns it as it was. What was open with the site
+	// is closed when it returns.
+	Revoke(ctx context.Context, req *adminpb.RevokePairingRequest) (*adminpb.Pairing, error)
+	// Rotate replaces the site's identity key and the node's key.
+	Rotate(ctx context.Context, req *adminpb.RotateKeysRequest) (*adminpb.RotateKeysResponse, error)
+	// Fingerprint returns this site's fingerprint and, of a paired site, the
+	// number of the pairing.
+	Fingerprint(ctx context.Context, req *adminpb.FingerprintRequest) (*adminpb.FingerprintResponse, error)
+}
+
 // Services are what the site serves.
 type Services interface {
 	// Create makes a service and returns it.

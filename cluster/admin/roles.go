@@ -41,6 +41,11 @@ var rules = map[string]rule{
 	adminpbconnect.SitesPairProcedure:         {least: RoleSiteAdmin},
 	adminpbconnect.SitesListPairingsProcedure: {least: RoleViewer},
 
+	adminpbconnect.PairingsRenameProcedure:      {least: RoleSiteAdmin},
+	adminpbconnect.PairingsRevokeProcedure:      {least: RoleSiteAdmin},
+	adminpbconnect.PairingsRotateProcedure:      {least: RoleSiteAdmin},
+	adminpbconnect.PairingsFingerprintProcedure: {least: RoleViewer},
+
 	adminpbconnect.ServicesCreateProcedure:  {least: RoleOperator},
 	adminpbconnect.ServicesListProcedure:    {least: RoleViewer},
 	adminpbconnect.ServicesGetProcedure:     {least: RoleViewer},

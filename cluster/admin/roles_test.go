@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
@@ -14,10 +15,7 @@ import (
 // procedures are all that the contract has, read from the contract itself.
 func procedures() map[string]protoreflect.MethodDescriptor {
 	out := map[string]protoreflect.MethodDescriptor{}
-	for _, file := range []protoreflect.FileDescriptor{
-		adminpb.File_cluster_admin_adminpb_admin_proto, adminpb.File_cluster_admin_adminpb_console_proto,
-		adminpb.File_cluster_admin_adminpb_plans_proto, adminpb.File_cluster_admin_adminpb_access_proto,
-	} {
+	protoregistry.GlobalFiles.RangeFilesByPackage("isgw.admin.v1", func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
@@ -25,7 +23,8 @@ func procedures() map[string]protoreflect.MethodDescriptor {
 				out["/"+string(service.FullName())+"/"+string(method.Name())] = method
 			}
 		}
-	}
+		return true
+	})
 	return out
 }
 

@@ -31,6 +31,7 @@ type Options struct {
 	Console  Console
 	Plans    Plans
 	Access   Access
+	Pairings Pairings
 
 	// Node is the node's name, told with every refusal.
 	Node string
@@ -94,6 +95,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Access != nil {
 		mux.Handle(adminpbconnect.NewAccessHandler(&accessHandler{s}, small...))
+	}
+	if o.Pairings != nil {
+		mux.Handle(adminpbconnect.NewPairingsHandler(&pairingsHandler{s}, small...))
 	}
 	s.handler = overTLS(byProgress(mux))
 	return s, nil

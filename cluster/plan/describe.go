@@ -167,7 +167,7 @@ func describeService(cfg *state.Config, s *statepb.Service, all []*statepb.Servi
 	if peer, err := state.SiteIDFromBytes(s.GetPeer()); err == nil {
 		out.PeerId = peer.String()
 		pairing, _, _ := cfg.Pairing(peer)
-		out.PeerName = pairing.GetSiteName()
+		out.PeerName = PairingName(pairing)
 	}
 	return out
 }
@@ -204,7 +204,7 @@ func GetPairing(cfg *state.Config, site state.SiteID) (*adminpb.Pairing, error) 
 
 func describePairing(cfg *state.Config, p *statepb.Pairing) *adminpb.Pairing {
 	out := &adminpb.Pairing{
-		SiteId: hex.EncodeToString(p.GetSite()), SiteName: p.GetSiteName(), Address: p.GetAddress(),
+		SiteId: hex.EncodeToString(p.GetSite()), SiteName: PairingName(p), OwnName: p.GetSiteName(), Address: p.GetAddress(),
 		Created: Timestamp(p.GetCreated()), Fingerprint: Fingerprint(p.GetIdentityPublic()),
 	}
 	for _, s := range cfg.Services() {
@@ -220,8 +220,8 @@ func SiteName(cfg *state.Config, id state.SiteID) string {
 	if site, _, ok := cfg.Site(); ok && id == cfg.SiteID() {
 		return site.GetName()
 	}
-	if p, _, ok := cfg.Pairing(id); ok && p.GetSiteName() != "" {
-		return p.GetSiteName()
+	if p, _, ok := cfg.Pairing(id); ok && PairingName(p) != "" {
+		return PairingName(p)
 	}
 	return id.String()
 }

@@ -208,7 +208,7 @@ func TestRefusals(t *testing.T) {
 		"pair another identity": {nil, func(s *site) (*statepb.Txn, error) {
 			return Pair(s.Config, &statepb.Pairing{Site: peer.Bytes(), IdentityPublic: key32(7)}, now)
 		}, refusal{state.ErrConflict, "paired already, with another identity", ""}},
-		"roster of a stranger": {nil, func(s *site) (*statepb.Txn, error) { return SeeRoster(s.Config, far, 2) }, refusal{state.ErrNotFound, "is not paired", ""}},
+		"roster of a stranger": {nil, func(s *site) (*statepb.Txn, error) { return SeeRoster(s.Config, shows(far, 3, 2)) }, refusal{state.ErrNotFound, "is not paired", ""}},
 		"invite to nowhere":    {nil, func(s *site) (*statepb.Txn, error) { return Invite(s.Config, key32(5), "0.0.0.0:14000", now) }, refusal{state.ErrInvalid, "nobody can dial it", "reach"}},
 		"unknown token": {nil, func(s *site) (*statepb.Txn, error) { return AcceptPair(s.Config, key32(5), &statepb.Pairing{}, now) },
 			refusal{state.ErrNotFound, "token is not known here", "site invite"}},
@@ -248,7 +248,7 @@ func TestNothingToDo(t *testing.T) {
 		"enable an enabled": func() (*statepb.Txn, error) { return SetEnabled(s.Config, "hawaii", true) },
 		"bind a bound":      func() (*statepb.Txn, error) { return BindPeer(s.Config, "hawaii", peer) },
 		"bucket is there":   func() (*statepb.Txn, error) { return CreateForLink(s.Config, "Hawaii/Cola/bk1", "hawaii", now, s.rand) },
-		"an old roster":     func() (*statepb.Txn, error) { return SeeRoster(s.Config, peer, 0) },
+		"an old roster":     func() (*statepb.Txn, error) { return SeeRoster(s.Config, shows(peer, 2, 0)) },
 	} {
 		if txn, err := plan(); txn != nil || err != nil {
 			t.Errorf("%s: %v, %v; want nil, nil", name, txn, err)
@@ -272,7 +272,7 @@ func TestStale(t *testing.T) {
 		"pair":   func(s *site) (*statepb.Txn, error) { return s.pair(far, "east") },
 		"link":   func(s *site) (*statepb.Txn, error) { return s.link("two") },
 		"end":    func(s *site) (*statepb.Txn, error) { return DeleteService(s.Config, "hawaii") },
-		"roster": func(s *site) (*statepb.Txn, error) { return SeeRoster(s.Config, peer, 4) },
+		"roster": func(s *site) (*statepb.Txn, error) { return SeeRoster(s.Config, shows(peer, 2, 4)) },
 		"bucket": func(s *site) (*statepb.Txn, error) {
 			return CreateForLink(s.Config, "Maui/Sun/sea", "hawaii", now, s.rand)
 		},
@@ -362,7 +362,7 @@ func TestPlansLeaveTheConfig(t *testing.T) {
 		func() (*statepb.Txn, error) { return Unserve(s.Config, "hawaii", "Hawaii/Cola/bk1") },
 		func() (*statepb.Txn, error) { return SetEnabled(s.Config, "hawaii", false) },
 		func() (*statepb.Txn, error) { return BindPeer(s.Config, "hawaii", peer) },
-		func() (*statepb.Txn, error) { return SeeRoster(s.Config, peer, 9) },
+		func() (*statepb.Txn, error) { return SeeRoster(s.Config, shows(peer, 2, 9)) },
 	} {
 		if _, err := plan(); err != nil {
 			t.Fatal(err)

@@ -178,7 +178,7 @@ func BindPeer(cfg *state.Config, name string, site state.SiteID) (*statepb.Txn, 
 		}
 		bound, _ := state.SiteIDFromBytes(old.GetPeer()) // Apply admits valid ids only
 		return nil, refuse(state.ErrConflict, "service %s is a link with site %s, but site %s (%s) answers",
-			name, SiteName(cfg, bound), pairing.GetSiteName(), site).
+			name, SiteName(cfg, bound), PairingName(pairing), site).
 			next("correct the remote's address, or delete the service and create it again")
 	}
 	service := proto.CloneOf(old)

@@ -100,28 +100,13 @@ func Pair(cfg *state.Config, pairing *statepb.Pairing, now time.Time) (*statepb.
 		return create(pairing)
 	}
 	if !bytes.Equal(old.GetIdentityPublic(), pairing.GetIdentityPublic()) {
-		return nil, refuse(state.ErrConflict, "site %s (%s) is paired already, with another identity", old.GetSiteName(), id).
-			next("find out why two sites claim one id before you trust either")
+		return nil, refuse(state.ErrConflict, "site %s (%s) is paired already, with another identity", PairingName(old), id).
+			next("find out why two sites claim one id before you trust either; if its keys were replaced while it was away, `isgwctl site revoke` it first")
 	}
-	pairing.Created = old.GetCreated()
+	pairing.Created, pairing.Name = old.GetCreated(), old.GetName()
 	pairing.RosterNumber = max(pairing.GetRosterNumber(), old.GetRosterNumber())
 	if pairing.GetAddress() == "" {
 		pairing.Address = old.GetAddress()
 	}
-	return replace(pairing, revision)
-}
-
-// SeeRoster remembers the newest roster that a paired site has shown. It
-// returns nil when there is nothing to change.
-func SeeRoster(cfg *state.Config, site state.SiteID, number uint64) (*statepb.Txn, error) {
-	old, revision, ok := cfg.Pairing(site)
-	if !ok {
-		return nil, refuse(state.ErrNotFound, "site %s is not paired with this one", site)
-	}
-	if number <= old.GetRosterNumber() {
-		return nil, nil
-	}
-	pairing := proto.CloneOf(old)
-	pairing.RosterNumber = number
 	return replace(pairing, revision)
 }

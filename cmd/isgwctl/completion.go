@@ -179,6 +179,8 @@ func offerOf(a *app, cmd *cobra.Command, word string) offer {
 		}
 	case "[NAME]...":
 		return services("")
+	case "SITE", "[SITE]":
+		return pairedSites
 	case "PROPERTY":
 		return fixed(manifest.Properties()...)
 	case "service/NAME":
@@ -326,6 +328,18 @@ func tokens(ctx context.Context, c *admin.Client, _ string) ([]cobra.Completion,
 	var out []cobra.Completion
 	for _, k := range all {
 		out = append(out, cobra.CompletionWithDesc(k.GetName(), k.GetKind()+", "+k.GetRole()))
+	}
+	return out, err
+}
+
+func pairedSites(ctx context.Context, c *admin.Client, _ string) ([]cobra.Completion, error) {
+	if c == nil {
+		return nil, errNoNode
+	}
+	all, err := c.Sites.Pairings(ctx)
+	var out []cobra.Completion
+	for _, p := range all {
+		out = append(out, cobra.CompletionWithDesc(p.GetSiteName(), p.GetSiteId()))
 	}
 	return out, err
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // unoffered are the words of usage lines that name something new or a secret.
-var unoffered = []string{"TOKEN", "[VERB]...", "VALUE"}
+var unoffered = []string{"TOKEN", "[VERB]...", "VALUE", "NEWNAME"}
 
 // TestEveryArgumentIsOffered wants of each word of each usage line that it is
 // completed, or that somebody decided that it cannot be.

@@ -14,7 +14,7 @@ func (a *app) siteCommand() *cobra.Command {
 	return group("site", "Pair sites with each other",
 		`Two sites that are to be linked are paired first: one makes a token, the other
 uses it, and from then on each knows the other by its identity key.`,
-		a.siteInvite(), a.sitePair(), a.siteList())
+		a.siteInvite(), a.sitePair(), a.siteList(), a.siteFingerprint(), a.siteRename(), a.siteRotate(), a.siteRevoke())
 }
 
 func (a *app) siteInvite() *cobra.Command {

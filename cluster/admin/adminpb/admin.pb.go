@@ -2235,8 +2235,9 @@ type Pairing struct {
 	SiteName      string                 `protobuf:"bytes,2,opt,name=site_name,json=siteName,proto3" json:"site_name,omitempty"`
 	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // where its link endpoint is reached, if it told one
 	Created       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created,proto3" json:"created,omitempty"`
-	Fingerprint   string                 `protobuf:"bytes,5,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of its identity key
-	Services      []string               `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`       // the links with it
+	Fingerprint   string                 `protobuf:"bytes,5,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`        // of its identity key
+	Services      []string               `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`              // the links with it
+	OwnName       string                 `protobuf:"bytes,7,opt,name=own_name,json=ownName,proto3" json:"own_name,omitempty"` // what it calls itself; site_name is what this site calls it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2311,6 +2312,13 @@ func (x *Pairing) GetServices() []string {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *Pairing) GetOwnName() string {
+	if x != nil {
+		return x.OwnName
+	}
+	return ""
 }
 
 type ListPairingsRequest struct {
@@ -5136,14 +5144,15 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\vPairRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\"@\n" +
 	"\fPairResponse\x120\n" +
-	"\apairing\x18\x01 \x01(\v2\x16.isgw.admin.v1.PairingR\apairing\"\xcd\x01\n" +
+	"\apairing\x18\x01 \x01(\v2\x16.isgw.admin.v1.PairingR\apairing\"\xe8\x01\n" +
 	"\aPairing\x12\x17\n" +
 	"\asite_id\x18\x01 \x01(\tR\x06siteId\x12\x1b\n" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x124\n" +
 	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12 \n" +
 	"\vfingerprint\x18\x05 \x01(\tR\vfingerprint\x12\x1a\n" +
-	"\bservices\x18\x06 \x03(\tR\bservices\"\x15\n" +
+	"\bservices\x18\x06 \x03(\tR\bservices\x12\x19\n" +
+	"\bown_name\x18\a \x01(\tR\aownName\"\x15\n" +
 	"\x13ListPairingsRequest\"J\n" +
 	"\x14ListPairingsResponse\x122\n" +
 	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\x92\x05\n" +
