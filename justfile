@@ -42,6 +42,10 @@ long:
 fuzz TIME="20s":
     bash .ci/fuzz {{TIME}}
 
+# sites that write, crash and lose each other, from new seeds for TIME; a seed that fails is named
+fuzz-links TIME="10m":
+    ISGW_FUZZ_FOR={{TIME}} go test ./sync -count=1 -timeout 0 -run '^TestConverge$'
+
 # what the project's speed is: -run NAME, -runs N, -scale X, -json FILE, -doc docs/performance.md
 bench *ARGS:
     bash .ci/bench {{ARGS}}

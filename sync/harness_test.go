@@ -80,6 +80,11 @@ type testSite struct {
 	applies int
 	ingests []*catalogpb.Ingest
 	fail    error // what Propose returns instead, when set
+
+	// Of a site that is simulated with its disk: what takes an entry instead of the
+	// catalog alone, and its clock.
+	commit func(ctx context.Context, e siteEntry) (*raftfsmpb.Result, error)
+	clock  func() time.Time
 }
 
 func newTestSite(t *testing.T, n byte) *testSite {
@@ -90,13 +95,10 @@ func newTestSite(t *testing.T, n byte) *testSite {
 		name:   fmt.Sprintf("site%d", n),
 		epoch:  1,
 		chunks: chunkstest.NewFaulty(t, &mortal{Store: chunkstest.NewMemory(testCodec())}),
-		log:    slog.New(slog.DiscardHandler),
 
 		splitter: cdc.NewSplitter(nil),
 	}
-	if testing.Verbose() {
-		s.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name)
-	}
+	s.log = testLogger(t, s.name)
 	db, err := pebble.Open("", &pebble.Options{
 		FS: vfs.NewMem(), DisableWAL: true, Logger: quietPebble{t}, MemTableSize: 4 << 20,
 		// Tables of older formats are written with channels from a pool, which
@@ -112,6 +114,14 @@ func newTestSite(t *testing.T, n byte) *testSite {
 	}
 	s.cat.SetSelf(s.id, s.epoch)
 	return s
+}
+
+// testLogger shows what a site logs when tests run verbosely.
+func testLogger(t *testing.T, site string) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", site)
 }
 
 // mortal is a store that loses its power after so many batches.
@@ -184,6 +194,59 @@ func (s *testSite) apply(f func(b *catalog.Batch) *raftfsmpb.Result) *raftfsmpb.
 	return res
 }
 
+// siteEntry is one thing that the log of a site holds: a command, or a change of its
+// config.
+type siteEntry struct {
+	now      int64
+	cmd      *raftfsmpb.Command
+	bucket   *statepb.Bucket // made, to keep so many versions
+	versions uint32
+	remove   string // path of a bucket that is deleted
+	epoch    uint32 // the site's from here on
+}
+
+// do applies an entry.
+func (e siteEntry) do(s *testSite, b *catalog.Batch) *raftfsmpb.Result {
+	switch {
+	case e.bucket != nil:
+		return b.PutBucket(e.bucket, e.versions, e.now)
+	case e.remove != "":
+		return b.DeleteBucket(e.remove)
+	case e.epoch != 0:
+		s.epoch = e.epoch
+		s.cat.SetSelf(s.id, s.epoch)
+		return &raftfsmpb.Result{}
+	}
+	switch c := e.cmd.GetCommand().(type) {
+	case *raftfsmpb.Command_Write:
+		return b.Write(c.Write, e.now)
+	case *raftfsmpb.Command_Purge:
+		return b.Purge(c.Purge, e.now)
+	case *raftfsmpb.Command_SetAttribute:
+		return b.SetAttribute(c.SetAttribute, e.now)
+	case *raftfsmpb.Command_SetBucketAttribute:
+		return b.SetBucketAttribute(c.SetBucketAttribute, e.now)
+	case *raftfsmpb.Command_Ingest:
+		s.ingests = append(s.ingests, c.Ingest)
+		return b.Ingest(c.Ingest, e.now)
+	case *raftfsmpb.Command_Progress:
+		return b.Progress(c.Progress)
+	case *raftfsmpb.Command_Trim:
+		return b.Trim(c.Trim, e.now)
+	}
+	s.t.Errorf("unexpected command %T", e.cmd.GetCommand())
+	return &raftfsmpb.Result{Code: raftfsmpb.Code_INVALID}
+}
+
+// run commits an entry.
+func (s *testSite) run(ctx context.Context, e siteEntry) (*raftfsmpb.Result, error) {
+	if s.commit != nil {
+		return s.commit(ctx, e)
+	}
+	e.now = time.Now().UnixNano()
+	return s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return e.do(s, b) }), nil
+}
+
 // propose is a Proposer.
 func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
 	if err := ctx.Err(); err != nil {
@@ -196,29 +259,7 @@ func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfs
 		return nil, fail
 	}
 	// What goes through a log is a copy.
-	cmd = proto.CloneOf(cmd)
-	now := time.Now().UnixNano()
-	return s.apply(func(b *catalog.Batch) *raftfsmpb.Result {
-		switch c := cmd.Command.(type) {
-		case *raftfsmpb.Command_Write:
-			return b.Write(c.Write, now)
-		case *raftfsmpb.Command_Purge:
-			return b.Purge(c.Purge, now)
-		case *raftfsmpb.Command_SetAttribute:
-			return b.SetAttribute(c.SetAttribute, now)
-		case *raftfsmpb.Command_SetBucketAttribute:
-			return b.SetBucketAttribute(c.SetBucketAttribute, now)
-		case *raftfsmpb.Command_Ingest:
-			s.ingests = append(s.ingests, c.Ingest)
-			return b.Ingest(c.Ingest, now)
-		case *raftfsmpb.Command_Progress:
-			return b.Progress(c.Progress)
-		case *raftfsmpb.Command_Trim:
-			return b.Trim(c.Trim, now)
-		}
-		s.t.Errorf("unexpected command %T", cmd.Command)
-		return &raftfsmpb.Result{Code: raftfsmpb.Code_INVALID}
-	}), nil
+	return s.run(ctx, siteEntry{cmd: proto.CloneOf(cmd)})
 }
 
 // ensureBucket makes a bucket unless it exists: two links may want it at once.
@@ -236,16 +277,30 @@ func (s *testSite) ensureBucket(path string) {
 
 func (s *testSite) makeBucket(path string, versions uint32) {
 	s.t.Helper()
+	s.must(siteEntry{bucket: s.newBucket(path), versions: versions})
+}
+
+// newBucket is a bucket with an incarnation of its own.
+func (s *testSite) newBucket(path string) *statepb.Bucket {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.nth++
-	obj := &statepb.Bucket{Path: path, Incarnation: append(bytes.Repeat([]byte{s.id[15]}, 15), s.nth), Created: 1}
-	s.mu.Unlock()
-	s.ok(s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.PutBucket(obj, versions, time.Now().UnixNano()) }))
+	return &statepb.Bucket{Path: path, Incarnation: append(bytes.Repeat([]byte{s.id[15]}, 15), s.nth), Created: 1}
 }
 
 func (s *testSite) deleteBucket(path string) {
 	s.t.Helper()
-	s.ok(s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.DeleteBucket(path) }))
+	s.must(siteEntry{remove: path})
+}
+
+// must commits an entry that has to be accepted.
+func (s *testSite) must(e siteEntry) {
+	s.t.Helper()
+	res, err := s.run(context.Background(), e)
+	if err != nil {
+		s.t.Fatalf("%s: %v", s.name, err)
+	}
+	s.ok(res)
 }
 
 func (s *testSite) ok(res *raftfsmpb.Result) {
@@ -258,7 +313,7 @@ func (s *testSite) ok(res *raftfsmpb.Result) {
 func (s *testSite) site() Site {
 	return Site{
 		ID: s.id, Name: s.name, Epoch: func() uint32 { return s.epoch },
-		Catalog: s.cat, Chunks: s.chunks, Propose: s.propose, Logger: s.log,
+		Catalog: s.cat, Chunks: s.chunks, Propose: s.propose, Logger: s.log, Clock: s.clock,
 	}
 }
 

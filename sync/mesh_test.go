@@ -1,6 +1,7 @@
 package objsync
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,13 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 )
 
 // TestMeshConverges lets three sites write, delete, lose each other, restart,
 // trim and make buckets anew in an order that a seed gives, and demands that
-// they are equal afterwards and silent. ISGW_SEED replays seeds.
+// they are equal afterwards and silent. ISGW_SEEDS replays seeds.
 func TestMeshConverges(t *testing.T) {
 	for _, seed := range meshSeeds(t, 1, 2, 3, 4, 5, 6, 7, 8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -25,10 +25,10 @@ func TestMeshConverges(t *testing.T) {
 	}
 }
 
-// meshSeeds are the seeds to be run: those of ISGW_SEED, as N or as FROM-TO, if it
+// meshSeeds are the seeds to be run: those of ISGW_SEEDS, as N or as FROM-TO, if it
 // is set.
 func meshSeeds(t *testing.T, usual ...uint64) []uint64 {
-	s := os.Getenv("ISGW_SEED")
+	s := os.Getenv("ISGW_SEEDS")
 	if s == "" {
 		return usual
 	}
@@ -210,7 +210,10 @@ func (m *mesh) remake(s *testSite) {
 	for key := range s.listing(bk1) {
 		s.del(bk1, key)
 	}
-	res := s.apply(func(b *catalog.Batch) *raftfsmpb.Result { return b.DeleteBucket(bk1) })
+	res, err := s.run(context.Background(), siteEntry{remove: bk1})
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	if res.GetCode() != raftfsmpb.Code_OK {
 		return // a version came in between: somebody still wants the bucket
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -22,6 +23,8 @@ type wire struct {
 
 	mu      sync.Mutex
 	down    bool
+	hole    chan struct{}        // while it is open, nothing that is sent arrives
+	delay   func() time.Duration // of each message, when set; called under mu
 	cancels map[int]context.CancelFunc
 	next    int
 	offered map[string]int // dots in change batches
@@ -48,20 +51,84 @@ var errCut = &link.Fault{Kind: link.FaultBroken, Message: "the wire was cut"}
 // begin starts a request, which ends when the wire is cut.
 func (w *wire) begin(ctx context.Context) (context.Context, func(), error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.down {
+	if w.down || w.src == nil {
+		w.mu.Unlock()
 		return nil, nil, errCut
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	in, cancel := context.WithCancel(ctx)
 	n := w.next
 	w.next++
 	w.cancels[n] = cancel
-	return ctx, func() {
+	w.mu.Unlock()
+	end := func() {
 		cancel()
 		w.mu.Lock()
 		delete(w.cancels, n)
 		w.mu.Unlock()
-	}, nil
+	}
+	if err := w.travel(in); err != nil {
+		end()
+		return nil, nil, w.why(ctx, err)
+	}
+	return in, end, nil
+}
+
+// travel waits as long as a message takes.
+func (w *wire) travel(ctx context.Context) error {
+	w.mu.Lock()
+	hole := w.hole
+	var d time.Duration
+	if w.delay != nil {
+		d = w.delay()
+	}
+	w.mu.Unlock()
+	if hole != nil {
+		select {
+		case <-hole:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// attach changes who answers; while it is nil, nobody does.
+func (w *wire) attach(src link.Source) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.src = src
+}
+
+// drop ends what is under way.
+func (w *wire) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, cancel := range w.cancels {
+		cancel()
+	}
+}
+
+// swallow makes the wire lose what is sent, without a word to anybody, until mend.
+func (w *wire) swallow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hole == nil {
+		w.hole = make(chan struct{})
+	}
+}
+
+// under is the number of requests under way.
+func (w *wire) under() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.cancels)
 }
 
 func (w *wire) cut() {
@@ -77,6 +144,10 @@ func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = false
+	if w.hole != nil {
+		close(w.hole)
+		w.hole = nil
+	}
 }
 
 func (w *wire) why(outer context.Context, err error) error {
@@ -112,6 +183,9 @@ func (w *wire) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(
 	defer end()
 	return w.why(ctx, w.src.Changes(in, proto.CloneOf(req), func(b *linkpb.ChangeBatch) error {
 		b = proto.CloneOf(b)
+		if err := w.travel(in); err != nil {
+			return err
+		}
 		w.mu.Lock()
 		for _, c := range b.GetChanges() {
 			w.offered[keyOf(c.GetRecord().GetDot()).String()]++
@@ -158,6 +232,9 @@ func (w *wire) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*lin
 			if err := gate(in, h); err != nil {
 				return err
 			}
+		}
+		if err := w.travel(in); err != nil {
+			return err
 		}
 		if err := in.Err(); err != nil {
 			return err
