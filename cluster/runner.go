@@ -15,6 +15,7 @@ import (
 	objsync "edgefog.dev/isgw/sync"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/ccow"
+	"edgefog.dev/isgw/sync/link/limit"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -33,6 +34,8 @@ type runner struct {
 	served atomic.Pointer[servedList]
 	// settings are those that the engine and the source go by, as the config has them.
 	settings atomic.Pointer[objsync.Settings]
+	// out and in pace what leaves and what comes, by the config's limits.
+	out, in pacer
 
 	mu       sync.Mutex
 	rates    wireRates
@@ -49,7 +52,10 @@ type servedList struct {
 // startRunner starts a link; links.mu is held.
 func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	s := l.site
-	r := &runner{wanted: w, site: s, done: make(chan struct{}), caughtUp: map[string]time.Time{}}
+	r := &runner{
+		wanted: w, site: s, done: make(chan struct{}), caughtUp: map[string]time.Time{},
+		out: pacer{Limiter: limit.New(s.node.opts.Clock)}, in: pacer{Limiter: limit.New(s.node.opts.Clock)},
+	}
 	r.refresh(s.replica.Config())
 	end := objsync.Site{
 		ID: s.id, Name: s.node.opts.Site,
@@ -62,7 +68,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
-		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting,
+		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
 		Served: func() []string { return r.served.Load().buckets },
 	}); err != nil {
 		return nil, err
@@ -74,7 +80,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}
 	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
 	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
-		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting,
+		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
 		Workers: 2 * w.connections, // a connection carries two fetches; 0 is the default of both
@@ -132,6 +138,8 @@ func (r *runner) refresh(cfg *state.Config) {
 			list.buckets = append(list.buckets, bucket.GetPath())
 		}
 	}
+	r.out.follow(service.GetSendLimit())
+	r.in.follow(service.GetReceiveLimit())
 	settings := settingsOf(service)
 	set := r.settings.Swap(&settings)
 	old := r.served.Swap(list)
@@ -234,6 +242,10 @@ func (l *links) view(name string, rows bool) linkView {
 	v.asked, v.answered = r.asked.Requests(), r.offers.Requests()
 	v.latency, v.measured = r.asked.Latency()
 	v.remote = r.remote
+	if service, _, ok := l.site.replica.Config().Service(name); ok {
+		v.out = holdingOf(service.GetSendLimit(), r.out.Rate(), v.now.Local())
+		v.in = holdingOf(service.GetReceiveLimit(), r.in.Rate(), v.now.Local())
+	}
 	v.open = l.endpoint.Connections(r.peer, r.service)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -27,8 +27,9 @@ type linkView struct {
 	pulling   link.Traffic
 	serving   link.Traffic
 	rates     wireRates
-	asked     uint64 // requests to the other end
-	answered  uint64 // requests of the other end
+	out, in   holding // the limits of both directions
+	asked     uint64  // requests to the other end
+	answered  uint64  // requests of the other end
 	latency   time.Duration
 	measured  bool // latency is known
 	remote    string
@@ -101,6 +102,8 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		seconds := r.Delay.Seconds()
 		st.Receive.ProcessingDelaySeconds = &seconds
 	}
+	st.Send.LimitRate, st.Send.Limit = v.out.rate, v.out.words
+	st.Receive.LimitRate, st.Receive.Limit = v.in.rate, v.in.words
 	st.Receive.State, st.Receive.Cause = receiveStanding(r)
 	st.Send.State, st.Send.Cause = sendStanding(s)
 	out := st.Send.Backlog

@@ -327,6 +327,7 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 		{"bytes on the wire", func(d *adminpb.DirectionStats) string { return byteCount(d.GetWireBytes()) }},
 		{"logical bytes", func(d *adminpb.DirectionStats) string { return byteCount(d.GetLogicalBytes()) }},
 		{"throughput", func(d *adminpb.DirectionStats) string { return roundBytes(d.GetThroughput()) + "/s" }},
+		{"limit", func(d *adminpb.DirectionStats) string { return orDash(d.GetLimit()) }},
 		{"versions per second", func(d *adminpb.DirectionStats) string { return fmt.Sprintf("%.1f", d.GetVersionsRate()) }},
 	} {
 		cells := []string{row.name, unknown, unknown}

@@ -2802,10 +2802,12 @@ type DirectionStats struct {
 	LatencySeconds         *float64               `protobuf:"fixed64,11,opt,name=latency_seconds,json=latencySeconds,proto3,oneof" json:"latency_seconds,omitempty"`                           // of a request to the other end
 	ProcessingDelaySeconds *float64               `protobuf:"fixed64,12,opt,name=processing_delay_seconds,json=processingDelaySeconds,proto3,oneof" json:"processing_delay_seconds,omitempty"` // from the commit of a version to its receipt, of the last ones
 	Backlog                *Backlog               `protobuf:"bytes,13,opt,name=backlog,proto3" json:"backlog,omitempty"`
-	// How this direction stands by itself: off, connecting, waiting, copying, behind,
-	// lagging, stalled, synced, copied or paused, with the cause in words.
+	// How this direction stands by itself: off, connecting, refused, waiting, copying,
+	// behind, lagging, stalled, synced, copied or paused, with the cause in words.
 	State         string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
 	Cause         string `protobuf:"bytes,15,opt,name=cause,proto3" json:"cause,omitempty"`
+	LimitRate     uint64 `protobuf:"varint,16,opt,name=limit_rate,json=limitRate,proto3" json:"limit_rate,omitempty"` // bytes per second that hold now, the lower of both sites' limits; 0: none
+	Limit         string `protobuf:"bytes,17,opt,name=limit,proto3" json:"limit,omitempty"`                           // in words, with until when: "1MiB/s until 18:00, then 10MiB/s"; empty: no limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2941,6 +2943,20 @@ func (x *DirectionStats) GetState() string {
 func (x *DirectionStats) GetCause() string {
 	if x != nil {
 		return x.Cause
+	}
+	return ""
+}
+
+func (x *DirectionStats) GetLimitRate() uint64 {
+	if x != nil {
+		return x.LimitRate
+	}
+	return 0
+}
+
+func (x *DirectionStats) GetLimit() string {
+	if x != nil {
+		return x.Limit
 	}
 	return ""
 }
@@ -5198,7 +5214,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x0flocal_io_errors\x18\x11 \x01(\x04R\rlocalIoErrors\x12(\n" +
 	"\x10remote_io_errors\x18\x12 \x01(\x04R\x0eremoteIoErrors\x12%\n" +
 	"\x0enetwork_errors\x18\x13 \x01(\x04R\rnetworkErrors\x12&\n" +
-	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\xc8\x04\n" +
+	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\xfd\x04\n" +
 	"\x0eDirectionStats\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1a\n" +
 	"\bversions\x18\x02 \x01(\x04R\bversions\x12\x1c\n" +
@@ -5218,7 +5234,10 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x18processing_delay_seconds\x18\f \x01(\x01H\x01R\x16processingDelaySeconds\x88\x01\x01\x120\n" +
 	"\abacklog\x18\r \x01(\v2\x16.isgw.admin.v1.BacklogR\abacklog\x12\x14\n" +
 	"\x05state\x18\x0e \x01(\tR\x05state\x12\x14\n" +
-	"\x05cause\x18\x0f \x01(\tR\x05causeB\x12\n" +
+	"\x05cause\x18\x0f \x01(\tR\x05cause\x12\x1d\n" +
+	"\n" +
+	"limit_rate\x18\x10 \x01(\x04R\tlimitRate\x12\x14\n" +
+	"\x05limit\x18\x11 \x01(\tR\x05limitB\x12\n" +
 	"\x10_latency_secondsB\x1b\n" +
 	"\x19_processing_delay_seconds\"\xb0\x02\n" +
 	"\aBacklog\x12$\n" +
