@@ -244,15 +244,7 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 		return nil, l.readFailed("scan", path, err)
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
-	out := &linkpb.ScanPage{
-		Incarnation: page.Incarnation,
-		Epoch:       page.Epoch,
-		Seq:         page.Seq,
-		Seen:        page.Seen,
-		Records:     page.Records,
-		NextKey:     page.NextKey,
-		Done:        page.Done,
-	}
+	out := scanPageOf(page)
 	l.o.Limit.Charge(proto.Size(out))
 	return out, nil
 }

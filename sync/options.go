@@ -89,6 +89,10 @@ type LocalOptions struct {
 	// own: what the peer asks for is set in it.
 	Limit *limit.Limiter
 
+	// Mend is called with keys of a bucket that the peer found to differ and mends at
+	// its side, so that this side does too; it returns at once. Nil: nothing is done.
+	Mend func(path string, keys [][]byte)
+
 	// Heartbeat is the time between two heartbeats of a change stream; 1 s.
 	Heartbeat time.Duration
 	// ProgressEvery is the least time between two commits of what the peer

@@ -31,6 +31,9 @@ type wire struct {
 	scanned int            // records in pages
 	fetched map[chunks.ID]int
 	bytes   int
+	// compared are the bytes of digest and records requests and their answers,
+	// and compares how many there were.
+	compared, compares int
 	// body, when set, may change a chunk on its way, or fail the request.
 	body func(h *linkpb.ChunkHeader, body []byte) ([]byte, error)
 	// gate, when set, is asked before each chunk passes.
@@ -216,6 +219,34 @@ func (w *wire) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanP
 		}
 	}
 	return p, w.why(ctx, err)
+}
+
+func (w *wire) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	out, err := w.src.Digest(in, proto.CloneOf(req))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.compared += proto.Size(req) + proto.Size(out)
+	w.compares++
+	return out, w.why(ctx, err)
+}
+
+func (w *wire) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+	in, end, err := w.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	out, err := w.src.Records(in, proto.CloneOf(req))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.compared += proto.Size(req) + proto.Size(out)
+	w.compares++
+	return out, w.why(ctx, err)
 }
 
 func (w *wire) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {

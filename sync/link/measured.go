@@ -86,6 +86,18 @@ func (m *Measured) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.S
 	return m.Source.Scan(ctx, req)
 }
 
+// Digest implements Source.
+func (m *Measured) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+	m.requests.Add(1)
+	return m.Source.Digest(ctx, req)
+}
+
+// Records implements Source.
+func (m *Measured) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+	m.requests.Add(1)
+	return m.Source.Records(ctx, req)
+}
+
 // Fetch implements Source.
 func (m *Measured) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
 	m.requests.Add(1)

@@ -31,6 +31,14 @@ type Source interface {
 	// Scan returns one page of a bucket's records in the order of their keys.
 	Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error)
 
+	// Digest sums up what ranges of a bucket's keys show, or lists those keys. A
+	// sender without the feature FeatureDigest refuses with CodeVersion.
+	Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error)
+
+	// Records returns the records of some keys of a bucket, as Scan gives them. A
+	// sender without the feature FeatureDigest refuses with CodeVersion.
+	Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error)
+
 	// Fetch calls fn with the chunks asked for, in the order of the request,
 	// and returns nil after the last one. The header and the body are valid
 	// only during the call. The body is as long as the header says and no

@@ -14,7 +14,11 @@ const (
 )
 
 // Features are the optional parts of the protocol that this build knows.
-func Features() []string { return nil }
+func Features() []string { return []string{FeatureDigest} }
+
+// FeatureDigest is the comparison of buckets by sums: the requests digest and
+// records.
+const FeatureDigest = "digest"
 
 // Session is what two Hellos have in common.
 type Session struct {

@@ -18,6 +18,8 @@ const (
 	pathServed   = "/isgw/v1/served"
 	pathChanges  = "/isgw/v1/changes"
 	pathScan     = "/isgw/v1/scan"
+	pathDigest   = "/isgw/v1/digest"
+	pathRecords  = "/isgw/v1/records"
 	pathFetch    = "/isgw/v1/fetch"
 	pathProgress = "/isgw/v1/progress"
 

@@ -192,6 +192,24 @@ func (c *Client) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Sca
 	return out, nil
 }
 
+// Digest implements link.Source.
+func (c *Client) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+	out := new(linkpb.DigestReply)
+	if err := c.ask(ctx, pathDigest, req, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Records implements link.Source.
+func (c *Client) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+	out := new(linkpb.ScanPage)
+	if err := c.ask(ctx, pathRecords, req, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // Progress implements link.Source.
 func (c *Client) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
 	out := new(linkpb.ProgressReply)

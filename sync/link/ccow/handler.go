@@ -114,6 +114,18 @@ var calls = map[string]call{
 			return src.Scan(ctx, req.(*linkpb.ScanRequest))
 		},
 	},
+	pathDigest: {
+		request: func() proto.Message { return new(linkpb.DigestRequest) },
+		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, req proto.Message) (proto.Message, error) {
+			return src.Digest(ctx, req.(*linkpb.DigestRequest))
+		},
+	},
+	pathRecords: {
+		request: func() proto.Message { return new(linkpb.RecordsRequest) },
+		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, req proto.Message) (proto.Message, error) {
+			return src.Records(ctx, req.(*linkpb.RecordsRequest))
+		},
+	},
 	pathProgress: {
 		request: func() proto.Message { return new(linkpb.Progress) },
 		ask: func(_ *Endpoint, ctx context.Context, _ *conn, src link.Source, req proto.Message) (proto.Message, error) {

@@ -34,6 +34,11 @@ func testCalls(t *testing.T, connect Connect) {
 	scanReq := &linkpb.ScanRequest{Path: "Hawaii/Cola/bk1", FromKey: []byte("a\x00\xff"), Limit: 17}
 	page := &linkpb.ScanPage{Seq: 12, Done: true, NextKey: []byte{0}, Records: []*catalogpb.Record{
 		{Key: []byte("käse"), Kind: catalogpb.RecordKind_RECORD_VERSION, Dot: dot, Metadata: map[string]string{"x": "y"}, PartSizes: []uint64{1, 2}}}}
+	digestReq := &linkpb.DigestRequest{Path: "p", Ranges: []*linkpb.KeyRange{{To: []byte("b")}, {From: []byte("c\x00")}}, List: true}
+	digest := &linkpb.DigestReply{Incarnation: []byte{1}, Epoch: 2, Seq: 3, Sparse: true, NextKey: []byte("d"),
+		Sums: []*linkpb.RangeSum{{Keys: 1, Versions: 2, Heads: bytes.Repeat([]byte{3}, 16), All: bytes.Repeat([]byte{4}, 16)}, {}},
+		Keys: []*linkpb.KeySum{{Key: []byte("käse"), Heads: bytes.Repeat([]byte{5}, 16)}}}
+	recordsReq := &linkpb.RecordsRequest{Path: "p", Keys: [][]byte{{}, []byte("a\xff")}, Mend: true}
 	progress := &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: "p", Holds: []*catalogpb.Dot{dot}, Pending: 4, Cause: "no space"}}}
 	reply := &linkpb.ProgressReply{Clock: -5}
 	changesReq := &linkpb.ChangesRequest{Cursors: []*linkpb.BucketCursor{{Path: "p", Cursor: &catalogpb.Cursor{Seq: 4, InitialDone: true}}}}
@@ -46,6 +51,14 @@ func testCalls(t *testing.T, connect Connect) {
 		OnServed: func(context.Context) (*linkpb.Served, error) { return served, nil },
 		OnScan: func(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
 			equal(t, "scan request", req, scanReq)
+			return page, nil
+		},
+		OnDigest: func(_ context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+			equal(t, "digest request", req, digestReq)
+			return digest, nil
+		},
+		OnRecords: func(_ context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+			equal(t, "records request", req, recordsReq)
 			return page, nil
 		},
 		OnProgress: func(_ context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
@@ -73,6 +86,16 @@ func testCalls(t *testing.T, connect Connect) {
 			t.Fatal(err)
 		} else {
 			equal(t, "page", got, page)
+		}
+		if got, err := far.Digest(ctx, digestReq); err != nil {
+			t.Fatal(err)
+		} else {
+			equal(t, "sums", got, digest)
+		}
+		if got, err := far.Records(ctx, recordsReq); err != nil {
+			t.Fatal(err)
+		} else {
+			equal(t, "records", got, page)
 		}
 		if got, err := far.Progress(ctx, progress); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,8 @@ type Source struct {
 	OnChanges  func(context.Context, *linkpb.ChangesRequest, func(*linkpb.ChangeBatch) error) error
 	OnScan     func(context.Context, *linkpb.ScanRequest) (*linkpb.ScanPage, error)
 	OnFetch    func(context.Context, *linkpb.FetchRequest, func(*linkpb.ChunkHeader, []byte) error) error
+	OnDigest   func(context.Context, *linkpb.DigestRequest) (*linkpb.DigestReply, error)
+	OnRecords  func(context.Context, *linkpb.RecordsRequest) (*linkpb.ScanPage, error)
 	OnProgress func(context.Context, *linkpb.Progress) (*linkpb.ProgressReply, error)
 
 	running atomic.Int64
@@ -67,6 +69,24 @@ func (s *Source) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Sca
 		return nil, unset()
 	}
 	return s.OnScan(ctx, req)
+}
+
+// Digest implements link.Source.
+func (s *Source) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+	defer s.enter()()
+	if s.OnDigest == nil {
+		return nil, unset()
+	}
+	return s.OnDigest(ctx, req)
+}
+
+// Records implements link.Source.
+func (s *Source) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+	defer s.enter()()
+	if s.OnRecords == nil {
+		return nil, unset()
+	}
+	return s.OnRecords(ctx, req)
 }
 
 // Fetch implements link.Source.

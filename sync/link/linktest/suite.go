@@ -88,6 +88,8 @@ func everyCall(ctx context.Context, s link.Source) map[string]error {
 	out["changes"] = s.Changes(ctx, &linkpb.ChangesRequest{}, func(*linkpb.ChangeBatch) error { return nil })
 	_, out["scan"] = s.Scan(ctx, &linkpb.ScanRequest{})
 	out["fetch"] = s.Fetch(ctx, &linkpb.FetchRequest{}, func(*linkpb.ChunkHeader, []byte) error { return nil })
+	_, out["digest"] = s.Digest(ctx, &linkpb.DigestRequest{})
+	_, out["records"] = s.Records(ctx, &linkpb.RecordsRequest{})
 	_, out["progress"] = s.Progress(ctx, &linkpb.Progress{})
 	return out
 }
@@ -104,6 +106,8 @@ func failing(failure func() error) *Source {
 		OnFetch: func(context.Context, *linkpb.FetchRequest, func(*linkpb.ChunkHeader, []byte) error) error {
 			return failure()
 		},
+		OnDigest:   func(context.Context, *linkpb.DigestRequest) (*linkpb.DigestReply, error) { return nil, failure() },
+		OnRecords:  func(context.Context, *linkpb.RecordsRequest) (*linkpb.ScanPage, error) { return nil, failure() },
 		OnProgress: func(context.Context, *linkpb.Progress) (*linkpb.ProgressReply, error) { return nil, failure() },
 	}
 }

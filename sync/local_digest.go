@@ -1,0 +1,164 @@
+package objsync
+
+import (
+	"bytes"
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
+)
+
+// Bounds of one request for sums or records of keys.
+const (
+	maxRanges  = 4096 // of a DigestRequest
+	maxRecords = 1024 // keys of a RecordsRequest
+	maxListed  = 2000 // keys of a DigestReply
+)
+
+// Digest implements link.Source.
+func (l *Local) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+	l.touch()
+	path := req.GetPath()
+	if !l.lets(path) {
+		return nil, l.notServed(path)
+	}
+	ranges, err := rangesOf(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.o.Limit.Wait(ctx, 0); err != nil {
+		return nil, err
+	}
+	sum := ranges
+	if req.GetList() {
+		sum = nil
+	}
+	sums, err := l.o.Catalog.Sums(path, sum)
+	if err != nil {
+		return nil, l.readFailed("compare", path, err)
+	}
+	out := &linkpb.DigestReply{Incarnation: sums.Incarnation, Epoch: sums.Epoch, Seq: sums.Seq, Sparse: sums.Sparse}
+	for i := range sums.Ranges {
+		out.Sums = append(out.Sums, rangeSum(&sums.Ranges[i]))
+	}
+	if req.GetList() {
+		if err := l.list(path, ranges, out); err != nil {
+			return nil, l.readFailed("compare", path, err)
+		}
+	}
+	l.o.Limit.Charge(proto.Size(out))
+	return out, nil
+}
+
+// list adds the keys of ranges, as many as there is room for.
+func (l *Local) list(path string, ranges []catalog.KeyRange, out *linkpb.DigestReply) error {
+	for i, r := range ranges {
+		keys, next, err := l.o.Catalog.KeySums(path, r, maxListed-len(out.Keys))
+		if err != nil {
+			return err
+		}
+		for i := range keys {
+			out.Keys = append(out.Keys, keySum(&keys[i]))
+		}
+		switch {
+		case next != nil:
+			out.NextKey = next
+			return nil
+		case len(out.Keys) >= maxListed && i+1 < len(ranges):
+			out.NextKey = ranges[i+1].From
+			return nil
+		}
+	}
+	return nil
+}
+
+// Records implements link.Source.
+func (l *Local) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+	l.touch()
+	path := req.GetPath()
+	if !l.lets(path) {
+		return nil, l.notServed(path)
+	}
+	if err := checkKeys(req.GetKeys()); err != nil {
+		return nil, err
+	}
+	if err := l.o.Limit.Wait(ctx, 0); err != nil {
+		return nil, err
+	}
+	page, err := l.o.Catalog.ScanThese(path, req.GetKeys())
+	if err != nil {
+		return nil, l.readFailed("read keys of", path, err)
+	}
+	l.count.scanned.Add(uint64(len(page.Records)))
+	if req.GetMend() && l.o.Mend != nil {
+		l.o.Mend(path, req.GetKeys())
+	}
+	out := scanPageOf(page)
+	l.o.Limit.Charge(proto.Size(out))
+	return out, nil
+}
+
+// scanPageOf is a page of a scan as it travels.
+func scanPageOf(page *catalog.ScanPage) *linkpb.ScanPage {
+	return &linkpb.ScanPage{
+		Incarnation: page.Incarnation,
+		Epoch:       page.Epoch,
+		Seq:         page.Seq,
+		Seen:        page.Seen,
+		Records:     page.Records,
+		NextKey:     page.NextKey,
+		Done:        page.Done,
+	}
+}
+
+// rangesOf reads the ranges of a request.
+func rangesOf(req *linkpb.DigestRequest) ([]catalog.KeyRange, error) {
+	if n := len(req.GetRanges()); n > maxRanges {
+		return nil, link.Refuse(link.CodeInvalid, "%d ranges of keys are more than %d", n, maxRanges)
+	}
+	out := make([]catalog.KeyRange, len(req.GetRanges()))
+	for i, r := range req.GetRanges() {
+		out[i] = catalog.KeyRange{From: r.GetFrom(), To: r.GetTo()}
+		if len(r.GetTo()) == 0 {
+			out[i].To = nil
+		}
+		before := i == 0 || out[i-1].To != nil && bytes.Compare(out[i-1].To, out[i].From) <= 0
+		proper := out[i].To == nil || bytes.Compare(out[i].From, out[i].To) < 0
+		if !before || !proper || len(r.GetFrom()) > catalog.MaxKey+1 || len(r.GetTo()) > catalog.MaxKey+1 {
+			return nil, link.Refuse(link.CodeInvalid, "range %d of keys is not one, or is out of order", i)
+		}
+	}
+	return out, nil
+}
+
+// checkKeys reports keys that a request must not have.
+func checkKeys(keys [][]byte) error {
+	if n := len(keys); n > maxRecords {
+		return link.Refuse(link.CodeInvalid, "%d keys are more than %d", n, maxRecords)
+	}
+	for i, k := range keys {
+		if len(k) > catalog.MaxKey || i > 0 && bytes.Compare(keys[i-1], k) >= 0 {
+			return link.Refuse(link.CodeInvalid, "key %d is too long, or is out of order", i)
+		}
+	}
+	return nil
+}
+
+// allOf leaves out the sum of all versions when it is that of the latest ones.
+func allOf(heads, all *catalog.Sum) []byte {
+	if *heads == *all {
+		return nil
+	}
+	return all[:]
+}
+
+func rangeSum(s *catalog.RangeSum) *linkpb.RangeSum {
+	return &linkpb.RangeSum{Keys: s.Keys, Versions: s.Versions, Heads: s.Heads[:], All: allOf(&s.Heads, &s.All)}
+}
+
+func keySum(s *catalog.KeySum) *linkpb.KeySum {
+	return &linkpb.KeySum{Key: s.Key, Heads: s.Heads[:], All: allOf(&s.Heads, &s.All)}
+}
