@@ -17,6 +17,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/state/statepb"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/ccow"
+	"edgefog.dev/isgw/sync/tunnel"
 )
 
 // links keeps what runs for the site's links equal to what the config says.
@@ -27,6 +28,8 @@ type links struct {
 	meters   *link.Meters
 	met      chan meeting            // a peer asked for a service that has none yet
 	seen     chan *identity.PeerInfo // rosters of handshakes
+	doors    *doors
+	dial     func(ctx context.Context, network, address string) (net.Conn, error) // inside a tunnel
 
 	// Of the last point of the history; only run touches them.
 	remembered time.Time
@@ -57,13 +60,34 @@ func newLinks(s *site, ln net.Listener) (*links, error) {
 		runners: map[string]*runner{},
 		asking:  map[string]bool{},
 	}
-	var err error
+	l.doors = &doors{
+		own: addressOf(ln), log: l.log, at: map[string]*door{},
+		listen: func(address string) (net.Listener, error) {
+			ln, err := net.Listen("tcp", address)
+			if err != nil {
+				return nil, err
+			}
+			return l.takeTunnels(ln)
+		},
+		serve: func(ctx context.Context, ln net.Listener) error { return l.endpoint.ServeListener(ctx, ln) },
+	}
+	dialer, err := tunnel.NewDialer(tunnelOptions(trust{l}), nil)
+	if err != nil {
+		return nil, err
+	}
+	l.dial = dialTunnel(dialer)
+	if ln != nil {
+		if ln, err = l.takeTunnels(ln); err != nil {
+			return nil, err
+		}
+	}
 	l.endpoint, err = ccow.New(ccow.Options{
 		Site:     s.id,
 		SiteName: s.node.opts.Site,
 		Trust:    trust{l},
 		Listener: ln,
 		Resolve:  l.resolve,
+		Admit:    l.admit,
 		Pair:     l.acceptPair,
 		Meters:   l.meters,
 		Logger:   l.log,
@@ -77,6 +101,7 @@ func (l *links) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.endpoint.Serve(ctx) })
 	group.Go(func() error {
+		defer l.doors.close()
 		defer l.stopAll()
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -108,6 +133,7 @@ type wanted struct {
 	peer        state.SiteID
 	peerName    string
 	connections int
+	tunnel      bool
 	lagTarget   time.Duration
 }
 
@@ -126,6 +152,7 @@ func (l *links) reconcile(ctx context.Context) {
 		l.log.Error("peers are still shown the keys from before", "error", err)
 	}
 	l.followPins(cfg)
+	l.doors.set(ctx, doorsOf(cfg.Services(), l.doors.own))
 	want := map[string]wanted{}
 	for _, service := range cfg.Services() {
 		if w, ok := wants(cfg, service); ok {
@@ -166,7 +193,7 @@ func wants(cfg *state.Config, service *statepb.Service) (wanted, bool) {
 	if service.GetType() != state.TypeLink || service.GetDisabled() {
 		return wanted{}, false
 	}
-	w := wanted{service: service.GetName(), connections: int(service.GetConnections())}
+	w := wanted{service: service.GetName(), connections: int(service.GetConnections()), tunnel: service.GetTunnel()}
 	if service.GetRemote() != "" {
 		address, err := state.ParseRemote(service.GetRemote())
 		if err != nil {

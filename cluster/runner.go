@@ -73,9 +73,11 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if r.client, err = l.endpoint.Dial(ccow.DialOptions{
-		Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.connections,
-	}); err != nil {
+	dial := ccow.DialOptions{Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.connections}
+	if w.tunnel {
+		dial.Dial = l.dial
+	}
+	if r.client, err = l.endpoint.Dial(dial); err != nil {
 		return nil, err
 	}
 	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
@@ -227,11 +229,12 @@ func (l *links) traffic(r *runner) (pulling, serving link.Traffic) {
 // buckets need too.
 func (l *links) view(name string, rows bool) linkView {
 	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name()}
+	service, _, _ := l.site.replica.Config().Service(name)
+	v.door = l.doors.problem(service.GetLocal())
 	l.mu.Lock()
 	r := l.runners[name]
 	l.mu.Unlock()
 	if r == nil {
-		service, _, _ := l.site.replica.Config().Service(name)
 		v.lagTarget = l.site.lagTarget(service)
 		v.idle, v.idleCause, v.idleNext = l.whyIdle(name)
 		return v

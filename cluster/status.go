@@ -35,6 +35,7 @@ type linkView struct {
 	remote    string
 	open      int
 	lagTarget time.Duration
+	door      *doorError // why its own address is not listened on
 	// idle says why a link without engine has none, in the words of a state.
 	idle      adminpb.ServiceState
 	idleCause string
@@ -55,6 +56,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	}
 	if !v.running {
 		st.State, st.Cause, st.NextStep = v.idle, v.idleCause, v.idleNext
+		addDoor(st, v.door)
 		return st
 	}
 	r, s := v.receive, v.send
@@ -110,7 +112,20 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
 	st.State, st.Cause, st.NextStep = stateOf(v)
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
+	addDoor(st, v.door)
 	return st
+}
+
+// addDoor adds why a link's own address is not listened on: that may be the cause
+// of all, and is to be mended where the link does without.
+func addDoor(st *adminpb.ServiceStatus, door *doorError) {
+	switch {
+	case door == nil || st.State == adminpb.ServiceState_SERVICE_STATE_DISABLED:
+	case st.Cause == "":
+		st.Cause, st.NextStep = door.what, door.next
+	default:
+		st.Cause, st.NextStep = door.what+"; "+st.Cause, door.next
+	}
 }
 
 // unheard is the silence of the other site, which tells its position each second,

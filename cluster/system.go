@@ -140,6 +140,9 @@ func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
 			What: fault.Error(), NextStep: "put a certificate and its key into the files of --s3-cert and --s3-key",
 		})
 	}
+	for _, door := range s.links.doors.problems() {
+		problems = append(problems, &adminpb.Problem{What: door.what, NextStep: door.next})
+	}
 	if n := s.chunks.Stats().Corrupt; n > 0 {
 		problems = append(problems, &adminpb.Problem{
 			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),
