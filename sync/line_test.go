@@ -99,6 +99,7 @@ type lineOptions struct {
 	rate          float64
 	within        time.Duration
 	send, receive *limit.Limiter // nil: no limit
+	tunnel        bool           // the link is inside SSH
 	fill          func(s *testSite)
 	look          func(now time.Duration, line *linktest.Line, e *Engine) bool
 }
@@ -115,6 +116,9 @@ func overLineWith(t *testing.T, o lineOptions) {
 
 	line := &linktest.Line{Delay: lineDelay, Rate: o.rate, Window: lineWindow}
 	listener, dial := line.Listen()
+	if o.tunnel {
+		listener, dial = throughTunnel(t, s, r, listener, dial)
+	}
 	var err error
 	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Limit: o.send, Served: func() []string { return []string{bk1} }}); err != nil {
 		t.Fatal(err)
@@ -168,7 +172,9 @@ func overLineWith(t *testing.T, o lineOptions) {
 
 // TestLongLineLarge copies a large object over a line of 1 Gbit/s and 100 ms:
 // nine tenths of the line are filled with content.
-func TestLongLineLarge(t *testing.T) {
+func TestLongLineLarge(t *testing.T) { longLineLarge(t, false) }
+
+func longLineLarge(t *testing.T, tunnel bool) {
 	const size = 128 << 20
 	const from, to = 48 << 20, 112 << 20
 	content := make([]byte, size)
@@ -176,7 +182,8 @@ func TestLongLineLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at, took time.Duration
 		var begun, got uint64
-		overLine(t, lineRate, func(s *testSite) { s.put(bk1, "large", content) }, func(now time.Duration, line *linktest.Line, e *Engine) bool {
+		fill := func(s *testSite) { s.put(bk1, "large", content) }
+		overLineWith(t, lineOptions{rate: lineRate, within: time.Minute, tunnel: tunnel, fill: fill, look: func(now time.Duration, line *linktest.Line, e *Engine) bool {
 			_, n := line.Passed()
 			switch {
 			case begun == 0 && n >= from:
@@ -185,7 +192,7 @@ func TestLongLineLarge(t *testing.T) {
 				took, got = now-at, n-begun
 			}
 			return e.Status().State == StateInSync
-		})
+		}})
 		rate := float64(got) / took.Seconds()
 		t.Logf("%.1f MB/s, which are %.1f %% of the line; the first %d MiB took %s", rate/1e6, 100*rate/lineRate, from>>20, at)
 		if rate < 0.9*lineRate {
@@ -195,18 +202,20 @@ func TestLongLineLarge(t *testing.T) {
 }
 
 // TestLongLineSmall copies small objects over the same line.
-func TestLongLineSmall(t *testing.T) {
+func TestLongLineSmall(t *testing.T) { longLineSmall(t, false) }
+
+func longLineSmall(t *testing.T, tunnel bool) {
 	const objects, size = 4000, 10 << 10
 	synctest.Test(t, func(t *testing.T) {
 		var took time.Duration
-		overLine(t, lineRate, func(s *testSite) {
+		overLineWith(t, lineOptions{rate: lineRate, within: time.Minute, tunnel: tunnel, fill: func(s *testSite) {
 			for i := range objects {
 				s.put(bk1, fmt.Sprintf("small/%05d", i), append(bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 100), random(uint64(i), size-200)...))
 			}
-		}, func(now time.Duration, _ *linktest.Line, e *Engine) bool {
+		}, look: func(now time.Duration, _ *linktest.Line, e *Engine) bool {
 			took = now
 			return e.Status().Counters.Versions == objects
-		})
+		}})
 		rate := objects / took.Seconds()
 		t.Logf("%.0f objects a second, connecting and the first round trips included", rate)
 		if rate < 1500 {
