@@ -76,6 +76,8 @@ var sameFloor = map[string][]string{
 	"tui":                {"tui/term", "tui/screen", "tui/chart", "tui/table"},
 	"tui/chart":          {"tui/screen"},
 	"tui/table":          {"tui/screen"},
+
+	"cluster/admin/manifest": {"cluster/plan"},
 }
 
 // onlyThrough lists the packages that know the site only through the admin

@@ -32,6 +32,7 @@ func TestGroups(t *testing.T) {
 		{"of another", nil, []*adminpb.PlanApplyService{group("c", "s", "a", "b")}, "a=s b=s c=s s=", "", nil},
 		{"of a client", nil, []*adminpb.PlanApplyService{group("a", "s", "a", "b")}, "a=s b=s c= s=", "", nil},
 		{"a client leaves", []*adminpb.PlanApplyService{group("s", "s", "a", "b")}, []*adminpb.PlanApplyService{group("s", "s", "b")}, "a= b=s c= s=", "", nil},
+		{"a client says nothing of others", []*adminpb.PlanApplyService{group("s", "s", "a", "b")}, []*adminpb.PlanApplyService{group("a", "s", "a")}, "a=s b=s c= s=", "", nil},
 		{"all leave", []*adminpb.PlanApplyService{group("s", "s", "a", "b")}, []*adminpb.PlanApplyService{group("s", "")}, "a= b= c= s=", "", nil},
 		{"one leaves by itself", []*adminpb.PlanApplyService{group("s", "s", "a", "b")}, []*adminpb.PlanApplyService{group("a", "")}, "a= b=s c= s=", "", nil},
 		{"another server", []*adminpb.PlanApplyService{group("s", "s", "a", "b")}, []*adminpb.PlanApplyService{group("s", ""), group("c", "c", "a")}, "a=c b= c= s=", "", nil},

@@ -171,6 +171,9 @@ func (b *builder) groups(req *adminpb.PlanApplyManifest, targets []*target) ([]*
 			return nil, invalid("service %s: a group of services has no server", name).next("name the one whose endpoint the others make use of")
 		}
 		find(name).service.Server = ""
+		if slices.Contains(group.GetClients(), name) {
+			continue // a client's own manifest does not end the others'
+		}
 		for _, client := range clientsOf(cmp.Or(group.GetServer(), name), b.cfg.Services()) {
 			find(client).service.Server = ""
 		}

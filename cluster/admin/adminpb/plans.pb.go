@@ -586,7 +586,8 @@ func (x *PlanApplyService) GetGroup() *PlanGroup {
 
 // PlanGroup makes a group of services that one endpoint serves: the clients, and
 // the service that the manifest is about, make use of the server. The list of
-// clients is the whole list. Without a server the service is in no group.
+// clients is the whole list, unless the service is one of them. Without a server
+// the service is in no group.
 type PlanGroup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`

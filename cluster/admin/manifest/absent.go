@@ -15,19 +15,14 @@ type absent struct {
 
 // absents are those settings, by their names in a manifest.
 var absents = map[string]absent{
-	"metadataOnly":       {why: "a link always carries the data with its metadata"},
-	"dynamicFetchAddr":   {neutral: []string{"0.0.0.0:49678"}, why: "no data is fetched on demand"},
-	"localAddr":          {neutral: []string{"0.0.0.0:14000"}, why: "where links are accepted is a setting of the node, `isgwnode run --link ADDRESS`"},
-	"useEncryptedTunnel": {neutral: []string{"false"}, why: "there is no SSH tunnel; every link is encrypted with TLS and pinned by the pairing"},
-	"chunkCacheSize":     {why: "links have buffers of a fixed size and no cache of chunks"},
-	"config":             {why: "a node runs all links of its site in one process"},
-	"resourceProfile":    {neutral: []string{"performance"}, why: "links have one profile"},
-	"resources":          {why: "the limits of a process are those of whatever starts isgwnode"},
-	"placement":          {why: "where a node runs is said by whatever starts isgwnode"},
-	"annotations":        {why: "they are not kept"},
-	"serviceType":        {neutral: []string{"ClusterIP"}, why: "isgw makes no Kubernetes services"},
-	"externalPort":       {neutral: []string{"0"}, why: "isgw makes no Kubernetes services"},
+	"metadataOnly":     {why: "a link always carries the data with its metadata"},
+	"dynamicFetchAddr": {neutral: []string{"0.0.0.0:49678"}, why: "no data is fetched on demand"},
+	"serviceType":      {neutral: []string{"ClusterIP"}, why: "isgw makes no Kubernetes services"},
+	"externalPort":     {neutral: []string{"0"}, why: "isgw makes no Kubernetes services"},
 }
+
+// labels are not kept either, and are refused in the same way.
+var labels = absent{why: "they are not kept; annotations are"}
 
 // sentence refuses the setting by its name.
 func (a absent) sentence(name string) string {

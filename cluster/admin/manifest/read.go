@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -256,23 +254,16 @@ func (r *reader) metadata(doc *Document, p pair) (named bool) {
 				r.fault(p.value, "%v", err)
 			}
 		}
-	case "labels", "annotations":
-		r.refuse(p)
+	case "labels":
+		if !labels.changesNothing(p.value) {
+			r.fault(p.key, "%s", labels.sentence(p.name))
+		}
+	case "annotations":
+		r.setting(doc.Service, p)
 	default:
 		r.unknown(p, "metadata", metadataFields)
 	}
 	return false
-}
-
-// refuse is for a setting that this release does not have.
-func (r *reader) refuse(p pair) {
-	a, ok := absents[p.name]
-	if !ok {
-		a = absents["annotations"] // labels are refused for the same reason
-	}
-	if !a.changesNothing(p.value) {
-		r.fault(p.key, "%s", a.sentence(p.name))
-	}
 }
 
 // unknown is for a field that there is not, and may be another's misspelling.
@@ -287,40 +278,6 @@ func (r *reader) unknown(p pair, what string, known []string) {
 		}
 	}
 	r.fault(p.key, "%s has no field %s", what, clipped(p.name))
-}
-
-// settings are the fields of spec that links have, and what reads each.
-var settings = map[string]func(*reader, *adminpb.PlanApplyService, pair){
-	"direction": func(r *reader, s *adminpb.PlanApplyService, p pair) {
-		s.Settings.Direction = r.word(p, state.DirectionSend, state.DirectionReceive, state.DirectionBoth)
-	},
-	"replicationType": func(r *reader, s *adminpb.PlanApplyService, p pair) {
-		s.Settings.Replication = r.word(p, state.ReplicationInitial, state.ReplicationContinuous, state.ReplicationBoth)
-	},
-	"remoteURL":   func(r *reader, s *adminpb.PlanApplyService, p pair) { s.Settings.Remote = r.remote(p) },
-	"connections": func(r *reader, s *adminpb.PlanApplyService, p pair) { s.Settings.Connections = r.connections(p) },
-	"lagTarget":   func(r *reader, s *adminpb.PlanApplyService, p pair) { s.Settings.LagTargetSeconds = r.lagTarget(p) },
-	"enabled":     func(r *reader, s *adminpb.PlanApplyService, p pair) { s.Enabled = r.yesNo(p) },
-	"serve":       func(r *reader, s *adminpb.PlanApplyService, p pair) { s.Serves = r.serves(p) },
-}
-
-// specFields are all fields that spec may have.
-func specFields() []string {
-	return slices.AppendSeq(slices.Collect(maps.Keys(settings)), maps.Keys(absents))
-}
-
-// setting reads one field of spec; false when there is none of that name. One
-// without a value says nothing, as if it were not written.
-func (r *reader) setting(s *adminpb.PlanApplyService, p pair) bool {
-	if _, ok := absents[p.name]; ok {
-		r.refuse(p)
-		return true
-	}
-	read, ok := settings[p.name]
-	if ok && !isNull(p.value) {
-		read(r, s, p)
-	}
-	return ok
 }
 
 // scalar is a value without a structure, of a kind.
@@ -351,90 +308,4 @@ func (r *reader) word(p pair, words ...string) *string {
 		return nil
 	}
 	return &word
-}
-
-func (r *reader) remote(p pair) *string {
-	remote, ok := r.text(p)
-	if !ok {
-		return nil
-	}
-	scheme, _, _ := strings.Cut(remote, "://")
-	switch {
-	case remote == "":
-	case scheme == "file", scheme == "s3":
-		r.fault(p.value, "%s is %s: a link to %s:// is not available in this release; give it as ccow://HOST:PORT", p.name, clipped(remote), scheme)
-	default:
-		if _, err := state.ParseRemote(remote); err != nil {
-			r.fault(p.value, "%s: %v", p.name, err)
-		}
-	}
-	return &remote
-}
-
-func (r *reader) connections(p pair) *uint32 {
-	text, ok := r.scalar(p, intTag, "a whole number")
-	if !ok {
-		return nil
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || n > state.MaxConnections {
-		r.fault(p.value, "%s is from 0, the node's choice, to %d, and not %s", p.name, state.MaxConnections, clipped(text))
-		return nil
-	}
-	return new(uint32(n))
-}
-
-func (r *reader) lagTarget(p pair) *float64 {
-	text, ok := r.scalar(p, textTag, "a duration such as 45s or 5m")
-	if !ok {
-		return nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		r.fault(p.value, "%s is a duration such as 45s or 5m, and not %s", p.name, clipped(text))
-		return nil
-	}
-	return new(d.Seconds())
-}
-
-func (r *reader) yesNo(p pair) *bool {
-	text, ok := r.scalar(p, boolTag, "true or false")
-	if !ok {
-		return nil
-	}
-	return new(strings.EqualFold(text, "true"))
-}
-
-// serves reads the list of what a link serves.
-func (r *reader) serves(p pair) *adminpb.PlanServes {
-	if p.value.Kind != yaml.SequenceNode {
-		r.fault(p.value, "%s is a list of paths", p.name)
-		return nil
-	}
-	list := &adminpb.PlanServes{}
-	seen := map[string]bool{}
-	for _, n := range p.value.Content {
-		text, ok := r.text(pair{"a path in " + p.name, n, n})
-		if !ok {
-			continue
-		}
-		path, err := state.ParsePath(text)
-		switch {
-		case err != nil:
-			r.fault(n, "%v", err)
-			continue
-		case path.Depth() < 2:
-			r.fault(n, "a whole cluster such as %s cannot be served: list its tenants or buckets", path)
-			continue
-		case seen[path.String()]:
-			r.fault(n, "%s has %s twice", p.name, path)
-			continue
-		case len(list.Paths) == state.MaxServed:
-			r.fault(n, "%s has more than %d paths: serve whole tenants", p.name, state.MaxServed)
-			return nil
-		}
-		seen[path.String()] = true
-		list.Paths = append(list.Paths, path.String())
-	}
-	return list
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,8 +14,8 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-// seed is a manifest with every field that EdgeFS had, those that links do not
-// have with values that change nothing.
+// seed is a manifest with every field that EdgeFS had, with the value that is its
+// default.
 const seed = `# the first site
 apiVersion: edgefs.rook.io/v1
 kind: ISGW
@@ -63,12 +64,20 @@ replicationType: "initial+continuous"
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &adminpb.PlanApplyService{Settings: &adminpb.PlanEditService{
+	few := &adminpb.PlanApplyService{Settings: &adminpb.PlanEditService{
 		Name: "isgw01", Remote: new("ccow://10.3.32.240:14000"), Direction: new("send+receive"), Replication: new("initial+continuous"),
 	}}
-	for _, docs := range [][]Document{nested, flat} {
-		if len(docs) != 1 || !proto.Equal(docs[0].Service, want) {
-			t.Errorf("read %v, want %v", docs, want)
+	all := proto.CloneOf(few)
+	all.Settings.Settings = &adminpb.LinkSettings{
+		Tunnel: new(false), Local: new("0.0.0.0:14000"), Profile: new("performance"),
+		Annotations: &adminpb.LinkAnnotations{}, Resources: &adminpb.LinkResources{}, Placement: new(""),
+	}
+	for _, c := range []struct {
+		docs []Document
+		want *adminpb.PlanApplyService
+	}{{nested, all}, {flat, few}} {
+		if len(c.docs) != 1 || !proto.Equal(c.docs[0].Service, c.want) {
+			t.Errorf("read %v, want %v", c.docs, c.want)
 		}
 	}
 	if at := nested[0].Position.String(); at != "a.yaml:5:9" {
@@ -145,7 +154,7 @@ func TestReadRefuses(t *testing.T) {
 		{"kind: ISGW\nmetadata: {name: a}\nspec:\n  serves: []\n", "f:4:3: spec has no field serves"},
 		{"kind: ISGW\nmetadata: {name: a}\nspec: {labels: {}}\n", "f:3:8: spec has no field labels"},
 		{"kind: ISGW\nmetadata: {name: a, uid: x}\n", "f:2:21: metadata has no field uid"},
-		{"kind: ISGW\nmetadata: {name: a, labels: {b: c}}\n", "f:2:21: labels is not available in this release: they are not kept; leave it out"},
+		{"kind: ISGW\nmetadata: {name: a, labels: {b: c}}\n", "f:2:21: labels is not available in this release: they are not kept; annotations are; leave it out"},
 		{"kind: ISGW\nmetadata: {name: a}\nspec: 3\n", "f:3:7: spec has fields with values"},
 		{"kind: ISGW\nmetadata: {name: a}\nstatus: {}\n", "f:3:1: a manifest has no field status"},
 		{head + "? [x]\n: y\n", "a manifest has a field whose name is no word"},
@@ -172,18 +181,48 @@ func TestReadRefuses(t *testing.T) {
 		{head + "serve: [Hawaii/Cola, Hawaii/Cola]\n", "f:3:22: serve has Hawaii/Cola twice"},
 		{head + "serve: [Hawaii/Cola/B]\n", "f:3:9: bucket name \"B\""},
 		{head + "serve: [5]\n", "a path in serve is text, and 5 is none without quotes"},
-		{head + "serve: [{path: Hawaii/Cola}]\n", "f:3:9: a path in serve is text"},
 		{head + "---\n" + head, "f:5:7: service a is in line 2 already"},
 		{head + "metadataOnly: all\n", "f:3:1: metadataOnly is not available in this release: a link always carries the data with its metadata; leave it out"},
 		{head + "dynamicFetchAddr: 10.0.0.1:49678\n", "f:3:1: dynamicFetchAddr is not available in this release"},
-		{head + "localAddr: 10.3.30.75:14000\n", "f:3:1: localAddr is not available in this release: where links are accepted"},
-		{head + "useEncryptedTunnel: true\n", "f:3:1: useEncryptedTunnel is not available in this release: there is no SSH tunnel"},
-		{head + "chunkCacheSize: 1Gi\n", "f:3:1: chunkCacheSize is not available"},
-		{head + "config:\n  server: isgws\n  clients: [isgwc1]\n", "f:3:1: config is not available"},
-		{head + "resourceProfile: embedded\n", "f:3:1: resourceProfile is not available"},
-		{head + "resources: {limits: {cpu: '2'}}\n", "f:3:1: resources is not available"},
-		{head + "placement: {tolerations: [{key: node230, operator: Exists}]}\n", "f:3:1: placement is not available"},
-		{head + "annotations: {key: value}\n", "f:3:1: annotations is not available"},
+		{head + "localAddr: 14000\n", "f:3:12: localAddr is text, and 14000 is none without quotes"},
+		{head + "localAddr: ':14000'\n", "f:3:12: localAddr: local address \":14000\" is not HOST:PORT"},
+		{head + "useEncryptedTunnel: ssh\n", "f:3:21: useEncryptedTunnel is true or false"},
+		{head + "chunkCacheSize: big\n", "f:3:17: chunkCacheSize: \"big\" is no number of bytes"},
+		{head + "chunkCacheSize: 1Ki\n", "f:3:17: chunkCacheSize: a chunk cache is from 8Mi to 1Ei, not 1Ki"},
+		{head + "chunkCacheSize: [1]\n", "f:3:17: chunkCacheSize is an amount"},
+		{head + "config: isgws\n", "f:3:9: config has fields with values"},
+		{head + "config:\n  servers: isgws\n", "f:4:3: config has no field servers"},
+		{head + "config:\n  server: a b\n", "f:4:11: service name \"a b\""},
+		{head + "config:\n  server: s\n  clients: a\n", "f:5:12: clients is a list of services"},
+		{head + "config:\n  server: s\n  clients: [a, a]\n", "f:5:16: clients has a twice"},
+		{head + "config:\n  server: s\n  clients: ['']\n", "f:5:13: a name in clients is empty"},
+		{head + "config:\n  clients: [b]\n", "f:4:3: config has clients and no server"},
+		{head + "config: {server: s, clients: [s]}\n", "f:3:9: config has the server s among its clients"},
+		{head + "resourceProfile: fast\n", "f:3:18: resourceProfile is performance, embedded, and not fast"},
+		{head + "resources: {limit: {cpu: '2'}}\n", "f:3:13: resources has no field limit"},
+		{head + "resources: {limits: {CPU: '2'}}\n", "f:3:22: limits has no field CPU; it is written cpu"},
+		{head + "resources: {limits: {cpu: two}}\n", "f:3:27: cpu: \"two\" is no number of cores"},
+		{head + "resources: {limits: {memory: -1}}\n", "f:3:30: memory: \"-1\" is no number of bytes"},
+		{head + "resources: {limits: {cpu: 1}, requests: {cpu: 2}}\n", "f:3:12: resources: the request of 2 cpu is above the limit of 1"},
+		{head + "placement: {nodeSelector: {}}\n", "f:3:13: placement has no field nodeSelector"},
+		{head + "placement: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Is}]}]}}}\n", "f:3:12: placement: the operator of a is one of In"},
+		{head + "placement:\n  tolerations:\n  - key: node230\n    operater: Exists\n", "f:6:5: tolerations has no field operater"},
+		{head + "placement: {tolerations: {key: a}}\n", "f:3:26: tolerations is a list"},
+		{head + "placement: {tolerations: [{key: 230}]}\n", "f:3:33: key is text, and 230 is none without quotes"},
+		{head + "placement: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: heavy}]}}\n", "weight is a whole number"},
+		{head + "placement: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 99999999999}]}}\n", "weight is a whole number, and not 99999999999"},
+		{head + "annotations: {key: 1}\n", "f:3:20: annotation key is text, and 1 is none without quotes"},
+		{head + "annotations: {a b: c}\n", "f:3:15: annotation name \"a b\""},
+		{"kind: ISGW\nmetadata: {name: a, annotations: {k: v}}\nspec: {annotations: {k: w}}\n", "f:3:22: annotation k has another value in metadata"},
+		{head + "sendLimit: fast\n", "f:3:12: sendLimit: \"fast\" is not a rate"},
+		{head + "receiveLimit: 1MiB/s@08:00\n", "f:3:15: receiveLimit: \"08:00\" is not a time of day"},
+		{head + "serve: [{path: Hawaii/Cola, options: x}]\n", "f:3:29: a path in serve has no field options"},
+		{head + "serve: [{include: x}]\n", "f:3:9: a path in serve has no path"},
+		{head + "serve: [{path: Hawaii/Cola, deletes: never}]\n", "f:3:38: deletes is keep, travel, and not never"},
+		{head + "serve: [{path: Hawaii/Cola, direction: up}]\n", "f:3:40: direction is send, receive, send+receive, and not up"},
+		{head + "serve: [{path: Hawaii/Cola, include: ['']}]\n", "f:3:9: Hawaii/Cola has an empty prefix"},
+		{head + "serve: ['Hawaii/Cola,exclude=']\n", "f:3:9: Hawaii/Cola has an empty prefix"},
+		{head + "labels: {a: b}\n", "f:3:1: labels is not available in this release: they are not kept"},
 		{head + "serviceType: NodePort\n", "f:3:1: serviceType is not available"},
 		{head + "externalPort: 3000\n", "f:3:1: externalPort is not available"},
 		{strings.Repeat("#", MaxSize+1), "f:1: the file is longer than"},
@@ -253,13 +292,40 @@ func TestReadHostile(t *testing.T) {
 	}
 }
 
+// everything is a link with every setting, of a group with another.
+func everything() []*adminpb.Service {
+	none := func() *adminpb.LinkSettings {
+		return &adminpb.LinkSettings{
+			Tunnel: new(false), Local: new(""), ChunkCache: new(uint64(0)), Profile: new(""), SendLimit: new("none"), ReceiveLimit: new("none"),
+			Annotations: &adminpb.LinkAnnotations{}, Resources: &adminpb.LinkResources{}, Placement: new(""),
+		}
+	}
+	full := &adminpb.LinkSettings{
+		Tunnel: new(true), Local: new("10.3.30.75:14000"), ChunkCache: new(uint64(1 << 30)), Profile: new("embedded"),
+		SendLimit: new("10MiB/s,1MiB/s@08:00-18:00"), ReceiveLimit: new("64KiB/s"),
+		Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"key": "value", "example.com/n": "12"}},
+		Resources:   &adminpb.LinkResources{RequestCpuMillis: 1500, LimitCpuMillis: 2000, LimitMemoryBytes: 4 << 30},
+		Placement:   new(`{"tolerations":[{"key":"node230","operator":"Exists"}]}`),
+	}
+	return []*adminpb.Service{
+		{
+			Name: "hawaii", Type: "isgw", Remote: "ccow://10.3.32.240:14000", Enabled: true, Direction: "send", Replication: "initial", Connections: 4, LagTargetSeconds: 0.0015,
+			Serves: []string{"Hawaii/Cola", "Hawaii/Pepsi/bk1"},
+			Served: []*adminpb.ServedPath{
+				{Path: "Hawaii/Cola", Deletes: "travel"},
+				{Path: "Hawaii/Pepsi/bk1", Include: []string{"a/", "b,c/"}, Exclude: []string{"a/tmp/"}, Direction: "send", Deletes: "keep"},
+			},
+			Settings: full, Clients: []string{"12"},
+		},
+		{Name: "12", Type: "isgw", Direction: "send+receive", Replication: "initial+continuous", Settings: none()},
+	}
+}
+
 // TestWriteIsRead: what is written says all of a link, and reads as that.
 func TestWriteIsRead(t *testing.T) {
 	var out bytes.Buffer
-	services := []*adminpb.Service{
-		{Name: "hawaii", Type: "isgw", Remote: "ccow://10.3.32.240:14000", Enabled: true, Direction: "send+receive", Replication: "initial+continuous", Connections: 4, LagTargetSeconds: 0.0015, Serves: []string{"Hawaii/Cola", "Hawaii/Pepsi/bk1"}},
-		{Name: "12", Type: "isgw", Direction: "send+receive", Replication: "initial+continuous"},
-	}
+	services := everything()
+	services[1].Settings.Server = new("hawaii")
 	if err := Write(&out, services); err != nil {
 		t.Fatal(err)
 	}
@@ -268,15 +334,45 @@ kind: ISGW
 metadata:
   name: hawaii
 spec:
-  direction: send+receive
+  direction: send
   remoteURL: ccow://10.3.32.240:14000
-  replicationType: initial+continuous
+  replicationType: initial
+  localAddr: 10.3.30.75:14000
+  useEncryptedTunnel: true
+  chunkCacheSize: 1Gi
+  config:
+    server: hawaii
+    clients:
+      - "12"
+  placement:
+    tolerations:
+      - key: node230
+        operator: Exists
+  resourceProfile: embedded
+  resources:
+    limits:
+      cpu: "2"
+      memory: 4Gi
+    requests:
+      cpu: 1500m
+  annotations:
+    example.com/n: "12"
+    key: value
   connections: 4
   lagTarget: 1.5ms
+  sendLimit: 10MiB/s,1MiB/s@08:00-18:00
+  receiveLimit: 64KiB/s
   enabled: true
   serve:
     - Hawaii/Cola
-    - Hawaii/Pepsi/bk1
+    - path: Hawaii/Pepsi/bk1
+      include:
+        - a/
+        - b,c/
+      exclude:
+        - a/tmp/
+      direction: send
+      deletes: keep
 ---
 apiVersion: edgefs.rook.io/v1
 kind: ISGW
@@ -286,8 +382,21 @@ spec:
   direction: send+receive
   remoteURL: ""
   replicationType: initial+continuous
+  localAddr: ""
+  useEncryptedTunnel: false
+  chunkCacheSize: "0"
+  config:
+    server: hawaii
+    clients:
+      - "12"
+  placement: {}
+  resourceProfile: ""
+  resources: {}
+  annotations: {}
   connections: 0
   lagTarget: 0s
+  sendLimit: none
+  receiveLimit: none
   enabled: false
   serve: []
 `
@@ -300,11 +409,17 @@ spec:
 	}
 	for i, doc := range docs {
 		s := services[i]
+		own := proto.CloneOf(s.Settings)
+		own.Server = nil // which is said of the group
 		said := &adminpb.PlanApplyService{
 			Settings: &adminpb.PlanEditService{
 				Name: s.Name, Remote: &s.Remote, Direction: &s.Direction, Replication: &s.Replication, Connections: &s.Connections, LagTargetSeconds: &s.LagTargetSeconds,
+				Settings: own,
 			},
-			Enabled: &s.Enabled, Serves: &adminpb.PlanServes{Paths: s.Serves},
+			Enabled: &s.Enabled, Serves: &adminpb.PlanServes{}, Group: &adminpb.PlanGroup{Server: "hawaii", Clients: []string{"12"}},
+		}
+		if i == 0 {
+			said.Serves.Paths = []string{"Hawaii/Cola", "Hawaii/Pepsi/bk1,include=a/,include=b%2Cc/,exclude=a/tmp/,direction=send,deletes=keep"}
 		}
 		if !proto.Equal(doc.Service, said) {
 			t.Errorf("read %v, want %v", doc.Service, said)
@@ -314,9 +429,84 @@ spec:
 	if err := Write(&out, nil); err != nil || out.Len() != 0 {
 		t.Errorf("no links are %q, %v", out.String(), err)
 	}
+	// A client alone says its server, and nothing of others.
+	out.Reset()
+	if err := Write(&out, services[1:]); err != nil || !strings.Contains(out.String(), "server: hawaii\n    clients:\n      - \"12\"\n") {
+		t.Errorf("a client alone is %v\n%s", err, out.String())
+	}
+	if err := Write(&out, []*adminpb.Service{{Name: "a", Settings: &adminpb.LinkSettings{Placement: new("{")}}}); err == nil {
+		t.Error("a placement that is no JSON was written")
+	}
+}
+
+// TestSeed: the manifest of EdgeFS's documentation, with every line that is a
+// comment there taken seriously, apart from metadataOnly, which is refused.
+func TestSeed(t *testing.T) {
+	const text = `kind: ISGW
+name: isgw01                               # Inter-Segment Gateway service name
+namespace: rook-edgefs
+direction: "send+receive"
+remoteURL: "ccow://10.3.32.240:14000"
+replicationType: "initial"
+useEncryptedTunnel: true
+chunkCacheSize: 1Gi
+config:
+   server: "isgws"
+   clients: ["isgwc1", "isgwc2"]
+placement:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+      - matchExpressions:
+        - key: rook-edgefs-nodetype
+          operator: In
+          values:
+          - isgw
+  tolerations:
+  - key: node230
+    operator: Exists
+  podAffinity:
+  podAntiAffinity:
+resourceProfile: embedded
+resources:
+  limits:
+    cpu: "2"
+    memory: "4Gi"
+  requests:
+    cpu: "2"
+    memory: "4Gi"
+# A key/value list of annotations
+annotations:
+  key: value
+`
+	docs, err := Read("f", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &adminpb.PlanApplyService{
+		Settings: &adminpb.PlanEditService{
+			Name: "isgw01", Remote: new("ccow://10.3.32.240:14000"), Direction: new("send+receive"), Replication: new("initial"),
+			Settings: &adminpb.LinkSettings{
+				Tunnel: new(true), ChunkCache: new(uint64(1 << 30)), Profile: new("embedded"),
+				Placement:   new(`{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"rook-edgefs-nodetype","operator":"In","values":["isgw"]}]}]}},"tolerations":[{"key":"node230","operator":"Exists"}]}`),
+				Resources:   &adminpb.LinkResources{RequestCpuMillis: 2000, LimitCpuMillis: 2000, RequestMemoryBytes: 4 << 30, LimitMemoryBytes: 4 << 30},
+				Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"key": "value"}},
+			},
+		},
+		Group: &adminpb.PlanGroup{Server: "isgws", Clients: []string{"isgwc1", "isgwc2"}},
+	}
+	if !proto.Equal(docs[0].Service, want) {
+		t.Errorf("read %v\nwant %v", docs[0].Service, want)
+	}
+	if _, err := Read("f", []byte(text+"metadataOnly: all\n")); err == nil || !strings.Contains(err.Error(), "f:37:1: metadataOnly is not available in this release") {
+		t.Errorf("metadataOnly: %v", err)
+	}
 }
 
 func TestProperty(t *testing.T) {
+	own := func(s *adminpb.LinkSettings) *adminpb.PlanEditService {
+		return &adminpb.PlanEditService{Name: "a", Settings: s}
+	}
 	for _, c := range []struct {
 		name, value string
 		want        *adminpb.PlanEditService
@@ -327,15 +517,32 @@ func TestProperty(t *testing.T) {
 		{"X-ISGW-Direction", "send+receive", &adminpb.PlanEditService{Name: "a", Direction: new("send+receive")}, ""},
 		{"X-ISGW-Replication", "initial", &adminpb.PlanEditService{Name: "a", Replication: new("initial")}, ""},
 		{"X-ISGW-Number-Of-Connections", "4", &adminpb.PlanEditService{Name: "a", Connections: new(uint32(4))}, ""},
-		{"X-ISGW-Encrypted-Tunnel", "0", &adminpb.PlanEditService{Name: "a"}, ""},
-		{"X-ISGW-Local", "0.0.0.0:14000", &adminpb.PlanEditService{Name: "a"}, ""},
-		{"X-ISGW-Encrypted-Tunnel", "true", nil, "X-ISGW-Encrypted-Tunnel is not available in this release"},
+		{"X-ISGW-Encrypted-Tunnel", "0", own(&adminpb.LinkSettings{Tunnel: new(false)}), ""},
+		{"X-ISGW-Encrypted-Tunnel", "TRUE", own(&adminpb.LinkSettings{Tunnel: new(true)}), ""},
+		{"X-ISGW-Local", "0.0.0.0:14000", own(&adminpb.LinkSettings{Local: new("0.0.0.0:14000")}), ""},
+		{"X-ISGW-Chunk-Cache-Size", "1Gi", own(&adminpb.LinkSettings{ChunkCache: new(uint64(1 << 30))}), ""},
+		{"X-ISGW-Resource-Profile", "embedded", own(&adminpb.LinkSettings{Profile: new("embedded")}), ""},
+		{"X-ISGW-Lag-Target", "45s", &adminpb.PlanEditService{Name: "a", LagTargetSeconds: new(45.0)}, ""},
+		{"X-ISGW-Send-Limit", "1MiB/s", own(&adminpb.LinkSettings{SendLimit: new("1MiB/s")}), ""},
+		{"X-ISGW-Receive-Limit", "none", own(&adminpb.LinkSettings{ReceiveLimit: new("none")}), ""},
+		{"X-ISGW-Server", "s", own(&adminpb.LinkSettings{Server: new("s")}), ""},
+		{"X-ISGW-Annotations", "a=b, c=", own(&adminpb.LinkSettings{Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"a": "b", "c": ""}}}), ""},
+		{"X-ISGW-Annotations", `{"a": "b"}`, own(&adminpb.LinkSettings{Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"a": "b"}}}), ""},
+		{"X-ISGW-Annotations", "", own(&adminpb.LinkSettings{Annotations: &adminpb.LinkAnnotations{}}), ""},
+		{"X-ISGW-Resources", "{limits: {cpu: 2}}", own(&adminpb.LinkSettings{Resources: &adminpb.LinkResources{LimitCpuMillis: 2000}}), ""},
+		{"X-ISGW-Placement", "{tolerations: [{operator: Exists}]}", own(&adminpb.LinkSettings{Placement: new(`{"tolerations":[{"operator":"Exists"}]}`)}), ""},
+		{"X-ISGW-Placement", "", own(&adminpb.LinkSettings{Placement: new("")}), ""},
+		{"X-ISGW-DFLocal", "0.0.0.0:49678", &adminpb.PlanEditService{Name: "a"}, ""},
+		{"X-ISGW-Encrypted-Tunnel", "ssh", nil, "X-ISGW-Encrypted-Tunnel is true or false"},
+		{"X-ISGW-Annotations", "a", nil, "X-ISGW-Annotations: a is not NAME=VALUE"},
+		{"X-ISGW-Resources", "{", nil, "X-ISGW-Resources: the value is no YAML"},
+		{"X-ISGW-Placement", "{nodes: 1}", nil, "X-ISGW-Placement has no field nodes"},
 		{"X-ISGW-DFLocal", "10.0.0.1:1", nil, "X-ISGW-DFLocal is not available in this release"},
 		{"X-ISGW-MDOnly", "all", nil, "X-ISGW-MDOnly is not available in this release"},
 		{"X-ISGW-Remote-SegID", "1", nil, "X-ISGW-Remote-SegID cannot be set"},
 		{"X-ISGW-Emergency-Lookup", "1", nil, "X-ISGW-Emergency-Lookup is not available"},
-		{"X-ISGW-Number-Of-Connections", "many", nil, "X-ISGW-Number-Of-Connections: connections is from 0"},
-		{"X-ISGW-Remote", "10.0.0.1", nil, "X-ISGW-Remote: remoteURL: remote"},
+		{"X-ISGW-Number-Of-Connections", "many", nil, "X-ISGW-Number-Of-Connections is from 0"},
+		{"X-ISGW-Remote", "10.0.0.1", nil, "X-ISGW-Remote: remote"},
 		{"X-Speed", "1", nil, "there is no property X-Speed; there are X-ISGW-Remote, "},
 	} {
 		got, err := Property("a", c.name, c.value)
@@ -351,6 +558,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(seed))
 	f.Add([]byte("kind: ISGW\nname: a\nserve: [a/b, a/b/ccc]\n---\nkind: ISGW\nmetadata: {name: b}\nspec: {lagTarget: 5m, connections: 3, enabled: true}\n"))
 	f.Add([]byte("kind: &k ISGW\nname: *k\n<<: *k\n"))
+	f.Add([]byte("kind: ISGW\nname: a\nchunkCacheSize: 1.5Gi\nannotations: {a: b}\nresources: {limits: {cpu: 2}}\nplacement: {tolerations: [{operator: Exists}]}\nconfig: {server: b, clients: [c]}\nsendLimit: 1MiB/s@08:00-18:00\nserve: [{path: a/b, exclude: [x]}]\n"))
 	f.Add([]byte("a: [[[[{"))
 	f.Add([]byte("? !!binary x\n: !foo y\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -378,7 +586,7 @@ func FuzzRead(f *testing.F) {
 			s := d.Service.GetSettings()
 			services = append(services, &adminpb.Service{
 				Name: d.Name(), Remote: s.GetRemote(), Direction: s.GetDirection(), Replication: s.GetReplication(), Connections: s.GetConnections(),
-				LagTargetSeconds: s.GetLagTargetSeconds(), Enabled: d.Service.GetEnabled(), Serves: d.Service.GetServes().GetPaths(),
+				LagTargetSeconds: s.GetLagTargetSeconds(), Enabled: d.Service.GetEnabled(), Serves: d.Service.GetServes().GetPaths(), Settings: s.GetSettings(),
 			})
 		}
 		var out bytes.Buffer
@@ -393,6 +601,11 @@ func FuzzRead(f *testing.F) {
 			a, b := d.Service.GetSettings(), docs[i].Service.GetSettings()
 			if a.GetName() != b.GetName() || a.GetRemote() != b.GetRemote() || a.GetConnections() != b.GetConnections() || !slices.Equal(d.Service.GetServes().GetPaths(), docs[i].Service.GetServes().GetPaths()) {
 				t.Fatalf("%v became %v", docs[i].Service, d.Service)
+			}
+			x, y := a.GetSettings(), b.GetSettings()
+			if x.GetTunnel() != y.GetTunnel() || x.GetLocal() != y.GetLocal() || x.GetChunkCache() != y.GetChunkCache() || x.GetPlacement() != y.GetPlacement() ||
+				!maps.Equal(x.GetAnnotations().GetValues(), y.GetAnnotations().GetValues()) || y.GetResources() != nil && !proto.Equal(x.GetResources(), y.GetResources()) {
+				t.Fatalf("%v became %v", y, x)
 			}
 		}
 	})
