@@ -357,9 +357,13 @@ func runChange(ctx context.Context, b *bench, i int) error {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// runLine measures large and small objects over a line, and rsync on the same.
-func runLine(roundTrip time.Duration) func(context.Context, *bench, int) error {
+// runLine measures large and small objects over a line, and rsync on the same;
+// with tunnel the link goes inside SSH.
+func runLine(roundTrip time.Duration, tunnel bool) func(context.Context, *bench, int) error {
 	name := fmt.Sprintf("line%d", roundTrip.Milliseconds())
+	if tunnel {
+		name = fmt.Sprintf("tunnel%d", roundTrip.Milliseconds())
+	}
 	return func(ctx context.Context, b *bench, i int) (err error) {
 		l, err := newLine(ctx)
 		if err != nil {
@@ -376,6 +380,7 @@ func runLine(roundTrip time.Duration) func(context.Context, *bench, int) error {
 		for _, s := range []set{large, small} {
 			var u usage
 			if err := b.with(ctx, name+"."+s.name+"-", l, func(p *pair) (err error) {
+				p.tunnel = tunnel
 				u, err = p.copySet(ctx, name+"-"+s.name, s)
 				return err
 			}); err != nil {
@@ -390,7 +395,7 @@ func runLine(roundTrip time.Duration) func(context.Context, *bench, int) error {
 			}
 			b.say(name+"."+s.name+"-wire", "MiB", float64(u.wire)/mib)
 			b.say(name+"."+s.name+"-cpu", "s", u.cpu.Seconds())
-			if !b.compare {
+			if !b.compare || tunnel { // the line is the same
 				continue
 			}
 			f, err := makeFiles(b.dir, s.n, s.open)

@@ -42,8 +42,10 @@ var workloads = []workload{
 	{"change", "from the acknowledgement of a small put at one site to its GET at the other", runChange},
 	{"s3", "put, get and list at one site, eight at a time", runS3},
 	{"keys", "the cost of each operation with 1,000,000 keys against 10,000", runKeys},
-	{"line50", "a line of 1 Gbit/s with a round trip of 50 ms", runLine(50 * time.Millisecond)},
-	{"line100", "a line of 1 Gbit/s with a round trip of 100 ms", runLine(100 * time.Millisecond)},
+	{"line50", "a line of 1 Gbit/s with a round trip of 50 ms", runLine(50*time.Millisecond, false)},
+	{"line100", "a line of 1 Gbit/s with a round trip of 100 ms", runLine(100*time.Millisecond, false)},
+	{"tunnel50", "line50 with the link inside SSH", runLine(50*time.Millisecond, true)},
+	{"tunnel100", "line100 with the link inside SSH", runLine(100*time.Millisecond, true)},
 }
 
 func main() {

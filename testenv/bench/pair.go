@@ -19,6 +19,8 @@ type pair struct {
 	// wires: the first is dialled by A, the second by B.
 	wires [2]wire
 	line  *line // that the sites are at the ends of; nil on loopback
+	// tunnel puts the link inside SSH.
+	tunnel bool
 }
 
 // newPair starts and pairs two sites without a link, on loopback or at the
@@ -77,6 +79,7 @@ func (p *pair) link(ctx context.Context) error {
 	for i, n := range []*node{p.A, p.B} {
 		if _, err := n.admin.Services.Create(ctx, &adminpb.CreateServiceRequest{
 			Type: "isgw", Name: linkName, Remote: "ccow://" + p.wires[i].address(),
+			Settings: &adminpb.LinkSettings{Tunnel: &p.tunnel},
 		}); err != nil {
 			return fmt.Errorf("create link at %s: %w", n.name, err)
 		}

@@ -34,8 +34,12 @@ var targets = []target{
 	{metric: "keys.delete-ratio", most: true, least: 1.3, goal: 1},
 	{metric: "line50.large", least: 90},
 	{metric: "line100.large", least: 90},
-	{metric: "line50.small", least: 1000},
-	{metric: "line100.small", least: 1000},
+	{metric: "line50.small", least: 1500},
+	{metric: "line100.small", least: 1500},
+	{metric: "tunnel50.large", least: 90},
+	{metric: "tunnel100.large", least: 90},
+	{metric: "tunnel50.small", least: 1500},
+	{metric: "tunnel100.small", least: 1500},
 }
 
 // memoryTarget is for every figure that is called memory.
