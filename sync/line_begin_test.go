@@ -11,9 +11,9 @@ import (
 
 // TestLongLineBegins counts the round trips from the first packet of a link to the
 // first content of a large object at the receiver: TCP, TLS, the greeting with the
-// list of buckets, the first page, the root, a node below it, and the chunks.
+// list of buckets, the first page with the upper manifest nodes, and the chunks.
 func TestLongLineBegins(t *testing.T) {
-	const size, first, most = 64 << 20, 256 << 10, 7
+	const size, first, most = 64 << 20, 512 << 10, 5
 	content := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{10}).Read(content)
 	synctest.Test(t, func(t *testing.T) {

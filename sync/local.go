@@ -245,6 +245,8 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
 	out := scanPageOf(page)
+	nodes := min(int(req.GetNodes()), piece(l.o.Limit.Rate(), 0, maxPageNodes))
+	out.Nodes = l.upperNodes(ctx, out.Records, nodes)
 	l.o.Limit.Charge(proto.Size(out))
 	return out, nil
 }

@@ -123,7 +123,8 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 
 // beginScan reads the first page of a scan and commits where it begins.
 func (s *session) beginScan(ctx context.Context, there *linkpb.ServedBucket, old *catalogpb.Cursor) (*catalogpb.Cursor, *page, error) {
-	first, err := s.readPage(ctx, there, nil)
+	link.Prepare(s.o.Source) // they are open when the page is here
+	first, err := s.readPage(ctx, there, nil, maxPageNodes)
 	if err != nil {
 		return nil, nil, err
 	}

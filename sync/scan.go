@@ -38,6 +38,7 @@ type page struct {
 	records []incoming
 	mark    *pageMark
 	took    time.Duration // to get it
+	nodes   int           // manifest nodes that came along
 }
 
 // moreScan reads the next page when there is room for it. The change stream of
@@ -51,7 +52,7 @@ func (s *session) moreScan(b *bucket) {
 	sc.fetching = true
 	there, from := b.there, sc.next
 	s.do(func(ctx context.Context) func() {
-		p, err := s.readPage(ctx, there, from)
+		p, err := s.readPage(ctx, there, from, 0)
 		return func() {
 			sc.fetching = false
 			if b.closed {
@@ -70,11 +71,12 @@ func (s *session) moreScan(b *bucket) {
 var errAnotherLife = errors.New("the bucket was made anew at the sender, or the sender was restored, during the copy")
 
 // readPage reads a page, looks at its records, and removes here what the sender
-// has dropped on purpose within its range of keys.
-func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte) (*page, error) {
+// has dropped on purpose within its range of keys. Up to nodes bytes of manifest
+// nodes may come along, which are stored.
+func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte, nodes int) (*page, error) {
 	path := there.GetPath()
 	asked := s.o.Clock()
-	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: uint32(s.o.page)})
+	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: uint32(s.o.page), Nodes: uint32(nodes)})
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +87,13 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 	}
 	keys, err := checkPage(got, from)
 	if err != nil {
+		return nil, violated("page of bucket %s: %w", path, err)
+	}
+	manifests, err := s.keepNodes(ctx, got, nodes)
+	if err != nil {
+		if errors.As(err, new(*localError)) {
+			return nil, err
+		}
 		return nil, violated("page of bucket %s: %w", path, err)
 	}
 	records, err := examine(s.o.Catalog, path, got.GetRecords())
@@ -105,6 +114,7 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 		records: records,
 		mark:    &pageMark{next: got.GetNextKey(), keys: keys, done: got.GetDone()},
 		took:    took,
+		nodes:   manifests,
 	}, nil
 }
 
@@ -184,6 +194,7 @@ func (s *session) removeHere(ctx context.Context, path string, r *catalogpb.Reco
 func (s *session) onPage(b *bucket, p *page, now time.Time) {
 	s.heard, s.moved = now, now
 	s.line.tripped(p.took)
+	s.e.count.Manifests += uint64(p.nodes)
 	b.scanning.next = p.mark.next
 	b.scanning.read = p.mark.done
 	s.enlist(b, &b.scan, p.records, now)

@@ -866,6 +866,7 @@ type ScanRequest struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	FromKey       []byte                 `protobuf:"bytes,2,opt,name=from_key,json=fromKey,proto3" json:"from_key,omitempty"` // inclusive
 	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                   // records, a hint
+	Nodes         uint32                 `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`                   // bytes of manifest nodes that may come along; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,16 +922,26 @@ func (x *ScanRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ScanRequest) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
 // ScanPage holds every record kept of the keys from from_key up to next_key.
 type ScanPage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`  // the sender's last sequence when the page was read
-	Seen          *catalogpb.Vector      `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"` // the sender's vector at that sequence, its own origin included
-	Records       []*catalogpb.Record    `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
-	NextKey       []byte                 `protobuf:"bytes,6,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"` // empty and done: the end
-	Done          bool                   `protobuf:"varint,7,opt,name=done,proto3" json:"done,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Epoch       uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq         uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`  // the sender's last sequence when the page was read
+	Seen        *catalogpb.Vector      `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"` // the sender's vector at that sequence, its own origin included
+	Records     []*catalogpb.Record    `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
+	NextKey     []byte                 `protobuf:"bytes,6,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"` // empty and done: the end
+	Done        bool                   `protobuf:"varint,7,opt,name=done,proto3" json:"done,omitempty"`
+	// Manifest nodes of the page's versions that will be asked for first. Each is the
+	// root of one of them, or a child of a node before it.
+	Nodes         []*PageNode `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1014,6 +1025,82 @@ func (x *ScanPage) GetDone() bool {
 	return false
 }
 
+func (x *ScanPage) GetNodes() []*PageNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// PageNode is a manifest node, as the chunk that it is.
+type PageNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Encoding      uint32                 `protobuf:"varint,2,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	RawLength     uint32                 `protobuf:"varint,3,opt,name=raw_length,json=rawLength,proto3" json:"raw_length,omitempty"`
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PageNode) Reset() {
+	*x = PageNode{}
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PageNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PageNode) ProtoMessage() {}
+
+func (x *PageNode) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PageNode.ProtoReflect.Descriptor instead.
+func (*PageNode) Descriptor() ([]byte, []int) {
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PageNode) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *PageNode) GetEncoding() uint32 {
+	if x != nil {
+		return x.Encoding
+	}
+	return 0
+}
+
+func (x *PageNode) GetRawLength() uint32 {
+	if x != nil {
+		return x.RawLength
+	}
+	return 0
+}
+
+func (x *PageNode) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // FetchRequest asks for chunks, in order. Each want names the version that
 // entitles it and the path of manifest nodes from the root to the parent.
 type FetchRequest struct {
@@ -1025,7 +1112,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1124,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[13]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1137,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{13}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FetchRequest) GetWants() []*Want {
@@ -1072,7 +1159,7 @@ type Want struct {
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1171,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[14]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1184,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{14}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Want) GetPath() string {
@@ -1145,7 +1232,7 @@ type ChunkHeader struct {
 
 func (x *ChunkHeader) Reset() {
 	*x = ChunkHeader{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1244,7 @@ func (x *ChunkHeader) String() string {
 func (*ChunkHeader) ProtoMessage() {}
 
 func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[15]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1257,7 @@ func (x *ChunkHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkHeader.ProtoReflect.Descriptor instead.
 func (*ChunkHeader) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{15}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChunkHeader) GetId() []byte {
@@ -1241,7 +1328,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1340,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[16]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1353,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{16}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Progress) GetBuckets() []*BucketProgress {
@@ -1307,7 +1394,7 @@ type BucketProgress struct {
 
 func (x *BucketProgress) Reset() {
 	*x = BucketProgress{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1406,7 @@ func (x *BucketProgress) String() string {
 func (*BucketProgress) ProtoMessage() {}
 
 func (x *BucketProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[17]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1419,7 @@ func (x *BucketProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketProgress.ProtoReflect.Descriptor instead.
 func (*BucketProgress) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{17}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BucketProgress) GetPath() string {
@@ -1400,7 +1487,7 @@ type ProgressReply struct {
 
 func (x *ProgressReply) Reset() {
 	*x = ProgressReply{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1499,7 @@ func (x *ProgressReply) String() string {
 func (*ProgressReply) ProtoMessage() {}
 
 func (x *ProgressReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[18]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1512,7 @@ func (x *ProgressReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressReply.ProtoReflect.Descriptor instead.
 func (*ProgressReply) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{18}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ProgressReply) GetClock() int64 {
@@ -1446,7 +1533,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1545,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_link_linkpb_link_proto_msgTypes[19]
+	mi := &file_sync_link_linkpb_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1558,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{19}
+	return file_sync_link_linkpb_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Refusal) GetCode() string {
@@ -1562,11 +1649,12 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\abacklog\x18\x03 \x01(\x04R\abacklog\x12#\n" +
 	"\rbacklog_bytes\x18\x04 \x01(\x04R\fbacklogBytes\x12\x16\n" +
-	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"R\n" +
+	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"h\n" +
 	"\vScanRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\bfrom_key\x18\x02 \x01(\fR\afromKey\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xe3\x01\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05nodes\x18\x04 \x01(\rR\x05nodes\"\x91\x02\n" +
 	"\bScanPage\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
@@ -1574,7 +1662,14 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x04seen\x18\x04 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x121\n" +
 	"\arecords\x18\x05 \x03(\v2\x17.isgw.catalog.v1.RecordR\arecords\x12\x19\n" +
 	"\bnext_key\x18\x06 \x01(\fR\anextKey\x12\x12\n" +
-	"\x04done\x18\a \x01(\bR\x04done\"8\n" +
+	"\x04done\x18\a \x01(\bR\x04done\x12,\n" +
+	"\x05nodes\x18\b \x03(\v2\x16.isgw.link.v1.PageNodeR\x05nodes\"i\n" +
+	"\bPageNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\bencoding\x18\x02 \x01(\rR\bencoding\x12\x1d\n" +
+	"\n" +
+	"raw_length\x18\x03 \x01(\rR\trawLength\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"8\n" +
 	"\fFetchRequest\x12(\n" +
 	"\x05wants\x18\x01 \x03(\v2\x12.isgw.link.v1.WantR\x05wants\"t\n" +
 	"\x04Want\x12\x12\n" +
@@ -1623,7 +1718,7 @@ func file_sync_link_linkpb_link_proto_rawDescGZIP() []byte {
 	return file_sync_link_linkpb_link_proto_rawDescData
 }
 
-var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_sync_link_linkpb_link_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sync_link_linkpb_link_proto_goTypes = []any{
 	(*Opening)(nil),          // 0: isgw.link.v1.Opening
 	(*OpeningReply)(nil),     // 1: isgw.link.v1.OpeningReply
@@ -1638,44 +1733,46 @@ var file_sync_link_linkpb_link_proto_goTypes = []any{
 	(*BucketHead)(nil),       // 10: isgw.link.v1.BucketHead
 	(*ScanRequest)(nil),      // 11: isgw.link.v1.ScanRequest
 	(*ScanPage)(nil),         // 12: isgw.link.v1.ScanPage
-	(*FetchRequest)(nil),     // 13: isgw.link.v1.FetchRequest
-	(*Want)(nil),             // 14: isgw.link.v1.Want
-	(*ChunkHeader)(nil),      // 15: isgw.link.v1.ChunkHeader
-	(*Progress)(nil),         // 16: isgw.link.v1.Progress
-	(*BucketProgress)(nil),   // 17: isgw.link.v1.BucketProgress
-	(*ProgressReply)(nil),    // 18: isgw.link.v1.ProgressReply
-	(*Refusal)(nil),          // 19: isgw.link.v1.Refusal
-	(*catalogpb.Cursor)(nil), // 20: isgw.catalog.v1.Cursor
-	(*catalogpb.Vector)(nil), // 21: isgw.catalog.v1.Vector
-	(*catalogpb.Record)(nil), // 22: isgw.catalog.v1.Record
-	(*catalogpb.Dot)(nil),    // 23: isgw.catalog.v1.Dot
+	(*PageNode)(nil),         // 13: isgw.link.v1.PageNode
+	(*FetchRequest)(nil),     // 14: isgw.link.v1.FetchRequest
+	(*Want)(nil),             // 15: isgw.link.v1.Want
+	(*ChunkHeader)(nil),      // 16: isgw.link.v1.ChunkHeader
+	(*Progress)(nil),         // 17: isgw.link.v1.Progress
+	(*BucketProgress)(nil),   // 18: isgw.link.v1.BucketProgress
+	(*ProgressReply)(nil),    // 19: isgw.link.v1.ProgressReply
+	(*Refusal)(nil),          // 20: isgw.link.v1.Refusal
+	(*catalogpb.Cursor)(nil), // 21: isgw.catalog.v1.Cursor
+	(*catalogpb.Vector)(nil), // 22: isgw.catalog.v1.Vector
+	(*catalogpb.Record)(nil), // 23: isgw.catalog.v1.Record
+	(*catalogpb.Dot)(nil),    // 24: isgw.catalog.v1.Dot
 }
 var file_sync_link_linkpb_link_proto_depIdxs = []int32{
-	19, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
+	20, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
 	5,  // 1: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
 	4,  // 2: isgw.link.v1.Served.settings:type_name -> isgw.link.v1.LinkSettings
 	7,  // 3: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
-	20, // 4: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
-	21, // 5: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
+	21, // 4: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
+	22, // 5: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
 	9,  // 6: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
-	21, // 7: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
+	22, // 7: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
 	10, // 8: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
-	22, // 9: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
-	21, // 10: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
-	22, // 11: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
-	14, // 12: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
-	23, // 13: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
-	22, // 14: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
-	17, // 15: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
-	4,  // 16: isgw.link.v1.Progress.settings:type_name -> isgw.link.v1.LinkSettings
-	20, // 17: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	21, // 18: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
-	23, // 19: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	23, // 9: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
+	22, // 10: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
+	23, // 11: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
+	13, // 12: isgw.link.v1.ScanPage.nodes:type_name -> isgw.link.v1.PageNode
+	15, // 13: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
+	24, // 14: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
+	23, // 15: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
+	18, // 16: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
+	4,  // 17: isgw.link.v1.Progress.settings:type_name -> isgw.link.v1.LinkSettings
+	21, // 18: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	22, // 19: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
+	24, // 20: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sync_link_linkpb_link_proto_init() }
@@ -1689,7 +1786,7 @@ func file_sync_link_linkpb_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_link_linkpb_link_proto_rawDesc), len(file_sync_link_linkpb_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
