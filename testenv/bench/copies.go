@@ -371,7 +371,7 @@ func runLine(roundTrip time.Duration, tunnel bool) func(context.Context, *bench,
 		}
 		defer func() { err = errors.Join(err, l.close()) }()
 		l.roundTrip = roundTrip
-		large := set{name: "large", n: 2, size: b.size(gib, 16*mib) / 2}
+		large := set{name: "large", n: 2, size: b.size(4*gib, 16*mib) / 2}
 		large.open = func(j int) io.Reader { return content(random, b.seed+uint64(100*i+j), large.size) }
 		small := set{name: "small", n: b.count(10000, 200), size: 10 * kib}
 		small.open = func(j int) io.Reader {
@@ -388,7 +388,10 @@ func runLine(roundTrip time.Duration, tunnel bool) func(context.Context, *bench,
 			}
 			total := float64(s.size * int64(s.n))
 			if s.name == "large" {
-				b.say(name+".large", "% of the line", 100*total*8/u.wall.Seconds()/float64(l.rate))
+				share := func(rate float64) float64 { return 100 * rate * 8 / float64(l.rate) }
+				b.say(name+".large", "% of the line", share(total/u.wall.Seconds()))
+				b.say(name+".large-steady", "% of the line", share(u.trace.steady(int64(total))))
+				b.say(name+".large-start", "ms", milliseconds(u.trace.reached(mib)))
 				b.say(name+".large-rate", "MiB/s", total/mib/u.wall.Seconds())
 			} else {
 				b.say(name+".small", "objects/s", float64(s.n)/u.wall.Seconds())

@@ -21,6 +21,12 @@ type pair struct {
 	line  *line // that the sites are at the ends of; nil on loopback
 	// tunnel puts the link inside SSH.
 	tunnel bool
+
+	// Of the section that is measured: when it began, what had crossed before, and
+	// what has since.
+	began  time.Time
+	before int64
+	trace  trace
 }
 
 // newPair starts and pairs two sites without a link, on loopback or at the
@@ -93,9 +99,14 @@ func (p *pair) link(ctx context.Context) error {
 // copyTime bounds how long anything takes to arrive.
 const copyTime = 15 * time.Minute
 
-// arrive waits until B has a number of objects.
+// arrive waits until B has a number of objects, and traces what crosses.
 func (p *pair) arrive(ctx context.Context, objects int) error {
 	return poll(ctx, copyTime, 10*time.Millisecond, fmt.Sprintf("%d objects at %s", objects, p.B.name), func() (bool, error) {
+		crossed, err := p.crossed()
+		if err != nil {
+			return false, err
+		}
+		p.trace = append(p.trace, passed{time.Since(p.began), crossed - p.before})
 		have, err := p.B.objects(ctx)
 		return have == uint64(objects), errors.Join(err, p.B.ended())
 	})
@@ -150,6 +161,7 @@ type usage struct {
 	client  time.Duration // CPU time of this program: load and wires
 	wire    int64         // bytes between the sites
 	written int64         // bytes that the sites sent to the disk
+	trace   trace         // what crossed meanwhile, as arrive saw it
 }
 
 // measure times fn.
@@ -178,10 +190,11 @@ func (p *pair) measure(ctx context.Context, name string, fn func() error) (usage
 		return usage{}, err
 	}
 	own, began := ownCPU(), time.Now()
+	p.began, p.before, p.trace = began, before.wire, trace{{}}
 	if err := fn(); err != nil {
 		return usage{}, err
 	}
-	u := usage{wall: time.Since(began), client: ownCPU() - own}
+	u := usage{wall: time.Since(began), client: ownCPU() - own, trace: p.trace}
 	after, err := read()
 	if err != nil {
 		return usage{}, err
