@@ -18,6 +18,9 @@ import (
 type Engine struct {
 	o    EngineOptions
 	kick chan struct{}
+	// amend hands amendments to the goroutine of Run; over is closed when it ends.
+	amend chan *amendOp
+	over  chan struct{}
 
 	// Of the goroutine of Run.
 	count    Counters
@@ -44,7 +47,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, kick: make(chan struct{}, 1), failures: make(map[dotKey]mishap)}
+	e := &Engine{o: o, kick: make(chan struct{}, 1), amend: make(chan *amendOp), over: make(chan struct{}), failures: make(map[dotKey]mishap)}
 	now := o.Clock()
 	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}
 	return e, nil
@@ -71,6 +74,7 @@ func (e *Engine) Status() Status {
 // returns when everything it started has ended. It is called once. The error
 // is ctx's.
 func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.over)
 	log := e.o.Logger
 	failed, told := 0, ""
 	for {
@@ -115,13 +119,18 @@ func (s *session) went(err error) bool {
 func (e *Engine) wait(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-	case <-e.kick:
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return nil
+		case <-e.kick:
+			return nil
+		case op := <-e.amend:
+			e.amendStored(op)
+		}
 	}
-	return nil
 }
 
 // random draws 8 bytes; without randomness the pause is just the longest.

@@ -254,6 +254,9 @@ func (s *session) restorePending(b *bucket, got *opened, now time.Time) {
 			hold:   p,
 			queued: now,
 		}
+		if rec.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
+			v.root, _ = rootOf(rec) // what sound refuses is not fetched
+		}
 		b.pend[v.dot] = v
 		switch {
 		case got.settled[i]:
@@ -266,9 +269,6 @@ func (s *session) restorePending(b *bucket, got *opened, now time.Time) {
 		case got.faults[i] != "":
 			v.phase, v.kind, v.cause = phaseFailed, failRecord, got.faults[i]
 			continue
-		}
-		if rec.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
-			v.root, _ = rootOf(rec) // checked by sound
 		}
 		quarantined := p.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED
 		if quarantined && s.e.failures[v.dot].n < 2 {

@@ -83,7 +83,7 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 			Path:    b.path,
 			Cursor:  proto.CloneOf(b.cursor),
 			Holds:   b.holds(),
-			Pending: uint64(len(b.pend)),
+			Pending: uint64(b.work()),
 			Cause:   clip(b.told),
 		})
 	}
@@ -113,11 +113,15 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 	})
 }
 
-// holds names the pending records of a bucket, the oldest first.
+// holds names the pending records of a bucket, the oldest first. Those that were
+// skipped are not among them: the sender need not keep their content for this site,
+// nor count them as missing here.
 func (b *bucket) holds() []*catalogpb.Dot {
 	entries := make([]*catalogpb.Pending, 0, len(b.pend))
 	for _, v := range b.pend {
-		entries = append(entries, v.hold)
+		if v.hold.GetReason() != catalogpb.PendingReason_PENDING_SKIPPED {
+			entries = append(entries, v.hold)
+		}
 	}
 	slices.SortFunc(entries, func(x, y *catalogpb.Pending) int {
 		if x.GetSince() != y.GetSince() {

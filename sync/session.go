@@ -45,6 +45,7 @@ type session struct {
 	// opening waits.
 	reopened, delayed map[string]time.Time
 	resting           []*version // to be tried again at their restUntil
+	amends            []*amendOp // to be carried out
 
 	// mine and theirs are both sides' settings as they were looked at last, flow
 	// what follows from them.
@@ -118,7 +119,7 @@ func (s *session) run(ctx context.Context) error {
 	defer s.cancel()
 	// Both are asked at once: on a long line a session begins a round trip sooner.
 	ask := s.askServed()
-	if err := s.hello(); err != nil {
+	if err := s.greet(); err != nil {
 		s.cancel()
 		<-ask
 		return err
@@ -149,6 +150,8 @@ func (s *session) run(ctx context.Context) error {
 		case f := <-s.events:
 			f()
 			s.more()
+		case op := <-s.e.amend:
+			s.amends = append(s.amends, op)
 		case <-ticker.C:
 			s.onTick()
 		}
@@ -187,6 +190,24 @@ func (s *session) close() {
 		}
 	}
 	s.saveArrived()
+	for _, op := range s.amends {
+		s.e.amendStored(op)
+	}
+}
+
+// greet says hello. What operators want meanwhile does not wait for a peer that is
+// slow to answer.
+func (s *session) greet() error {
+	done := make(chan error, 1)
+	go func() { done <- s.hello() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case op := <-s.e.amend:
+			s.e.amendStored(op)
+		}
+	}
 }
 
 // hello opens the session: it tells who asks and checks who answers.
@@ -248,6 +269,7 @@ func (s *session) step() {
 			s.advance(b, now)
 		}
 	}
+	s.runAmend()
 	s.openMore()
 	s.pump(now)
 	s.runStream(now)
