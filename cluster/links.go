@@ -336,34 +336,6 @@ func (l *links) sawRoster(ctx context.Context, peer *identity.PeerInfo) {
 	}
 }
 
-// resolve gives the endpoint what a peer may pull under a link's name.
-func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
-	cfg := l.site.replica.Config()
-	service, _, ok := cfg.Service(name)
-	if _, _, paired := cfg.Pairing(peer); !paired {
-		return nil, link.Refuse(link.CodeUnpaired, "site %s is not paired with yours any more", l.site.node.opts.Site)
-	}
-	switch bound, err := state.SiteIDFromBytes(service.GetPeer()); {
-	case !ok || service.GetType() != state.TypeLink:
-		return nil, link.Refuse(link.CodeNoService, "site %s has no service %s", l.site.node.opts.Site, name)
-	case service.GetDisabled():
-		return nil, link.Refuse(link.CodeDisabled, "service %s is disabled at site %s", name, l.site.node.opts.Site)
-	case err == nil && bound != peer:
-		return nil, link.Refuse(link.CodeNoService, "service %s of site %s is a link with another site", name, l.site.node.opts.Site)
-	case err != nil:
-		select {
-		case l.met <- meeting{service: name, peer: peer}:
-		default:
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r := l.runners[name]; r != nil && r.peer == peer {
-		return r.offers, nil
-	}
-	return nil, link.Refuse(link.CodeBusy, "service %s of site %s is being started", name, l.site.node.opts.Site)
-}
-
 // acceptPair is the inviting side of a pairing: the token is used up in the
 // transaction that pins the other site.
 func (l *links) acceptPair(ctx context.Context, req ccow.PairRequest) (ccow.PairReply, error) {
