@@ -121,7 +121,7 @@ func (b *builder) editSite(req *adminpb.PlanEditSite) error {
 	b.depends("site", revision)
 	b.Plan.Command = "isgwctl system edit"
 	if req.Profile != nil {
-		b.Plan.Command += " --profile " + quoted(req.GetProfile())
+		b.Plan.Command += " --resource-profile " + quoted(req.GetProfile())
 	}
 	if txn == nil {
 		b.Plan.Impact = "Nothing: the settings are so already."
@@ -139,6 +139,6 @@ func (b *builder) editSite(req *adminpb.PlanEditSite) error {
 	if n == 1 {
 		b.Plan.Impact = "1 link has no profile of its own and takes this one. " + goesOn
 	}
-	b.Plan.Undo = "`isgwctl system edit --profile " + was + "`"
+	b.Plan.Undo = "`isgwctl system edit --resource-profile " + was + "`"
 	return nil
 }

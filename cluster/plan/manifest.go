@@ -140,7 +140,7 @@ func (b *builder) targets(req *adminpb.PlanApplyManifest) ([]*target, error) {
 			return nil, err
 		}
 		if err := checkServer(t.service, all); err != nil {
-			return nil, err
+			return nil, named(t.service.GetName(), err)
 		}
 	}
 	return targets, nil

@@ -148,7 +148,7 @@ var settings = []setting{
 		},
 	},
 	{
-		flag: "--profile", name: "profile",
+		flag: "--resource-profile", name: "resource profile",
 		named: func(_ *adminpb.PlanEditService, own *adminpb.LinkSettings) bool { return own.Profile != nil },
 		set: func(s *statepb.Service, _ *adminpb.PlanEditService, own *adminpb.LinkSettings) error {
 			s.Profile = own.GetProfile()

@@ -39,7 +39,7 @@ var eachSetting = []struct {
 	{"tunnel", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) { s.Tunnel = new(true) }), "tunnel false → true", "--tunnel true", "--tunnel false", "inside SSH"},
 	{"local", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) { s.Local = new("0.0.0.0:14000") }), `local address "" → 0.0.0.0:14000`, "--local 0.0.0.0:14000", `--local ""`, "reaches it at 0.0.0.0:14000"},
 	{"chunk cache", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) { s.ChunkCache = new(uint64(1 << 30)) }), "chunk cache 0 → 1Gi", "--chunk-cache 1Gi", "--chunk-cache 0", "at most 1.0 GiB of memory"},
-	{"profile", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) { s.Profile = new("embedded") }), `profile "" → embedded`, "--profile embedded", `--profile ""`, "spares memory"},
+	{"profile", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) { s.Profile = new("embedded") }), `resource profile "" → embedded`, "--resource-profile embedded", `--resource-profile ""`, "spares memory"},
 	{"send limit", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) {
 		s.SendLimit = new("10MiB/s, 1MiB/s@08:00-18:00")
 	}), "send limit none → 10MiB/s,1MiB/s@08:00-18:00", "--send-limit 10MiB/s,1MiB/s@08:00-18:00", "--send-limit none", "It sends at most 10MiB/s"},
@@ -213,7 +213,7 @@ func TestEditSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Plan.GetCommand() != "isgwctl system edit --profile embedded" || p.Plan.GetUndo() != "`isgwctl system edit --profile performance`" ||
+	if p.Plan.GetCommand() != "isgwctl system edit --resource-profile embedded" || p.Plan.GetUndo() != "`isgwctl system edit --resource-profile performance`" ||
 		!strings.HasPrefix(p.Plan.GetImpact(), "1 link has no profile of its own") || p.Plan.GetWhat()[0].GetText() != "profile performance → embedded" {
 		t.Errorf("planned as\n%s", p.Plan.GetText())
 	}

@@ -201,6 +201,10 @@ func flagOffers(a *app, cmd *cobra.Command) map[string]offer {
 	if cmd.HasParent() && cmd.Parent().Name() == "key" {
 		roles = fixed("read-only", "read-write", "admin")
 	}
+	directions := fixed("send+receive", "send", "receive")
+	if cmd.Name() == "serve" {
+		directions = fixed("send", "receive")
+	}
 	return map[string]offer{
 		"output":  fixed(forms...),
 		"file":    files,
@@ -211,6 +215,13 @@ func flagOffers(a *app, cmd *cobra.Command) map[string]offer {
 		"for":     fixed("synced", "connected"),
 		"sort":    fixed("path", "created", "objects", "bytes"),
 		"theme":   fixed("auto", "dark", "light", "mono"),
+
+		"direction":        directions,
+		"replication":      fixed("initial+continuous", "initial", "continuous"),
+		"tunnel":           fixed("true", "false"),
+		"resource-profile": fixed("performance", "embedded"),
+		"deletes":          fixed("travel", "keep"),
+		"server":           services(""),
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,22 +70,21 @@ func (a *app) planned(cmd *cobra.Command, c *admin.Client, req *adminpb.PlanRequ
 }
 
 func (a *app) serviceEdit() *cobra.Command {
-	var target time.Duration
-	var connections uint32
-	var remote, direction, replication string
-	var flags = func() *adminpb.PlanEditService { return nil }
+	edit := &adminpb.PlanEditService{}
 	request := func(args []string) *adminpb.PlanRequest {
-		edit := flags()
-		edit.Name = args[0]
 		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit}}
 	}
 	cmd := a.dryRun(&cobra.Command{
 		Use:   "edit NAME",
 		Short: "Change settings of a service",
-		Long: `Changes the settings that are given; the others stay. The link is started anew
-with them and goes on where it was.`,
-		Example: "isgwctl service edit hawaii --lag-target 45s\nisgwctl service edit hawaii --remote ccow://10.3.32.240:14000 --dry-run",
-		Args:    takes("NAME"),
+		Long: `Changes the settings that are given; the others stay. They take effect on the
+running link, which goes on where it was. docs/links.md says what they do.
+--annotations, --resources and --placement also take @FILE.`,
+		Example: `isgwctl service edit hawaii --lag-target 45s
+isgwctl service edit hawaii --remote ccow://10.3.32.240:14000 --dry-run
+isgwctl service edit hawaii --tunnel true --chunk-cache 256Mi
+isgwctl service edit hawaii --receive-limit 10MiB/s,1MiB/s@08:00-18:00`,
+		Args: takes("NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			if cmd.Flags().NFlag() == 0 {
 				return usage("%s needs a setting to change; see %s --help", cmd.CommandPath(), cmd.CommandPath())
@@ -98,29 +96,10 @@ with them and goes on where it was.`,
 			return a.made(service, "service %s is changed", args[0])
 		}),
 	}, request)
-	cmd.Flags().DurationVar(&target, "lag-target", 0, "call the link lagging above this `LAG` (0: the node's default)")
-	cmd.Flags().Uint32Var(&connections, "connections", 0, "open `N` connections for content in each direction (0: the default)")
-	cmd.Flags().StringVar(&remote, "remote", "", "`URL` of the other site's link endpoint: ccow://HOST:PORT, or empty")
-	cmd.Flags().StringVar(&direction, "direction", "", "let versions flow in this `DIRECTION`: send+receive")
-	cmd.Flags().StringVar(&replication, "replication", "", "replicate in this `WAY`: initial+continuous")
-	flags = func() *adminpb.PlanEditService {
-		edit := &adminpb.PlanEditService{}
-		if cmd.Flags().Changed("lag-target") {
-			edit.LagTargetSeconds = new(target.Seconds())
-		}
-		if cmd.Flags().Changed("connections") {
-			edit.Connections = &connections
-		}
-		if cmd.Flags().Changed("remote") {
-			edit.Remote = &remote
-		}
-		if cmd.Flags().Changed("direction") {
-			edit.Direction = &direction
-		}
-		if cmd.Flags().Changed("replication") {
-			edit.Replication = &replication
-		}
-		return edit
+	settings := addSettings(cmd)
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		edit.Name = args[0]
+		return settings(edit)
 	}
 	return cmd
 }

@@ -21,9 +21,10 @@ func (a *app) serviceConfig() *cobra.Command {
 		Use:   "config NAME PROPERTY VALUE",
 		Short: "Change a setting of a service by its EdgeFS name",
 		Long: `Sets what service edit sets, for people and scripts that know EdgeFS:
-X-ISGW-Remote, X-ISGW-Direction, X-ISGW-Replication and
-X-ISGW-Number-Of-Connections. Properties that links do not have yet are refused,
-unless the value is their default.`,
+X-ISGW-Remote, X-ISGW-Local, X-ISGW-Direction, X-ISGW-Replication,
+X-ISGW-Encrypted-Tunnel and X-ISGW-Number-Of-Connections, and names of the same
+kind for the other settings; docs/manifests.md has them all. X-ISGW-MDOnly and
+X-ISGW-DFLocal are refused, unless the value is their default.`,
 		Example: "isgwctl service config hawaii X-ISGW-Remote ccow://10.3.32.240:14000\nisgwctl service config hawaii X-ISGW-Number-Of-Connections 4 --dry-run",
 		Args:    takes("NAME", "PROPERTY", "VALUE"),
 		PreRunE: func(_ *cobra.Command, args []string) error {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +23,9 @@ link where it is served, and is accepted in when the other site serves it too.`,
 }
 
 func (a *app) serviceCreate() *cobra.Command {
-	req := &adminpb.CreateServiceRequest{}
-	whole := &adminpb.PlanCreateService{Service: req}
-	var target time.Duration
-	request := func(args []string) *adminpb.PlanRequest {
-		req.Type, req.Name, req.LagTargetSeconds = args[0], args[1], target.Seconds()
+	whole := &adminpb.PlanCreateService{}
+	var serves []string
+	request := func([]string) *adminpb.PlanRequest {
 		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: whole}}
 	}
 	cmd := a.dryRun(&cobra.Command{
@@ -35,19 +33,21 @@ func (a *app) serviceCreate() *cobra.Command {
 		Short: "Make a link",
 		Long: `Makes a link. The order at the two sites does not matter, and it may be made
 before they are paired. Without --remote the other site has to dial this one.
+docs/links.md says what the settings do; service edit changes them later.
 
---pair and --serve do in one step what site pair and service serve do.`,
+--pair and --serve do in one step what site pair and service serve do.
+--annotations, --resources and --placement also take @FILE.`,
 		Example: `isgwctl service create isgw hawaii --remote ccow://10.3.32.240:14000
-isgwctl service create isgw hawaii --serve Hawaii/Cola/bk1 --dry-run`,
+isgwctl service create isgw hawaii --serve Hawaii/Cola,exclude=tmp/ --dry-run
+isgwctl service create isgw hawaii --direction send --send-limit 10MiB/s`,
 		Args: takes("isgw", "NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			change := request(args)
 			var service *adminpb.Service
 			var err error
 			if whole.GetToken() != "" || len(whole.GetServes()) > 0 {
-				service, err = a.planned(cmd, c, change)
+				service, err = a.planned(cmd, c, request(args))
 			} else {
-				service, err = c.Services.Create(cmd.Context(), req)
+				service, err = c.Services.Create(cmd.Context(), whole.GetService())
 			}
 			if err != nil {
 				return err
@@ -55,11 +55,18 @@ isgwctl service create isgw hawaii --serve Hawaii/Cola/bk1 --dry-run`,
 			return a.made(service, "service %s is created", service.GetName())
 		}),
 	}, request)
-	cmd.Flags().StringVar(&req.Remote, "remote", "", "`URL` of the other site's link endpoint: ccow://HOST:PORT")
-	cmd.Flags().Uint32Var(&req.Connections, "connections", 0, "open `N` connections for content in each direction (default the node's choice)")
-	cmd.Flags().DurationVar(&target, "lag-target", 0, "call the link lagging above this `LAG` (default the node's, 30s)")
+	settings := addSettings(cmd)
 	cmd.Flags().StringVar(&whole.Token, "pair", "", "pair with the site that made this `TOKEN` first")
-	cmd.Flags().StringSliceVar(&whole.Serves, "serve", nil, "serve these `PATHS` over it, with commas between them")
+	cmd.Flags().StringArrayVar(&serves, "serve", nil, "serve these `PATHS` over it, with their options, with commas between them")
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		edit := &adminpb.PlanEditService{}
+		if err := settings(edit); err != nil {
+			return err
+		}
+		whole.Service = createRequest(args[0], args[1], edit)
+		whole.Serves = manifest.SplitServed(strings.Join(serves, ","))
+		return nil
+	}
 	return cmd
 }
 
@@ -156,24 +163,34 @@ json has the same numbers.`,
 }
 
 func (a *app) serviceServe() *cobra.Command {
-	return a.dryRun(&cobra.Command{
+	text := func(path string) string { return path }
+	cmd := a.dryRun(&cobra.Command{
 		Use:   "serve NAME NAMESPACE/TENANT[/BUCKET]",
 		Short: "Serve a bucket, or all of a tenant, over a link",
 		Long: `Lets a bucket, or every bucket of a tenant, flow out over a link, and accepts it
 in. A bucket that does not exist yet may be served: the link waits for it, or
-makes it when the other site has it.`,
-		Example: "isgwctl service serve hawaii Hawaii/Cola/bk1",
-		Args:    takes("NAME", "NAMESPACE/TENANT[/BUCKET]"),
+makes it when the other site has it.
+
+The options are flags, or follow the path after commas as EdgeFS had them:
+include=PREFIX, exclude=PREFIX, direction=send|receive, deletes=keep|travel; a
+comma in a prefix is written %2C. Serving a path again with other options
+replaces those that it had. A bucket's options go before those of its tenant.`,
+		Example: `isgwctl service serve hawaii Hawaii/Cola/bk1
+isgwctl service serve hawaii Hawaii/Cola --exclude tmp/ --deletes keep
+isgwctl service serve hawaii Hawaii/Cola/logs,include=2026/,direction=send`,
+		Args: takes("NAME", "NAMESPACE/TENANT[/BUCKET]"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			service, err := c.Services.Serve(cmd.Context(), args[0], args[1])
+			service, err := c.Services.Serve(cmd.Context(), args[0], text(args[1]))
 			if err != nil {
 				return err
 			}
-			return a.made(service, "service %s serves %s", service.GetName(), args[1])
+			return a.made(service, "service %s serves %s", service.GetName(), text(args[1]))
 		}),
 	}, func(args []string) *adminpb.PlanRequest {
-		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: args[0], Path: args[1]}}}
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: args[0], Path: text(args[1])}}}
 	})
+	text = serveFlags(cmd)
+	return cmd
 }
 
 func (a *app) serviceUnserve() *cobra.Command {
@@ -256,10 +273,9 @@ func writeService(s *sheet, v *adminpb.Service) {
 	if v.GetLagTargetSeconds() > 0 {
 		s.line("lag target", seconds(&v.LagTargetSeconds))
 	}
+	writeSettings(s, v)
 	s.line("created", instant(v.GetCreated()))
-	for _, path := range v.GetServes() {
-		s.line("serves", path)
-	}
+	writeServed(s, v)
 }
 
 // serviceStats writes what EdgeFS wrote for service show -s, and more.

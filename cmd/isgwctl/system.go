@@ -14,7 +14,7 @@ import (
 func (a *app) systemCommand() *cobra.Command {
 	return group("system", "Initialise a site and show how a node does",
 		"A node with a fresh data directory serves nothing but system init and system\nstatus until its site was initialised.",
-		a.systemInit(), a.systemStatus(), a.systemSummary())
+		a.systemInit(), a.systemStatus(), a.systemSummary(), a.systemEdit())
 }
 
 func (a *app) systemInit() *cobra.Command {
@@ -36,6 +36,38 @@ that exists is never made anew: a second init is refused.`,
 		}),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "accept what the node found without asking")
+	return cmd
+}
+
+// systemEdit changes settings that hold for all of the site.
+func (a *app) systemEdit() *cobra.Command {
+	profile := ""
+	edit := &adminpb.PlanEditSite{}
+	request := func([]string) *adminpb.PlanRequest {
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditSite{EditSite: edit}}
+	}
+	cmd := a.dryRun(&cobra.Command{
+		Use:   "edit",
+		Short: "Change settings that hold for all of the site",
+		Long: `Changes settings that hold for all of the site. The resource profile is that of
+links that have none of their own.`,
+		Example: "isgwctl system edit --resource-profile embedded\nisgwctl system edit --resource-profile performance --dry-run",
+		Args:    takes(),
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
+			if _, err := a.planned(cmd, c, request(nil)); err != nil {
+				return err
+			}
+			return a.did("site", "the site is changed")
+		}),
+	}, request)
+	cmd.Flags().StringVar(&profile, "resource-profile", "", "`PROFILE` of links that have none of their own: performance or embedded")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !cmd.Flags().Changed("resource-profile") {
+			return usage("say what to change: --resource-profile")
+		}
+		edit.Profile = &profile
+		return nil
+	}
 	return cmd
 }
 
@@ -87,6 +119,10 @@ func writeStatus(s *sheet, st *adminpb.StatusResponse) {
 	s.line("started", instant(st.GetStarted()))
 	s.line("time", instant(st.GetTime()))
 	s.some("data directory", st.GetDataDir())
+	s.some("resource profile", st.GetProfile())
+	for _, name := range sortedNames(st.GetLabels()) {
+		s.line("label", name+"="+st.GetLabels()[name])
+	}
 	if r := st.GetRaft(); r != nil {
 		s.line("raft state", r.GetState())
 		s.line("raft leader", orDash(r.GetLeader()))

@@ -122,3 +122,22 @@ func (r *reader) prefixes(p pair) []string {
 	}
 	return slices.Compact(all)
 }
+
+// ServedText writes a served path with its options in one text, as commands and
+// the API take it. It checks nothing.
+func ServedText(v *adminpb.ServedPath) string {
+	served := &statepb.Served{Path: v.GetPath(), Include: v.GetInclude(), Exclude: v.GetExclude(), Direction: v.GetDirection(), Deletes: v.GetDeletes()}
+	if served.Deletes == plan.DeletesTravel {
+		served.Deletes = ""
+	}
+	return plan.FormatServed(served)
+}
+
+// SplitServed takes apart a list of such texts with commas between.
+func SplitServed(list string) []string { return plan.SplitServed(list) }
+
+// ResourceWords are resources as Kubernetes writes them, without what is unset:
+// limits and requests, each with cpu and memory.
+func ResourceWords(r *adminpb.LinkResources) map[string]map[string]string {
+	return plan.ResourceWords(r)
+}
