@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -75,7 +76,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	}
 	dial := ccow.DialOptions{Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.connections}
 	if w.tunnel {
-		dial.Dial = l.dial
+		dial.Dial, dial.Eager, dial.Connections = l.dial, true, cmp.Or(w.connections, tunnelConnections)
 	}
 	if r.client, err = l.endpoint.Dial(dial); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
-		Workers: 2 * w.connections, // a connection carries two fetches; 0 is the default of both
+		Workers: 2 * dial.Connections, // a connection carries two fetches; 0 is the default of both
 	}); err != nil {
 		return nil, errors.Join(err, r.client.Close())
 	}

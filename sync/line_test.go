@@ -134,7 +134,11 @@ func overLineWith(t *testing.T, o lineOptions) {
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- far.Serve(ctx) }()
-	client, err := near.Dial(ccow.DialOptions{Peer: s.id, PeerName: s.name, Service: "hawaii", Address: "192.0.2.1:1"})
+	connections := 8
+	if o.tunnel {
+		connections = 12 // a channel of SSH carries 2 MiB in a round trip
+	}
+	client, err := near.Dial(ccow.DialOptions{Peer: s.id, PeerName: s.name, Service: "hawaii", Address: "192.0.2.1:1", Eager: o.tunnel, Connections: connections})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +150,7 @@ func overLineWith(t *testing.T, o lineOptions) {
 	}
 	y := &half{site: r.testSite, peer: s.testSite, served: []string{bk1}}
 	y.opts = EngineOptions{
-		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Limit: o.receive, Source: client, Codec: testCodec(),
+		Site: site, Service: "hawaii", Peer: s.id, PeerName: s.name, Limit: o.receive, Source: client, Codec: testCodec(), Workers: 2 * connections,
 		Accepts: func(string) bool { return true }, EnsureBucket: func(context.Context, *linkpb.ServedBucket) error {
 			r.ensureBucket(bk1)
 			return nil

@@ -101,7 +101,11 @@ func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello,
 		mine.WantReverse = uint32(controlConnections + changeConnections + c.o.Connections)
 	}
 	theirs := new(linkpb.Hello)
-	c.prepare(firstConnections)
+	if c.o.Eager {
+		c.Prepare()
+	} else {
+		c.prepare(firstConnections)
+	}
 	if err := c.ask(ctx, pathHello, mine, theirs); err != nil {
 		return nil, err
 	}
