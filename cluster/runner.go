@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/plan"
@@ -45,9 +48,17 @@ type runner struct {
 
 // servedList is a service's serve list at one revision of the config.
 type servedList struct {
-	paths   []string // as the config has them
-	has     map[string]bool
-	buckets []string // tenants expanded
+	entries []*statepb.Served // as the config has them
+	// by are the entries by path, with what they let through.
+	by      map[string]servedPath
+	buckets []string // those that are let out, tenants expanded
+	resyncs []*statepb.Resync
+}
+
+// servedPath is one entry of a serve list.
+type servedPath struct {
+	receives bool
+	filter   objsync.Filter
 }
 
 // startRunner starts a link; links.mu is held.
@@ -70,7 +81,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
-		Served: func() []string { return r.served.Load().buckets },
+		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms,
 	}); err != nil {
 		return nil, err
 	}
@@ -84,7 +95,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
 	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
-		Source: r.asked, Codec: s.codec, Accepts: r.accepts, EnsureBucket: r.ensureBucket,
+		Source: r.asked, Codec: s.codec, Accepts: r.accepts, Terms: r.terms, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
 		Workers: 2 * dial.Connections, // a connection carries two fetches; 0 is the default of both
 	}); err != nil {
@@ -119,7 +130,7 @@ func (r *runner) setting() objsync.Settings { return *r.settings.Load() }
 
 // settingsOf takes from a service what bears on what flows over its link.
 func settingsOf(service *statepb.Service) objsync.Settings {
-	return objsync.Settings{Direction: service.GetDirection()}
+	return objsync.Settings{Direction: service.GetDirection(), Replication: service.GetReplication(), Paused: service.GetPaused()}
 }
 
 // refresh takes over the settings and the serve list of the config.
@@ -128,50 +139,76 @@ func (r *runner) refresh(cfg *state.Config) {
 	if !ok {
 		return
 	}
-	list := &servedList{has: make(map[string]bool, len(service.GetServes()))}
-	for _, served := range service.GetServes() {
-		path := served.GetPath()
-		list.paths = append(list.paths, path)
-		list.has[path] = true
-		if strings.Count(path, "/") == 2 {
-			list.buckets = append(list.buckets, path)
-			continue
-		}
-		for _, bucket := range cfg.Buckets(path) {
-			list.buckets = append(list.buckets, bucket.GetPath())
-		}
-	}
+	list := servedBy(service, cfg.Buckets)
 	r.out.follow(service.GetSendLimit())
 	r.in.follow(service.GetReceiveLimit())
 	settings := settingsOf(service)
 	set := r.settings.Swap(&settings)
 	old := r.served.Swap(list)
-	if set != nil && *set != settings || old != nil && !equalStrings(old.buckets, list.buckets) || old != nil && !equalStrings(old.paths, list.paths) {
+	if set != nil && *set != settings || old != nil && !old.same(list) {
 		r.local.Kick()
 		r.engine.Kick()
 	}
 }
 
-func equalStrings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
+// servedBy reads the serve list of a service; buckets gives those of a tenant.
+func servedBy(service *statepb.Service, buckets func(tenant string) []*statepb.Bucket) *servedList {
+	list := &servedList{
+		entries: service.GetServes(), by: make(map[string]servedPath, len(service.GetServes())), resyncs: service.GetResyncs(),
 	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
+	for _, served := range service.GetServes() {
+		list.by[served.GetPath()] = servedPath{
+			receives: state.ServedReceives(service, served),
+			filter: objsync.Filter{
+				Include: served.GetInclude(), Exclude: served.GetExclude(), KeepDeletes: served.GetDeletes() == state.DeletesKeep,
+			},
 		}
 	}
-	return true
+	for _, served := range service.GetServes() {
+		path := served.GetPath()
+		switch {
+		case !state.ServedSends(service, served):
+		case strings.Count(path, "/") == 2:
+			list.buckets = append(list.buckets, path)
+		default:
+			for _, bucket := range buckets(path) {
+				if _, own := list.by[bucket.GetPath()]; !own { // a bucket's own entry goes before its tenant's
+					list.buckets = append(list.buckets, bucket.GetPath())
+				}
+			}
+		}
+	}
+	return list
+}
+
+// same reports whether two lists let the same through.
+func (l *servedList) same(o *servedList) bool {
+	equal := func(a, b *statepb.Served) bool { return proto.Equal(a, b) }
+	asked := func(a, b *statepb.Resync) bool { return proto.Equal(a, b) }
+	return slices.Equal(l.buckets, o.buckets) && slices.EqualFunc(l.entries, o.entries, equal) && slices.EqualFunc(l.resyncs, o.resyncs, asked)
+}
+
+// entry is what holds for a bucket; false when it is not served.
+func (l *servedList) entry(path string) (servedPath, bool) {
+	if own, ok := l.by[path]; ok {
+		return own, true
+	}
+	at := max(0, strings.LastIndexByte(path, '/'))
+	tenant, ok := l.by[path[:at]]
+	return tenant, ok
 }
 
 // accepts says whether a bucket is let in over the link.
 func (r *runner) accepts(path string) bool {
+	served, ok := r.served.Load().entry(path)
+	return ok && served.receives
+}
+
+// terms is what is let through of a bucket, in either direction.
+func (r *runner) terms(path string) objsync.Terms {
 	list := r.served.Load()
-	if list.has[path] {
-		return true
-	}
-	tenant := strings.LastIndexByte(path, '/')
-	return tenant > 0 && list.has[path[:tenant]]
+	served, _ := list.entry(path)
+	return objsync.Terms{Filter: served.filter, Resync: state.ResyncOf(list.resyncs, path)}
 }
 
 // ensureBucket makes a bucket that the other site serves, with this site's settings.

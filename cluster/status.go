@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -111,6 +112,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	out := st.Send.Backlog
 	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
 	st.State, st.Cause, st.NextStep = stateOf(v)
+	st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
 	addDoor(st, v.door)
 	return st
@@ -177,7 +179,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 		return adminpb.ServiceState_SERVICE_STATE_COPYING, r.Cause, r.Next
 	case objsync.StateSyncing, objsync.StateLagging:
 		return adminpb.ServiceState_SERVICE_STATE_BEHIND, r.Cause, r.Next
-	case objsync.StateInSync, objsync.StateOff:
+	case objsync.StatePaused:
+		return adminpb.ServiceState_SERVICE_STATE_PAUSED, r.Cause, r.Next
+	case objsync.StateInSync, objsync.StateOff, objsync.StateCopied:
 	default:
 		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, string(r.State), ""
 	}
@@ -186,6 +190,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	case r.State == objsync.StateOff && s.Off != "":
 		return adminpb.ServiceState_SERVICE_STATE_WAITING, s.Off + "; " + r.Cause,
 			"let one of the sites send and the other receive (isgwctl service edit NAME --direction send+receive)"
+	case s.InSync && (r.State == objsync.StateCopied || s.Copied() && r.State == objsync.StateOff):
+		return adminpb.ServiceState_SERVICE_STATE_COPIED, "everything served was copied once; what changes since is not followed",
+			"copy it again with `isgwctl service resync NAME`"
 	case s.InSync:
 		return adminpb.ServiceState_SERVICE_STATE_SYNCED, "", ""
 	case s.LastHeard.IsZero():
@@ -260,6 +267,8 @@ func sendStanding(s objsync.SendStatus) (word, cause string) {
 	switch {
 	case s.Off != "":
 		return "off", s.Off
+	case s.Copied():
+		return "copied", ""
 	case s.InSync:
 		return "synced", ""
 	case s.LastHeard.IsZero():
@@ -281,6 +290,8 @@ func sendWord(b objsync.SendBucketStatus) string {
 	switch {
 	case b.Declined != "":
 		return "one-way"
+	case b.Copied:
+		return "copied"
 	case !b.Exists || !b.Started:
 		return "waiting"
 	case b.Scanning:
@@ -294,7 +305,7 @@ func sendWord(b objsync.SendBucketStatus) string {
 // receiveStanding is how the receiving direction stands by itself.
 func receiveStanding(r objsync.Status) (word, cause string) {
 	switch r.State {
-	case objsync.StateOff, objsync.StateLagging, objsync.StateConnecting, objsync.StateRefused:
+	case objsync.StateOff, objsync.StateLagging, objsync.StatePaused, objsync.StateCopied, objsync.StateConnecting, objsync.StateRefused:
 		return string(r.State), r.Cause
 	}
 	return receiveWord(r.State), r.Cause
@@ -310,6 +321,10 @@ func receiveWord(s objsync.State) string {
 		return "stalled"
 	case objsync.StateSyncing, objsync.StateLagging:
 		return "behind"
+	case objsync.StatePaused:
+		return "paused"
+	case objsync.StateCopied:
+		return "copied"
 	}
 	return "waiting"
 }

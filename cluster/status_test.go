@@ -42,6 +42,16 @@ func TestLinkState(t *testing.T) {
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
 		{"refused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateRefused, "disabled there" },
 			adminpb.ServiceState_SERVICE_STATE_REFUSED, "disabled there"},
+		{"paused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StatePaused, "it was paused at maui" },
+			adminpb.ServiceState_SERVICE_STATE_PAUSED, "it was paused at maui"},
+		{"copied once", func(v *linkView) { v.receive.State = objsync.StateCopied },
+			adminpb.ServiceState_SERVICE_STATE_COPIED, "not followed"},
+		{"copied once, and the other site has not", func(v *linkView) { v.receive.State, v.send.InSync = objsync.StateCopied, false },
+			adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything"},
+		{"sent once", func(v *linkView) {
+			v.receive.State, v.receive.Buckets = objsync.StateOff, nil
+			v.send.Buckets[0].Copied = true
+		}, adminpb.ServiceState_SERVICE_STATE_COPIED, "not followed"},
 		{"only sending", func(v *linkView) { v.receive.State, v.receive.Buckets = objsync.StateOff, nil },
 			adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
 		{"only receiving", func(v *linkView) { v.send.Off, v.send.Buckets = "the direction here is receive", nil },
@@ -162,6 +172,8 @@ func TestEachDirectionStands(t *testing.T) {
 		{"only sending", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateOff, "direction" }, "off", "synced"},
 		{"only receiving", func(v *linkView) { v.send.Off = "direction" }, "synced", "off"},
 		{"lagging", func(v *linkView) { v.receive.State = objsync.StateLagging }, "lagging", "synced"},
+		{"paused", func(v *linkView) { v.receive.State = objsync.StatePaused }, "paused", "synced"},
+		{"copied once", func(v *linkView) { v.receive.State, v.send.Buckets[0].Copied = objsync.StateCopied, true }, "copied", "copied"},
 		{"refused", func(v *linkView) { v.receive.State = objsync.StateRefused }, "refused", "synced"},
 		{"not asked yet", func(v *linkView) { v.send = objsync.SendStatus{} }, "synced", "waiting"},
 		{"the other site copies", func(v *linkView) { v.send.InSync, v.send.Buckets[0].Scanning = false, true }, "synced", "copying"},

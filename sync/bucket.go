@@ -19,6 +19,12 @@ type bucket struct {
 	there  *linkpb.ServedBucket // as the sender described it last
 	closed bool                 // taken out of the session
 
+	want demand // as both sides have it
+	// filter is what this site leaves out by itself.
+	filter Filter
+	watch  bool // paused: where the log ends is followed, and nothing is taken
+	fresh  bool // it came into being at the sender while it was served
+
 	live    bool   // it is open: records are taken
 	queued  bool   // to be opened when it is its turn
 	opening bool   // being opened
@@ -37,6 +43,7 @@ type bucket struct {
 	streamed            uint64    // the log was taken up to here, into the lane
 	head                uint64    // the sender's last sequence that was heard of
 	behind, behindBytes uint64    // not streamed yet, as the last heartbeat said
+	oldest              time.Time // of those, by the sender's clock; zero: not known
 	caughtUp            time.Time // sender's time at which nothing was left to be streamed
 	heard               bool      // the stream told in this session where the log ends
 	parked              bool      // no room: not in the stream until there is
@@ -125,7 +132,7 @@ func (s *session) arrange() {
 	if mine := s.o.Settings(); mine != s.mine {
 		s.mine, s.report.soon = mine, true
 	}
-	s.flow = flowOf(s.mine, s.theirs, true, s.o.PeerName)
+	s.flow, s.paused = flowOf(s.mine, s.theirs, true, s.o.PeerName), pausedBy(s.mine, s.theirs, s.o.PeerName)
 	want := make(map[string]*linkpb.ServedBucket)
 	declined := make(map[string]string)
 	for _, sb := range s.served.list {
@@ -148,6 +155,8 @@ func (s *session) arrange() {
 			s.closeBucket(b)
 		case !bytes.Equal(sb.GetIncarnation(), b.there.GetIncarnation()) || sb.GetEpoch() != b.there.GetEpoch():
 			s.closeBucket(b)
+		case !s.fits(b, sb):
+			s.closeBucket(b)
 		default:
 			b.there = sb
 		}
@@ -161,12 +170,32 @@ func (s *session) arrange() {
 				under: make(map[dotKey]*version),
 				pend:  make(map[dotKey]*version),
 				again: s.delayed[path],
+				watch: s.paused != "",
+				fresh: s.e.absent[path],
 			}
+			b.want, b.filter = s.demandOf(sb)
 			delete(s.delayed, path)
 			s.buckets[path] = b
 		}
 		s.mark(b)
 	}
+}
+
+// demandOf is what both sides want of a bucket.
+func (s *session) demandOf(sb *linkpb.ServedBucket) (demand, Filter) {
+	terms := s.o.Terms(sb.GetPath())
+	return demand{
+		scope: joinScopes(terms.Filter.scope(), sb.GetScope()),
+		first: s.flow.first,
+		once:  !s.flow.follow,
+		again: terms.Resync + sb.GetResync(),
+	}, terms.Filter
+}
+
+// fits reports whether a bucket was opened for what is wanted of it now.
+func (s *session) fits(b *bucket, sb *linkpb.ServedBucket) bool {
+	want, _ := s.demandOf(sb)
+	return b.want == want && b.watch == (s.paused != "")
 }
 
 // wakeWaiting makes buckets that wait try again at once.
@@ -220,6 +249,9 @@ func (s *session) advance(b *bucket, now time.Time) {
 			b.queued = true
 			s.queue = append(s.queue, b)
 		}
+		return
+	}
+	if b.watch {
 		return
 	}
 	s.commit(b, now)
@@ -357,6 +389,9 @@ func (b *bucket) resolve(v *version) {
 
 // retry starts the quarantined versions of a bucket that are due.
 func (s *session) retry(b *bucket, now time.Time) {
+	if b.watch {
+		return
+	}
 	for _, v := range b.pend {
 		due := v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
 			v.kind != failRecord && now.UnixNano() >= v.hold.GetNextRetry()

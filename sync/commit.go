@@ -101,7 +101,12 @@ func (s *session) ingest(b *bucket, p *plan, now time.Time) (*catalogpb.Ingest, 
 		seen = catalog.MergeVector(nil, cursor.GetScan().GetSeen())
 		seen = catalog.MergeVector(seen, b.passed)
 		seen = catalog.MergeVector(seen, p.seen)
-		cursor.Scan, cursor.InitialDone = nil, true
+		if scope := cursor.GetScan().GetScope(); b.want.once {
+			cursor.Part = partOnce + scope
+		} else {
+			whole(cursor, scope)
+		}
+		cursor.Scan = nil
 		cmd.MergedIncarnation = cursor.GetIncarnation()
 	}
 	if cursor.GetScan() == nil && cursor.GetInitialDone() {

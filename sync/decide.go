@@ -55,20 +55,29 @@ const (
 	fitResume                  // and the scan goes on where it was
 	fitScan                    // only a new scan gives what the log cannot
 	fitStart                   // from the log's beginning, which it still has
+	fitHead                    // from the log's end on
+	fitSince                   // from the cursor on, and what lies below it does not matter
+	fitWhole                   // from the cursor on, below which there is nothing left to take
 )
 
 // fit decides whether the cursor c, nil when there is none, continues the
-// sender's log as it stands; objects is what the bucket has here. why says in
-// words what does not fit.
+// sender's log as it stands and gives what is wanted; objects is what the bucket has
+// here. why says in words what does not fit.
 //
 // A first copy into a bucket that has objects already follows the log from its
 // beginning, if nothing of it was trimmed: a log is not offered what came from
 // here, while a scan would bring every record back. Without objects there is
 // nothing to bring back, and a scan is shorter than the log. A site that was
 // restored from a backup wants back just what the log would leave out.
-func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, objects uint64, restored bool) (f fitness, why string) {
+//
+// A link that copies only what changes takes up the log where it ends. Once it has a
+// place in it, though, what the log cannot give any more comes by a scan: that may be
+// more than what has changed, but nothing is left out.
+func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, want demand, objects uint64, restored bool) (f fitness, why string) {
 	switch {
-	case c == nil && objects > 0 && there.GetTrimmed() == 0 && !restored:
+	case c == nil && !want.first && want.again == 0:
+		return fitHead, ""
+	case c == nil && !want.once && objects > 0 && there.GetTrimmed() == 0 && !restored:
 		return fitStart, "initial copy"
 	case c == nil:
 		return fitScan, "initial copy"
@@ -78,17 +87,46 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, obj
 		return fitScan, fmt.Sprintf("the sender was restored from a backup: its epoch is %d and was %d", there.GetEpoch(), c.GetEpoch())
 	case !bytes.Equal(c.GetIncarnation(), there.GetIncarnation()):
 		return fitScan, "the bucket was made anew at the sender"
+	case want.once && c.GetPart() == partOnce+want.scope && (want.again == 0 || c.GetResync() == want.again):
+		return fitContinue, "" // the log is not needed
 	case c.GetSeq() < there.GetTrimmed():
 		return fitScan, fmt.Sprintf("the sender's log begins after %d and the cursor is at %d", there.GetTrimmed(), c.GetSeq())
 	case c.GetSeq() > there.GetSeq():
 		return fitScan, fmt.Sprintf("the sender's log ends at %d before the cursor at %d", there.GetSeq(), c.GetSeq())
+	case want.again != 0 && c.GetResync() != want.again:
+		return fitScan, "a re-sync was asked for"
+	case c.GetScan() != nil && c.GetScan().GetScope() != want.scope:
+		return fitScan, "what is served of it was changed during the copy"
 	case c.GetScan() != nil:
 		return fitResume, ""
-	case !c.GetInitialDone():
+	case !c.GetInitialDone() && c.GetPart() == "":
 		// Also a cursor from before this site was restored from a backup.
 		return fitScan, "the initial copy has not finished"
 	}
-	return fitContinue, ""
+	return fitPart(c, want)
+}
+
+// fitPart decides whether what was taken below a cursor that fits the log is what is
+// wanted.
+func fitPart(c *catalogpb.Cursor, want demand) (f fitness, why string) {
+	part := c.GetPart()
+	switch {
+	case want.once && part == partOnce+want.scope:
+		return fitContinue, ""
+	case want.once:
+		return fitScan, "it is to be copied once"
+	case c.GetInitialDone() && want.scope == "", part == partCopied+want.scope:
+		return fitContinue, ""
+	case c.GetInitialDone(), part == partOnce+want.scope:
+		return fitWhole, ""
+	case part == partSince+want.scope && !want.first:
+		return fitContinue, ""
+	case !want.first:
+		return fitSince, ""
+	case part == partSince+want.scope:
+		return fitScan, "what it held before it was served is to be copied too"
+	}
+	return fitScan, "what is served of it was changed"
 }
 
 // maxKept is the greatest encoded size of a record that can be kept by name, in
@@ -233,6 +271,8 @@ type facts struct {
 	silent     time.Duration // since anything was heard of the far end
 	peer       string        // its name
 	off        string        // why nothing flows, by the settings of the sides
+	paused     string        // who paused it; "" when nobody did
+	copied     int           // buckets that were copied once and are not followed
 	stallAfter time.Duration
 	quarantine uint64
 	blocker    string // what the oldest work waits for
@@ -253,6 +293,8 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.silent >= quietAfter:
 		return StateStalled, fmt.Sprintf("nothing was heard of %s for %s", f.peer, f.silent.Truncate(time.Second)),
 			"see whether the other site's node runs, and the network between the sites"
+	case f.paused != "":
+		return StatePaused, f.paused, "resume it where it was paused (isgwctl link resume NAME)"
 	case f.off != "":
 		return StateOff, f.off, ""
 	case f.buckets == 0:
@@ -279,6 +321,9 @@ func judgeLink(f facts) (st State, cause, next string) {
 		return StateLagging, fmt.Sprintf("the oldest version not here is %s old, the target is %s", f.lag.Age.Round(time.Second), f.lagTarget), ""
 	case f.work:
 		return StateSyncing, f.blocker, ""
+	case f.copied > 0 && f.copied+f.waiting == f.buckets:
+		return StateCopied, "everything served was copied once; what changed since is not followed",
+			"copy it again with isgwctl service resync NAME, or follow changes with isgwctl service edit NAME --replication initial+continuous"
 	}
 	return StateInSync, "", ""
 }

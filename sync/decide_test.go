@@ -66,16 +66,83 @@ func TestFit(t *testing.T) {
 		"none, the log is whole":     {nil, whole, 5, fitStart},
 		"none, the log was trimmed":  {nil, there, 5, fitScan},
 	} {
-		got, why := fit(c.c, peer, c.there, c.objects, false)
+		got, why := fit(c.c, peer, c.there, demand{first: true}, c.objects, false)
 		if got != c.want || (got == fitScan) != (why != "") && got != fitStart {
 			t.Errorf("%s: %d %q, want %d", name, got, why, c.want)
 		}
 	}
 }
 
+// TestFitOfWhatIsWanted: a cursor that fits the log still has to be one of what the
+// settings want.
+func TestFitOfWhatIsWanted(t *testing.T) {
+	peer := state.SiteID{1}
+	there := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Epoch: 3, Seq: 100, Trimmed: 40}
+	at := func(part string, more ...func(*catalogpb.Cursor)) *catalogpb.Cursor {
+		c := &catalogpb.Cursor{Site: peer.Bytes(), Incarnation: []byte("life"), Epoch: 3, Seq: 70, InitialDone: part == "", Part: part}
+		for _, f := range more {
+			f(c)
+		}
+		return c
+	}
+	scanning := func(scope string) *catalogpb.Cursor {
+		return at("", func(c *catalogpb.Cursor) { c.InitialDone, c.Scan = false, &catalogpb.Scan{Scope: scope} })
+	}
+	trimmed := func(c *catalogpb.Cursor) { c.Seq = 3 }
+	resynced := func(c *catalogpb.Cursor) { c.Resync = 9 }
+	all, since, once := demand{first: true}, demand{}, demand{first: true, once: true}
+	with := func(d demand, scope string) demand { d.scope = scope; return d }
+	again := func(d demand, at int64) demand { d.again = at; return d }
+	for name, c := range map[string]struct {
+		c    *catalogpb.Cursor
+		d    demand
+		want fitness
+	}{
+		"only changes, for the first time":        {nil, since, fitHead},
+		"only changes, and asked for more":        {nil, again(since, 7), fitScan},
+		"only changes, going on":                  {at("since:"), since, fitContinue},
+		"only changes, had everything":            {at(""), since, fitContinue},
+		"only changes, too late":                  {at("since:", trimmed), since, fitScan},
+		"everything after only changes":           {at("since:"), all, fitScan},
+		"once, for the first time":                {nil, once, fitScan},
+		"once, done":                              {at("once:"), once, fitContinue},
+		"once, done long ago":                     {at("once:", trimmed), once, fitContinue},
+		"once, done, and asked for again":         {at("once:"), again(once, 7), fitScan},
+		"once, done long ago, asked for again":    {at("once:", trimmed), again(once, 7), fitScan},
+		"once, done again":                        {at("once:", resynced), again(once, 9), fitContinue},
+		"once after everything":                   {at(""), once, fitScan},
+		"once, more of it":                        {at("once:x/"), once, fitScan},
+		"everything after once":                   {at("once:"), all, fitWhole},
+		"everything after once, too late":         {at("once:", trimmed), all, fitScan},
+		"changes after once":                      {at("once:"), since, fitWhole},
+		"less of it":                              {at(""), with(all, "x/"), fitWhole},
+		"less of it, going on":                    {at("copied:x/"), with(all, "x/"), fitContinue},
+		"other parts of it":                       {at("copied:x/"), with(all, "y/"), fitScan},
+		"all of it again":                         {at("copied:x/"), all, fitScan},
+		"other parts of it, only changes":         {at("copied:x/"), with(since, "y/"), fitSince},
+		"other parts of it, only changes, before": {at("since:x/"), with(since, "y/"), fitSince},
+		"a scan of what is wanted":                {scanning("x/"), with(all, "x/"), fitResume},
+		"a scan of something else":                {scanning(""), with(all, "x/"), fitScan},
+		"a scan, and only changes now":            {scanning(""), since, fitResume},
+		"a re-sync":                               {at(""), again(all, 7), fitScan},
+		"a re-sync that was done":                 {at("", resynced), again(all, 9), fitContinue},
+		"a re-sync by another clock":              {at("", resynced), again(all, 8), fitScan},
+		"nobody asks any more":                    {at("", resynced), all, fitContinue},
+	} {
+		got, why := fit(c.c, peer, there, c.d, 5, false)
+		if got != c.want || (got == fitScan) != (why != "") {
+			t.Errorf("%s: %d %q, want %d", name, got, why, c.want)
+		}
+	}
+	whole := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Epoch: 3, Seq: 100}
+	if got, _ := fit(nil, peer, whole, once, 5, false); got != fitScan {
+		t.Errorf("a copy that does not follow the log begins with %d", got)
+	}
+}
+
 func TestRestoredSiteScans(t *testing.T) {
 	there := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Seq: 100}
-	if got, _ := fit(nil, state.SiteID{1}, there, 5, true); got != fitScan {
+	if got, _ := fit(nil, state.SiteID{1}, there, demand{first: true}, 5, true); got != fitScan {
 		t.Errorf("a restored site begins with %d: the log leaves out what came from it", got)
 	}
 }

@@ -27,6 +27,9 @@ type Engine struct {
 	delay    time.Duration // see Status.Delay
 	failures map[dotKey]mishap
 	rates    rateMeter
+	// absent are the buckets that did not exist at the sender when they were to be
+	// opened: what is written to them afterwards is all that is ever written.
+	absent map[string]bool
 
 	mu     sync.Mutex
 	status Status
@@ -47,7 +50,10 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, kick: make(chan struct{}, 1), amend: make(chan *amendOp), over: make(chan struct{}), failures: make(map[dotKey]mishap)}
+	e := &Engine{
+		o: o, kick: make(chan struct{}, 1), amend: make(chan *amendOp), over: make(chan struct{}),
+		failures: make(map[dotKey]mishap), absent: make(map[string]bool),
+	}
 	now := o.Clock()
 	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}
 	return e, nil

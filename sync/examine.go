@@ -29,10 +29,11 @@ type incoming struct {
 	fault string
 }
 
-// examine looks at records of a peer before anything is fetched for them. The
+// examine looks at records of a peer before anything is fetched for them; what the
+// filter leaves out is not needed. The
 // error is an integrityError when one cannot even be kept by name. It reads the
 // catalog and is not for the session's goroutine.
-func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]incoming, error) {
+func examine(c *catalog.Catalog, path string, records []*catalogpb.Record, filter Filter) ([]incoming, error) {
 	out := make([]incoming, len(records))
 	for i, r := range records {
 		size := proto.Size(r)
@@ -52,6 +53,9 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record) ([]in
 	}
 	for i := range out {
 		in := &out[i]
+		if !filter.admits(in.rec) {
+			continue
+		}
 		switch verdicts[i] {
 		case catalog.Invalid:
 			in.needed, in.fault = true, why[i]

@@ -85,7 +85,7 @@ func (s *session) fetch(task *fetchTask) {
 		}
 		r.flush()
 		return func() {
-			if err != nil {
+			if err != nil && !s.pausedThere(err) {
 				if errors.As(err, new(*integrityError)) {
 					// Whatever is wrong came with the answer about this version: when
 					// it is wrong again, the version is put aside.

@@ -458,6 +458,7 @@ type half struct {
 	opts   EngineOptions
 
 	settings atomic.Pointer[Settings] // nil: nothing is limited
+	terms    atomic.Pointer[Terms]    // of every bucket; nil: everything
 
 	mu     sync.Mutex
 	served []string
@@ -493,7 +494,7 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 	name := "hawaii"
 	mk := func(s, p *testSite) *half {
 		h := &half{site: s, peer: p, served: paths}
-		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, PeerName: p.name, Settings: settingsFrom(&h.settings), Served: h.list})
+		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, PeerName: p.name, Settings: settingsFrom(&h.settings), Terms: h.termsOf, Served: h.list})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -504,7 +505,7 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 	x.wire, y.wire = newWire(t, y.local), newWire(t, x.local)
 	for _, h := range []*half{x, y} {
 		h.opts = EngineOptions{
-			Site: h.site.site(), Service: name, Peer: h.peer.id, PeerName: h.peer.name, Settings: settingsFrom(&h.settings),
+			Site: h.site.site(), Service: name, Peer: h.peer.id, PeerName: h.peer.name, Settings: settingsFrom(&h.settings), Terms: h.termsOf,
 			Source: h.wire, Codec: testCodec(),
 			Accepts: func(path string) bool { return slices.Contains(h.list(), path) },
 			EnsureBucket: func(_ context.Context, sb *linkpb.ServedBucket) error {

@@ -50,6 +50,7 @@ type peerBucket struct {
 	when      time.Time               // of that
 	pending   uint64
 	cause     string
+	copied    bool   // the peer copied it and does not follow it
 	declined  string // why the peer does not take the bucket; empty when it does
 }
 
@@ -126,6 +127,8 @@ func (l *Local) Hello(_ context.Context, hello *linkpb.Hello) (*linkpb.Hello, er
 type servedLine struct {
 	path        string
 	incarnation string
+	scope       string
+	resync      int64
 }
 
 // servedSet is a served list that can be asked.
@@ -178,7 +181,8 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 	out := &linkpb.Served{Settings: settings.message()}
 	told := []servedLine{}
 	for _, p := range l.served() {
-		b := &linkpb.ServedBucket{Path: p, Epoch: l.o.Epoch()}
+		terms := l.o.Terms(p)
+		b := &linkpb.ServedBucket{Path: p, Epoch: l.o.Epoch(), Scope: terms.Filter.scope(), Resync: terms.Resync}
 		if st, err := l.o.Catalog.Bucket(p); err == nil {
 			b.Incarnation = st.GetIncarnation()
 			b.Seq = st.GetSeq()
@@ -187,7 +191,7 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 			b.Bytes = st.GetBytes()
 			b.Merged = st.GetMerged()
 		}
-		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation())})
+		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation()), scope: b.GetScope(), resync: b.GetResync()})
 		out.Buckets = append(out.Buckets, b)
 	}
 	l.mu.Lock()
@@ -207,18 +211,23 @@ func (l *Local) servedChanged() bool {
 	}
 	changed := len(paths) != len(l.told) || settings != l.toldSet
 	for i := 0; i < len(paths) && !changed; i++ {
-		at, _ := l.o.Catalog.Position(paths[i])
-		changed = l.told[i].path != paths[i] || l.told[i].incarnation != string(at.Incarnation)
+		changed = l.told[i] != l.line(paths[i])
 	}
 	if !changed {
 		return false
 	}
 	l.told, l.toldSet = l.told[:0], settings
 	for _, p := range paths {
-		at, _ := l.o.Catalog.Position(p)
-		l.told = append(l.told, servedLine{path: p, incarnation: string(at.Incarnation)})
+		l.told = append(l.told, l.line(p))
 	}
 	return true
+}
+
+// line is the entry of the served list for a bucket as it is now.
+func (l *Local) line(path string) servedLine {
+	at, _ := l.o.Catalog.Position(path)
+	terms := l.o.Terms(path)
+	return servedLine{path: path, incarnation: string(at.Incarnation), scope: terms.Filter.scope(), resync: terms.Resync}
 }
 
 // maxScan bounds the records of one page of a scan.
@@ -230,6 +239,9 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 	path := req.GetPath()
 	if !l.lets(path) {
 		return nil, l.notServed(path)
+	}
+	if l.o.Settings().Paused {
+		return nil, l.paused()
 	}
 	limit := int(req.GetLimit())
 	if limit <= 0 || limit > maxScan {
@@ -243,12 +255,23 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 	if err != nil {
 		return nil, l.readFailed("scan", path, err)
 	}
+	filter := l.o.Terms(path).Filter
+	if filter.scope() != req.GetScope() {
+		return nil, link.Refuse(link.CodeNotServed, "%s", otherTerms)
+	}
+	if !filter.whole() {
+		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
+	}
 	l.count.scanned.Add(uint64(len(page.Records)))
 	out := scanPageOf(page)
 	nodes := min(int(req.GetNodes()), piece(l.o.Limit.Rate(), 0, maxPageNodes))
 	out.Nodes = l.upperNodes(ctx, out.Records, nodes)
 	l.o.Limit.Charge(proto.Size(out))
 	return out, nil
+}
+
+func (l *Local) paused() error {
+	return link.Refuse(link.CodePaused, "link %s is paused at %s", l.o.Service, l.o.Name)
 }
 
 func (l *Local) notServed(path string) error {

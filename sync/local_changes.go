@@ -37,6 +37,8 @@ type changeStream struct {
 	read        uint64 // looked at: what lies between was not worth a message yet
 	seen        *catalogpb.Vector
 	looked      bool // its cursor was found to fit
+	scope       string
+	heads       bool // only where it stands is wanted
 	over        bool // a reset was sent
 }
 
@@ -61,6 +63,8 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 			incarnation: c.GetCursor().GetIncarnation(),
 			after:       c.GetCursor().GetSeq(),
 			read:        c.GetCursor().GetSeq(),
+			heads:       c.GetHeadsOnly(),
+			scope:       c.GetScope(),
 			// A vector from outside need not be ordered.
 			seen: catalog.MergeVector(nil, c.GetSeen()),
 		})
@@ -132,10 +136,13 @@ func (l *Local) reviewServed(fn func(*linkpb.ChangeBatch) error) error {
 // drain sends what the logs hold, a batch of each bucket in turn, until all of
 // them are at their end or the link's limit wants a pause.
 func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *recordPace, fn func(*linkpb.ChangeBatch) error) error {
+	if l.o.Settings().Paused {
+		return nil
+	}
 	for {
 		more := false
 		for _, s := range streams {
-			if s.over || l.idle(s) {
+			if s.over || s.heads || l.idle(s) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -163,6 +170,9 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *record
 	}
 }
 
+// otherTerms says that a peer asks for another part of a bucket than is let out.
+const otherTerms = "what is served of the bucket was changed at the sender"
+
 // idle reports whether a bucket stands where it was looked at last. Of many
 // buckets most are, whenever one of them is written to.
 func (l *Local) idle(s *changeStream) bool {
@@ -179,6 +189,12 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 	}
 	if !l.lets(s.path) {
 		return nil, false, nil
+	}
+	filter := l.o.Terms(s.path).Filter
+	if filter.scope() != s.scope {
+		// What the peer was told to be left out, and what is, must be the same: it
+		// takes whatever the stream passes over as not meant for it.
+		return reset(otherTerms)
 	}
 	page, err := l.o.Catalog.Log(s.path, s.read, batchRecords)
 	switch {
@@ -208,7 +224,7 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 		if item.Record == nil {
 			continue // superseded: its successor has an entry further on
 		}
-		if !offers(item, l.o.Peer, peerSeen) {
+		if !filter.admits(item.Record) || !offers(item, l.o.Peer, peerSeen) {
 			skipped++
 			continue
 		}
@@ -277,11 +293,11 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 			continue // the next look at its log says more, if there is more to be said
 		}
 		batch.Heads = append(batch.Heads, &linkpb.BucketHead{
-			Path:         s.path,
-			Seq:          at.Seq,
-			Backlog:      at.Seq - s.after,
-			BacklogBytes: l.backlogBytes(s.path),
+			Path:    s.path,
+			Seq:     at.Seq,
+			Backlog: at.Seq - s.after,
 		})
+		l.addBacklog(batch.Heads[len(batch.Heads)-1])
 		if len(batch.Heads) == headsBatch {
 			batch.Clock = l.o.Clock().UnixNano()
 			if err := fn(batch); err != nil {
@@ -294,11 +310,10 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 	return fn(batch)
 }
 
-// backlogBytes estimates the logical bytes that the peer lacks of a bucket.
-func (l *Local) backlogBytes(path string) uint64 {
-	b, err := l.o.Catalog.Behind(path, l.o.Peer)
-	if err != nil {
-		return 0
+// addBacklog adds what the peer lacks of a bucket: about how many logical bytes, and
+// since when.
+func (l *Local) addBacklog(h *linkpb.BucketHead) {
+	if b, err := l.o.Catalog.Behind(h.GetPath(), l.o.Peer); err == nil {
+		h.BacklogBytes, h.Oldest = b.Bytes, b.Oldest
 	}
-	return b.Bytes
 }

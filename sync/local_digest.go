@@ -3,10 +3,12 @@ package objsync
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
@@ -24,6 +26,13 @@ func (l *Local) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.
 	path := req.GetPath()
 	if !l.lets(path) {
 		return nil, l.notServed(path)
+	}
+	if l.o.Settings().Paused {
+		return nil, l.paused()
+	}
+	filter := l.o.Terms(path).Filter
+	if !filter.whole() && !req.GetList() {
+		return nil, link.Refuse(link.CodeInvalid, "bucket %s is served in part over link %s: it has no sums, only keys one by one", path, l.o.Service)
 	}
 	ranges, err := rangesOf(req)
 	if err != nil {
@@ -45,7 +54,7 @@ func (l *Local) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.
 		out.Sums = append(out.Sums, rangeSum(&sums.Ranges[i]))
 	}
 	if req.GetList() {
-		if err := l.list(path, ranges, out); err != nil {
+		if err := l.list(path, ranges, filter, out); err != nil {
 			return nil, l.readFailed("compare", path, err)
 		}
 	}
@@ -54,13 +63,16 @@ func (l *Local) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.
 }
 
 // list adds the keys of ranges, as many as there is room for.
-func (l *Local) list(path string, ranges []catalog.KeyRange, out *linkpb.DigestReply) error {
+func (l *Local) list(path string, ranges []catalog.KeyRange, filter Filter, out *linkpb.DigestReply) error {
 	for i, r := range ranges {
 		keys, next, err := l.o.Catalog.KeySums(path, r, maxListed-len(out.Keys))
 		if err != nil {
 			return err
 		}
 		for i := range keys {
+			if len(keys[i].Key) > 0 && !filter.admitsKey(keys[i].Key) {
+				continue
+			}
 			out.Keys = append(out.Keys, keySum(&keys[i]))
 		}
 		switch {
@@ -82,6 +94,9 @@ func (l *Local) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkp
 	if !l.lets(path) {
 		return nil, l.notServed(path)
 	}
+	if l.o.Settings().Paused {
+		return nil, l.paused()
+	}
 	if err := checkKeys(req.GetKeys()); err != nil {
 		return nil, err
 	}
@@ -91,6 +106,9 @@ func (l *Local) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkp
 	page, err := l.o.Catalog.ScanThese(path, req.GetKeys())
 	if err != nil {
 		return nil, l.readFailed("read keys of", path, err)
+	}
+	if filter := l.o.Terms(path).Filter; !filter.whole() {
+		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
 	if req.GetMend() && l.o.Mend != nil {

@@ -37,6 +37,9 @@ func (l *Local) Fetch(ctx context.Context, req *linkpb.FetchRequest, fn func(*li
 	if children > maxChildren {
 		return link.Refuse(link.CodeInvalid, "%d chunks in one request exceed %d", children, maxChildren)
 	}
+	if l.o.Settings().Paused {
+		return l.paused()
+	}
 	buf := buffers.Get().(*chunks.Buffer)
 	defer buffers.Put(buf)
 	f := fetch{l: l, fn: fn, buf: buf}
@@ -96,6 +99,9 @@ func (f *fetch) want(ctx context.Context, n uint32, w *linkpb.Want) error {
 		return f.fn(&linkpb.ChunkHeader{Want: n, Gone: true}, nil)
 	case err != nil:
 		return f.l.readFailed("look up a version of", w.GetPath(), err)
+	}
+	if !f.l.o.Terms(w.GetPath()).Filter.admitsKey(rec.GetKey()) {
+		return refuse(fmt.Sprintf("key %q is not served over link %s", rec.GetKey(), f.l.o.Service))
 	}
 	root, err := rootOf(rec)
 	if err != nil {

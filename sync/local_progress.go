@@ -102,7 +102,7 @@ func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
 		Holds:  kept,
 		Time:   now.UnixNano(),
 	}
-	pb.pending, pb.declined = bp.GetPending(), ""
+	pb.pending, pb.declined, pb.copied = bp.GetPending(), "", bp.GetCopied()
 	pb.cause = bp.GetCause()[:min(len(bp.GetCause()), maxCause)]
 }
 

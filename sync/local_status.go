@@ -78,7 +78,11 @@ func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
 	}
 	out.Started = true
 	out.Cursor = progress.GetCursor().GetSeq()
-	out.Scanning = !progress.GetCursor().GetInitialDone()
+	out.Scanning = !progress.GetCursor().GetInitialDone() && progress.GetCursor().GetPart() == ""
+	if out.Copied {
+		out.Lag = Lag{Known: true}
+		return out
+	}
 	behind, err := l.o.Catalog.BehindFrom(path, l.o.Peer, progress)
 	if err != nil {
 		out.Lag = Lag{Since: time.Unix(0, progress.GetTime())}
@@ -104,7 +108,7 @@ func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
 func (l *Local) lastWord(path string, out *SendBucketStatus) *catalogpb.PeerProgress {
 	l.mu.Lock()
 	if pb := l.peers[path]; pb != nil && (pb.progress != nil || pb.declined != "") {
-		out.Pending, out.Cause, out.Declined = pb.pending, pb.cause, pb.declined
+		out.Pending, out.Cause, out.Declined, out.Copied = pb.pending, pb.cause, pb.declined, pb.copied
 		p := pb.progress
 		l.mu.Unlock()
 		return p

@@ -1,10 +1,13 @@
 package objsync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -16,6 +19,7 @@ import (
 // opened is what opening a bucket gives.
 type opened struct {
 	waiting string // why it cannot be opened now; the rest is unset then
+	absent  bool   // because it does not exist at the sender
 	cursor  *catalogpb.Cursor
 	first   *page // first page of a new scan
 	why     string
@@ -34,9 +38,13 @@ const (
 func (s *session) open(b *bucket) {
 	b.opening = true
 	s.opening++
-	there := b.there
+	there, want, filter, fresh, watch := b.there, b.want, b.filter, b.fresh, b.watch
 	s.do(func(ctx context.Context) func() {
-		got, pause, err := s.prepare(ctx, there)
+		prepare := s.prepare
+		if watch {
+			prepare = s.prepareWatch
+		}
+		got, pause, err := prepare(ctx, &opening{there: there, want: want, filter: filter, fresh: fresh})
 		return func() {
 			b.opening = false
 			s.opening--
@@ -55,6 +63,9 @@ func (s *session) open(b *bucket) {
 // openFailed decides what a failure to open a bucket means for the session.
 func (s *session) openFailed(b *bucket, err error) {
 	var refused *link.Refused
+	if s.pausedThere(err) {
+		return
+	}
 	if errors.Is(err, errAnotherLife) || errors.As(err, &refused) && refused.Code == link.CodeNotServed {
 		// It was unserved, deleted or made anew meanwhile.
 		if b.live {
@@ -69,8 +80,48 @@ func (s *session) openFailed(b *bucket, err error) {
 	s.end(fmt.Errorf("open bucket %s: %w", b.path, err))
 }
 
+// pausedThere takes the refusal of a sender that was paused while something was under
+// way, and reports whether err is one. It is asked whether that is still so.
+func (s *session) pausedThere(err error) bool {
+	var refused *link.Refused
+	if !errors.As(err, &refused) || refused.Code != link.CodePaused {
+		return false
+	}
+	s.theirs.Paused, s.served.wanted = true, true
+	s.arrange()
+	return true
+}
+
+// opening is what is known of a bucket that is to be opened.
+type opening struct {
+	there  *linkpb.ServedBucket
+	want   demand
+	filter Filter
+	fresh  bool
+}
+
+// prepareWatch reads where a bucket stands of which nothing is to be taken.
+func (s *session) prepareWatch(_ context.Context, o *opening) (*opened, time.Duration, error) {
+	path := o.there.GetPath()
+	cursor, err := s.o.Catalog.Cursor(path, s.o.Peer)
+	switch {
+	case errors.Is(err, catalog.ErrNoCursor), errors.Is(err, catalog.ErrNoBucket):
+		return &opened{waiting: "the link is paused, and nothing of it was copied yet"}, againSoon, nil
+	case err != nil:
+		return nil, 0, &localError{err}
+	case !bytes.Equal(cursor.GetIncarnation(), o.there.GetIncarnation()) || cursor.GetEpoch() != o.there.GetEpoch() || cursor.GetSeq() > o.there.GetSeq():
+		return &opened{waiting: "the link is paused, and the bucket is to be copied anew"}, againSoon, nil
+	}
+	got := &opened{cursor: cursor}
+	if err := s.loadPending(path, got); err != nil {
+		return nil, 0, &localError{err}
+	}
+	return got, 0, nil
+}
+
 // prepare does the I/O of opening a bucket.
-func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got *opened, pause time.Duration, err error) {
+func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause time.Duration, err error) {
+	there := o.there
 	path := there.GetPath()
 	here, err := s.o.Catalog.BucketAny(path)
 	if err != nil && !errors.Is(err, catalog.ErrNoBucket) {
@@ -82,7 +133,7 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 	switch admit(here, there) {
 	case admitAbsent:
 		// The sender says so when it appears.
-		return &opened{waiting: fmt.Sprintf("it does not exist at %s yet", s.o.PeerName)}, againLater, nil
+		return &opened{waiting: fmt.Sprintf("it does not exist at %s yet", s.o.PeerName), absent: true}, againLater, nil
 	case admitDeleted:
 		return &opened{waiting: fmt.Sprintf("it was deleted here and still exists at %s: create it here again, delete it there, or stop serving it", s.o.PeerName)}, againSoon, nil
 	case admitCreate:
@@ -103,13 +154,15 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 	if err != nil {
 		cursor, err = nil, nil
 	}
-	f, why := fit(cursor, s.o.Peer, there, here.GetObjects(), s.o.Epoch() > 1)
+	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Epoch() > 1)
 	switch f {
 	case fitScan:
 		got.why = why
-		cursor, got.first, err = s.beginScan(ctx, there, cursor)
-	case fitStart:
-		cursor, err = s.beginLog(ctx, there)
+		cursor, got.first, err = s.beginScan(ctx, o, cursor)
+	case fitStart, fitHead:
+		cursor, err = s.beginLog(ctx, o, f == fitStart)
+	case fitSince, fitWhole:
+		cursor, err = s.goOn(ctx, o, cursor, f == fitWhole)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -122,9 +175,10 @@ func (s *session) prepare(ctx context.Context, there *linkpb.ServedBucket) (got 
 }
 
 // beginScan reads the first page of a scan and commits where it begins.
-func (s *session) beginScan(ctx context.Context, there *linkpb.ServedBucket, old *catalogpb.Cursor) (*catalogpb.Cursor, *page, error) {
+func (s *session) beginScan(ctx context.Context, o *opening, old *catalogpb.Cursor) (*catalogpb.Cursor, *page, error) {
+	there := o.there
 	link.Prepare(s.o.Source) // they are open when the page is here
-	first, err := s.readPage(ctx, there, nil, maxPageNodes)
+	first, err := s.readPage(ctx, o, nil, maxPageNodes)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,23 +187,49 @@ func (s *session) beginScan(ctx context.Context, there *linkpb.ServedBucket, old
 		Epoch:       there.GetEpoch(),
 		Incarnation: there.GetIncarnation(),
 		Seq:         first.seq,
-		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen},
+		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen, Scope: o.want.scope},
+		Resync:      o.want.again,
 	}
 	return cursor, first, s.commitStart(ctx, there, old, cursor)
 }
 
-// beginLog commits a cursor before the first sequence of the sender's log.
-func (s *session) beginLog(ctx context.Context, there *linkpb.ServedBucket) (*catalogpb.Cursor, error) {
+// beginLog commits a first cursor in the sender's log: before its first sequence when
+// the log gives everything, and else at its end. A bucket that came into being while
+// it was served is followed from the beginning in either case.
+func (s *session) beginLog(ctx context.Context, o *opening, everything bool) (*catalogpb.Cursor, error) {
+	there := o.there
 	cursor := &catalogpb.Cursor{
 		Site:        s.o.Peer.Bytes(),
 		Epoch:       there.GetEpoch(),
 		Incarnation: there.GetIncarnation(),
-		InitialDone: true, // of nothing yet, and it stays true with every step
+		Resync:      o.want.again,
+	}
+	switch {
+	case !everything:
+		cursor.Part = partSince + o.want.scope
+		if !o.fresh || there.GetTrimmed() > 0 {
+			cursor.Seq = there.GetSeq()
+		}
+	default:
+		whole(cursor, o.want.scope) // of nothing yet, and it stays true with every step
 	}
 	return cursor, s.commitStart(ctx, there, nil, cursor)
 }
 
-// commitStart commits the first cursor of a copy.
+// goOn commits that something else is taken from the cursor on; all says that nothing
+// of it is left below.
+func (s *session) goOn(ctx context.Context, o *opening, old *catalogpb.Cursor, all bool) (*catalogpb.Cursor, error) {
+	cursor := proto.CloneOf(old)
+	cursor.Resync = o.want.again
+	if all {
+		whole(cursor, o.want.scope)
+	} else {
+		cursor.InitialDone, cursor.Part = false, partSince+o.want.scope
+	}
+	return cursor, s.commitStart(ctx, o.there, old, cursor)
+}
+
+// commitStart commits the first cursor of a copy, or another kind of one.
 func (s *session) commitStart(ctx context.Context, there *linkpb.ServedBucket, old, cursor *catalogpb.Cursor) error {
 	res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: &catalogpb.Ingest{
 		Bucket:            there.GetPath(),
@@ -209,6 +289,10 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	now := s.o.Clock()
 	s.mark(b)
 	s.heard = now
+	delete(s.e.absent, b.path)
+	if got.absent {
+		s.e.absent[b.path] = true
+	}
 	if got.waiting != "" {
 		if b.waiting != got.waiting {
 			s.log.Info("link: bucket waits", "bucket", b.path, "cause", got.waiting)
@@ -225,6 +309,11 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	b.streamed = got.cursor.GetSeq()
 	b.head = max(b.there.GetSeq(), b.streamed)
 	s.restorePending(b, got, now)
+	if b.watch {
+		s.useful = true
+		s.stream.dirty(now)
+		return
+	}
 	if got.cursor.GetScan() != nil {
 		b.scanning = scanState{on: true, next: got.cursor.GetScan().GetNextKey(), since: now}
 		cause := got.why
@@ -259,6 +348,9 @@ func (s *session) restorePending(b *bucket, got *opened, now time.Time) {
 		}
 		b.pend[v.dot] = v
 		switch {
+		case b.watch:
+			v.phase = phaseFailed // it is only counted
+			continue
 		case got.settled[i]:
 			v.phase = phaseGone // nothing is left to be committed
 			b.resolve(v)

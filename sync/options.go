@@ -84,6 +84,9 @@ type LocalOptions struct {
 	// its buckets. It is called often and must be cheap. A list that was returned
 	// is not changed any more.
 	Served func() []string
+	// Terms returns what is let out of a served bucket now; nil: everything. It is
+	// called often and must be cheap, and changes as Settings does.
+	Terms func(path string) Terms
 
 	// Limit paces what is let out; nothing is limited by default. It is the Local's
 	// own: what the peer asks for is set in it.
@@ -123,6 +126,9 @@ func (o *LocalOptions) validate() error {
 	if o.Limit == nil {
 		o.Limit = limit.New(o.Clock)
 	}
+	if o.Terms == nil {
+		o.Terms = func(string) Terms { return Terms{} }
+	}
 	setDefault(&o.Heartbeat, time.Second)
 	setDefault(&o.ProgressEvery, 10*time.Second)
 	setDefault(&o.NodeCache, 256)
@@ -149,6 +155,9 @@ type EngineOptions struct {
 	// Accepts reports whether this site lets the bucket at path in over the
 	// link: whether its own serve list has the bucket or its tenant.
 	Accepts func(path string) bool
+	// Terms returns what this site lets in of a bucket that it accepts; as in
+	// LocalOptions.
+	Terms func(path string) Terms
 	// EnsureBucket makes the bucket, its tenant and its namespace here, with
 	// this site's own settings, if they do not exist. It is called before the
 	// first record of a bucket is taken, and returns when the catalog has it.
@@ -216,6 +225,9 @@ func (o *EngineOptions) validate() error {
 	}
 	if o.Settings == nil {
 		o.Settings = func() Settings { return Settings{} }
+	}
+	if o.Terms == nil {
+		o.Terms = func(string) Terms { return Terms{} }
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader

@@ -62,6 +62,7 @@ func (s *session) status(now time.Time) Status {
 		peer:       st.PeerName,
 		stallAfter: s.o.StallAfter,
 		off:        s.flow.off,
+		paused:     s.paused,
 	}
 	for _, b := range s.buckets {
 		bs := s.bucketStatus(b, now)
@@ -76,6 +77,8 @@ func (s *session) status(now time.Time) Status {
 			continue
 		case StateScanning:
 			f.scanning++
+		case StateCopied:
+			f.copied++
 		}
 		st.Lag = worse(st.Lag, bs.Lag)
 		if stopped := s.stoppedBy(b); stopped != "" && f.stopped == "" {
@@ -143,10 +146,13 @@ func (s *session) bucketStatus(b *bucket, now time.Time) BucketStatus {
 			older(time.Unix(0, v.hold.GetSince()).Add(s.skew))
 		}
 	}
-	if b.head > b.streamed {
+	if follows := !b.want.once || b.watch; follows && b.head > b.streamed {
 		out.BacklogVersions += b.head - b.streamed
 		out.BacklogBytes += b.behindBytes
-		if !b.caughtUp.IsZero() {
+		switch {
+		case !b.oldest.IsZero():
+			older(b.oldest)
+		case !b.caughtUp.IsZero():
 			// What has not come yet was committed after the moment at which
 			// nothing was left.
 			older(b.caughtUp)
@@ -160,8 +166,17 @@ func (s *session) bucketStatus(b *bucket, now time.Time) BucketStatus {
 			out.BacklogVersions = max(out.BacklogVersions, total-done)
 		}
 		return out
+	case b.want.once && !b.watch:
+		out.State, out.Lag = StateCopied, Lag{Known: true}
+		if !b.drained() {
+			out.State = StateSyncing
+		}
+		return out
 	case !b.heard, b.head > b.streamed && b.caughtUp.IsZero() && oldest.IsZero():
 		out.State = StateSyncing
+		if b.watch {
+			out.State = StatePaused
+		}
 		out.Lag = Lag{Since: s.opened}
 		return out
 	}
@@ -170,6 +185,8 @@ func (s *session) bucketStatus(b *bucket, now time.Time) BucketStatus {
 		out.Lag.Age = max(0, now.Add(s.skew).Sub(oldest))
 	}
 	switch {
+	case b.watch:
+		out.State = StatePaused
 	case b.drained():
 		out.State = StateInSync
 	case out.Lag.Age > s.o.LagTarget:

@@ -85,6 +85,7 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 			Holds:   b.holds(),
 			Pending: uint64(b.work()),
 			Cause:   clip(b.told),
+			Copied:  b.want.once && b.drained(),
 		})
 	}
 	s.report.busy, s.report.last = true, now
@@ -141,6 +142,9 @@ func (b *bucket) holds() []*catalogpb.Dot {
 
 // drained reports whether everything that is known of the sender's log is here.
 func (b *bucket) drained() bool {
+	if b.want.once && !b.watch {
+		return b.live && !b.scanning.on && b.log.oldest() == nil && b.work() == 0
+	}
 	return b.live && b.heard && !b.scanning.on && !b.parked && b.head <= b.streamed &&
 		b.log.oldest() == nil && b.work() == 0
 }

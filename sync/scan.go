@@ -50,9 +50,9 @@ func (s *session) moreScan(b *bucket) {
 		return
 	}
 	sc.fetching = true
-	there, from := b.there, sc.next
+	o, from := &opening{there: b.there, want: b.want, filter: b.filter}, sc.next
 	s.do(func(ctx context.Context) func() {
-		p, err := s.readPage(ctx, there, from, 0)
+		p, err := s.readPage(ctx, o, from, 0)
 		return func() {
 			sc.fetching = false
 			if b.closed {
@@ -73,10 +73,11 @@ var errAnotherLife = errors.New("the bucket was made anew at the sender, or the 
 // readPage reads a page, looks at its records, and removes here what the sender
 // has dropped on purpose within its range of keys. Up to nodes bytes of manifest
 // nodes may come along, which are stored.
-func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from []byte, nodes int) (*page, error) {
+func (s *session) readPage(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
+	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()
-	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Limit: uint32(s.o.page), Nodes: uint32(nodes)})
+	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Scope: there.GetScope(), Limit: uint32(s.o.page), Nodes: uint32(nodes)})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 		}
 		return nil, violated("page of bucket %s: %w", path, err)
 	}
-	records, err := examine(s.o.Catalog, path, got.GetRecords())
+	records, err := examine(s.o.Catalog, path, got.GetRecords(), o.filter)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +106,11 @@ func (s *session) readPage(ctx context.Context, there *linkpb.ServedBucket, from
 	for i := range records {
 		records[i].seq = got.GetSeq()
 	}
-	if err := s.removeDropped(ctx, path, from, got); err != nil {
-		return nil, err
+	// What a page leaves out on purpose is not what the sender has dropped.
+	if o.want.scope == "" {
+		if err := s.removeDropped(ctx, path, from, got); err != nil {
+			return nil, err
+		}
 	}
 	return &page{
 		seq:     got.GetSeq(),

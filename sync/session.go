@@ -51,6 +51,7 @@ type session struct {
 	// what follows from them.
 	mine, theirs Settings
 	flow         flow
+	paused       string // who paused the link; "" when nobody did
 
 	served     servedState
 	stream     streamState

@@ -20,6 +20,8 @@ const (
 	StateRefused    State = "refused"    // the far end answers and declines
 	StateWaiting    State = "waiting"    // connected; no bucket is served by both sides
 	StateOff        State = "off"        // the settings of one of the sides let nothing come in
+	StatePaused     State = "paused"     // connected, and nothing moves because somebody said so
+	StateCopied     State = "copied"     // everything was copied once, and nothing is to be followed
 	StateScanning   State = "scanning"   // an initial copy or a re-sync runs
 	StateSyncing    State = "syncing"    // versions are under way, within the lag target
 	StateInSync     State = "in sync"    // everything the far end has is here
@@ -143,6 +145,21 @@ type SendStatus struct {
 	Rates    Rates // Versions are versions offered
 }
 
+// Copied reports whether the peer has copied everything that is offered to it, and
+// follows nothing of it.
+func (s *SendStatus) Copied() bool {
+	copied := false
+	for i := range s.Buckets {
+		switch b := &s.Buckets[i]; {
+		case b.Copied && b.Pending == 0:
+			copied = true
+		case b.Exists && b.Declined == "":
+			return false
+		}
+	}
+	return copied && s.InSync
+}
+
 // SendBucketStatus is one bucket of the sending direction.
 type SendBucketStatus struct {
 	Path string
@@ -163,6 +180,9 @@ type SendBucketStatus struct {
 	// Declined says why the peer does not take the bucket, in its words; empty when
 	// it does. Then nothing of it is behind.
 	Declined string
+	// Copied says that the peer has copied the bucket once and does not follow what
+	// changes in it; that is not behind.
+	Copied bool
 }
 
 // SendCounters count since the Local was made.

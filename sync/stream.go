@@ -81,12 +81,12 @@ func (s *session) runStream(now time.Time) {
 	st.names, st.named = make(map[string]*bucket), make(map[*bucket]bool)
 	var cursors []*linkpb.BucketCursor
 	for _, b := range s.buckets {
-		if !b.live || b.parked {
+		if !b.live || b.parked || b.want.once && !b.watch {
 			continue
 		}
 		st.names[b.path] = b
 		cursor := &catalogpb.Cursor{Site: b.cursor.GetSite(), Epoch: b.cursor.GetEpoch(), Incarnation: b.cursor.GetIncarnation(), Seq: b.streamed}
-		cursors = append(cursors, &linkpb.BucketCursor{Path: b.path, Cursor: cursor})
+		cursors = append(cursors, &linkpb.BucketCursor{Path: b.path, Cursor: cursor, HeadsOnly: b.watch, Scope: b.there.GetScope()})
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	st.cancel = cancel
@@ -121,11 +121,12 @@ func (s *session) follow(ctx context.Context, number int, names map[string]*buck
 		}
 		var looked []incoming
 		if len(records) > 0 {
-			if names[batch.GetPath()] == nil {
+			b := names[batch.GetPath()]
+			if b == nil {
 				return violated("changes of bucket %q, which was not asked for", batch.GetPath())
 			}
 			var err error
-			if looked, err = examine(s.o.Catalog, batch.GetPath(), records); err != nil {
+			if looked, err = examine(s.o.Catalog, batch.GetPath(), records, b.filter); err != nil {
 				return err
 			}
 			for i, c := range batch.GetChanges() {
@@ -165,6 +166,9 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 	switch {
 	case b == nil || b.closed || b.parked:
 		taken()
+	case b.watch && batch.GetReset_() == "":
+		taken() // a sender that does not know of heads alone: its end is heard all the same
+		b.head = max(b.head, batch.GetTo())
 	case batch.GetReset_() != "":
 		taken()
 		s.reopen(b, batch.GetReset_())
@@ -229,7 +233,10 @@ func (s *session) onHeads(batch *linkpb.ChangeBatch) {
 		}
 		st.named[b] = true
 		b.head = max(h.GetSeq(), b.streamed)
-		b.behind, b.behindBytes = h.GetBacklog(), h.GetBacklogBytes()
+		b.behind, b.behindBytes, b.oldest = h.GetBacklog(), h.GetBacklogBytes(), time.Time{}
+		if h.GetOldest() != 0 {
+			b.oldest = time.Unix(0, h.GetOldest())
+		}
 	}
 	if !batch.GetBeat() {
 		return
@@ -247,7 +254,7 @@ func (s *session) onHeads(batch *linkpb.ChangeBatch) {
 // of the sender's clock.
 func (s *session) reachedEnd(b *bucket, clock int64) {
 	b.heard = true
-	b.behind, b.behindBytes = 0, 0
+	b.behind, b.behindBytes, b.oldest = 0, 0, time.Time{}
 	if clock != 0 {
 		b.caughtUp = time.Unix(0, clock)
 	}

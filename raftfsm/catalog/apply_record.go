@@ -88,7 +88,7 @@ func (b *Batch) advanceEpoch(t *bucketTxn) {
 // unfinished is a cursor that stands where it stood but demands a scan.
 func unfinished(c *pb.Cursor) *pb.Cursor {
 	c = proto.CloneOf(c)
-	c.InitialDone, c.Scan = false, nil
+	c.InitialDone, c.Scan, c.Part = false, nil, ""
 	return c
 }
 

@@ -179,6 +179,13 @@ func (c *canon) cursor(v *pb.Cursor) {
 	c.dots(v.GetScan().GetSeen().GetUpto())
 	c.u64(v.GetScan().GetKeysDone())
 	c.flag(v.GetInitialDone())
+	// What came later is left out while it is unset, so that the sums of cursors that
+	// were stored before stay what they were.
+	if v.GetPart() != "" || v.GetResync() != 0 || v.GetScan().GetScope() != "" {
+		c.str(v.GetPart())
+		c.i64(v.GetResync())
+		c.str(v.GetScan().GetScope())
+	}
 }
 
 func (c *canon) progress(p *pb.PeerProgress) {

@@ -142,7 +142,7 @@ func (v *view) behind(peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
 	case cursor == nil || !v.ownHistory(cursor) || after < v.state.GetTrimmed():
 		out.scan(v.state, 0)
 		return out, nil
-	case cursor.GetScan() != nil || !cursor.GetInitialDone():
+	case cursor.GetScan() != nil || !cursor.GetInitialDone() && cursor.GetPart() == "":
 		out.scan(v.state, cursor.GetScan().GetKeysDone())
 	}
 	if err := v.behindLog(out, after, peer, MergeVector(nil, p.GetSeen())); err != nil {

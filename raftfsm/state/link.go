@@ -97,6 +97,9 @@ func ServedReceives(s *statepb.Service, served *statepb.Served) bool {
 // validateLink looks at the settings that only links have.
 func validateLink(s *statepb.Service) error {
 	name := s.GetName()
+	if err := validateResyncs(s); err != nil {
+		return err
+	}
 	if s.GetLocal() != "" {
 		if err := checkAddress("service "+name+": local address", s.GetLocal()); err != nil {
 			return err

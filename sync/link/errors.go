@@ -18,6 +18,7 @@ const (
 	CodeTunnel    Code = "tunnel"     // the link is carried inside a tunnel only
 	CodeNotServed Code = "not-served" // the bucket is not let out over this link
 	CodeVersion   Code = "version"    // no protocol version in common
+	CodePaused    Code = "paused"     // the link is paused at the sender
 	CodeInvalid   Code = "invalid"    // the request breaks the protocol
 	CodeBusy      Code = "busy"       // a bound is reached; ask again later
 	CodeInternal  Code = "internal"   // the sender failed; its log says how

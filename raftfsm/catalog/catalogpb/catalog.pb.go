@@ -1271,8 +1271,10 @@ type Cursor struct {
 	// What was taken below the cursor is a part of the bucket only, and this names the
 	// part: keys were left out, or what there was before. The seen vector does not
 	// advance. Never set together with initial_done or a scan.
-	Part          string `protobuf:"bytes,7,opt,name=part,proto3" json:"part,omitempty"`
-	Resync        int64  `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"` // of the last re-sync that somebody asked for and that was begun: when it was asked for
+	Part string `protobuf:"bytes,7,opt,name=part,proto3" json:"part,omitempty"`
+	// Of the last re-sync that was begun because somebody asked for it: the sum of the
+	// times at which that was last done at both sites. 0: none.
+	Resync        int64 `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

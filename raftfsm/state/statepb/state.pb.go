@@ -1052,6 +1052,7 @@ type Service struct {
 	Annotations   []*Annotation          `protobuf:"bytes,20,rep,name=annotations,proto3" json:"annotations,omitempty"`                       // ordered by name
 	Resources     *Resources             `protobuf:"bytes,21,opt,name=resources,proto3" json:"resources,omitempty"`
 	Placement     []byte                 `protobuf:"bytes,22,opt,name=placement,proto3" json:"placement,omitempty"` // Kubernetes' placement as canonical JSON; empty: none
+	Resyncs       []*Resync              `protobuf:"bytes,23,rep,name=resyncs,proto3" json:"resyncs,omitempty"`     // what an operator asked to be compared from its beginning, ordered by path
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1241,66 @@ func (x *Service) GetPlacement() []byte {
 	return nil
 }
 
+func (x *Service) GetResyncs() []*Resync {
+	if x != nil {
+		return x.Resyncs
+	}
+	return nil
+}
+
+// Resync is the last wish for a re-sync of what lies at a path.
+type Resync struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`  // namespace/tenant or namespace/tenant/bucket; empty: everything served
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"` // when it was asked for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resync) Reset() {
+	*x = Resync{}
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resync) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resync) ProtoMessage() {}
+
+func (x *Resync) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resync.ProtoReflect.Descriptor instead.
+func (*Resync) Descriptor() ([]byte, []int) {
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Resync) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Resync) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 // Served is a path that a service serves, with its options.
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1254,7 +1315,7 @@ type Served struct {
 
 func (x *Served) Reset() {
 	*x = Served{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[10]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1327,7 @@ func (x *Served) String() string {
 func (*Served) ProtoMessage() {}
 
 func (x *Served) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[10]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1340,7 @@ func (x *Served) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Served.ProtoReflect.Descriptor instead.
 func (*Served) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{10}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Served) GetPath() string {
@@ -1328,7 +1389,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1401,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[11]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1414,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Limit) GetRate() uint64 {
@@ -1382,7 +1443,7 @@ type LimitWindow struct {
 
 func (x *LimitWindow) Reset() {
 	*x = LimitWindow{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1455,7 @@ func (x *LimitWindow) String() string {
 func (*LimitWindow) ProtoMessage() {}
 
 func (x *LimitWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[12]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1468,7 @@ func (x *LimitWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitWindow.ProtoReflect.Descriptor instead.
 func (*LimitWindow) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LimitWindow) GetFrom() uint32 {
@@ -1441,7 +1502,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1514,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[13]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1527,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Annotation) GetName() string {
@@ -1496,7 +1557,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1569,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[14]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1582,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Resources) GetRequestCpu() uint64 {
@@ -1570,7 +1631,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1643,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[15]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1656,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Token) GetName() string {
@@ -1667,7 +1728,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1740,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[16]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1753,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Authority) GetCertificate() []byte {
@@ -1727,7 +1788,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1800,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[17]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1813,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{17}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Applied) GetPlans() []*AppliedPlan {
@@ -1772,7 +1833,7 @@ type AppliedPlan struct {
 
 func (x *AppliedPlan) Reset() {
 	*x = AppliedPlan{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1845,7 @@ func (x *AppliedPlan) String() string {
 func (*AppliedPlan) ProtoMessage() {}
 
 func (x *AppliedPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[18]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1858,7 @@ func (x *AppliedPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedPlan.ProtoReflect.Descriptor instead.
 func (*AppliedPlan) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{18}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AppliedPlan) GetPlan() []byte {
@@ -1830,7 +1891,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1903,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[19]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1916,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{19}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Txn) GetChecks() []*Check {
@@ -1897,7 +1958,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +1970,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[20]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +1983,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{20}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Check) GetKey() *ObjectKey {
@@ -1949,7 +2010,7 @@ type ObjectKey struct {
 
 func (x *ObjectKey) Reset() {
 	*x = ObjectKey{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2022,7 @@ func (x *ObjectKey) String() string {
 func (*ObjectKey) ProtoMessage() {}
 
 func (x *ObjectKey) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[21]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2035,7 @@ func (x *ObjectKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKey.ProtoReflect.Descriptor instead.
 func (*ObjectKey) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{21}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObjectKey) GetKind() Kind {
@@ -2002,7 +2063,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2075,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[22]
+	mi := &file_raftfsm_state_statepb_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2088,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{22}
+	return file_raftfsm_state_statepb_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Stored) GetObject() *Object {
@@ -2126,7 +2187,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
 	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
-	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\xdf\x05\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\x90\x06\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -2153,7 +2214,11 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x06server\x18\x13 \x01(\tR\x06server\x12;\n" +
 	"\vannotations\x18\x14 \x03(\v2\x19.isgw.state.v1.AnnotationR\vannotations\x126\n" +
 	"\tresources\x18\x15 \x01(\v2\x18.isgw.state.v1.ResourcesR\tresources\x12\x1c\n" +
-	"\tplacement\x18\x16 \x01(\fR\tplacement\"\x88\x01\n" +
+	"\tplacement\x18\x16 \x01(\fR\tplacement\x12/\n" +
+	"\aresyncs\x18\x17 \x03(\v2\x15.isgw.state.v1.ResyncR\aresyncs\"0\n" +
+	"\x06Resync\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\x88\x01\n" +
 	"\x06Served\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\ainclude\x18\x02 \x03(\tR\ainclude\x12\x18\n" +
@@ -2242,7 +2307,7 @@ func file_raftfsm_state_statepb_state_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_state_statepb_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_raftfsm_state_statepb_state_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(Kind)(0),           // 0: isgw.state.v1.Kind
 	(*Object)(nil),      // 1: isgw.state.v1.Object
@@ -2255,19 +2320,20 @@ var file_raftfsm_state_statepb_state_proto_goTypes = []any{
 	(*Bucket)(nil),      // 8: isgw.state.v1.Bucket
 	(*Key)(nil),         // 9: isgw.state.v1.Key
 	(*Service)(nil),     // 10: isgw.state.v1.Service
-	(*Served)(nil),      // 11: isgw.state.v1.Served
-	(*Limit)(nil),       // 12: isgw.state.v1.Limit
-	(*LimitWindow)(nil), // 13: isgw.state.v1.LimitWindow
-	(*Annotation)(nil),  // 14: isgw.state.v1.Annotation
-	(*Resources)(nil),   // 15: isgw.state.v1.Resources
-	(*Token)(nil),       // 16: isgw.state.v1.Token
-	(*Authority)(nil),   // 17: isgw.state.v1.Authority
-	(*Applied)(nil),     // 18: isgw.state.v1.Applied
-	(*AppliedPlan)(nil), // 19: isgw.state.v1.AppliedPlan
-	(*Txn)(nil),         // 20: isgw.state.v1.Txn
-	(*Check)(nil),       // 21: isgw.state.v1.Check
-	(*ObjectKey)(nil),   // 22: isgw.state.v1.ObjectKey
-	(*Stored)(nil),      // 23: isgw.state.v1.Stored
+	(*Resync)(nil),      // 11: isgw.state.v1.Resync
+	(*Served)(nil),      // 12: isgw.state.v1.Served
+	(*Limit)(nil),       // 13: isgw.state.v1.Limit
+	(*LimitWindow)(nil), // 14: isgw.state.v1.LimitWindow
+	(*Annotation)(nil),  // 15: isgw.state.v1.Annotation
+	(*Resources)(nil),   // 16: isgw.state.v1.Resources
+	(*Token)(nil),       // 17: isgw.state.v1.Token
+	(*Authority)(nil),   // 18: isgw.state.v1.Authority
+	(*Applied)(nil),     // 19: isgw.state.v1.Applied
+	(*AppliedPlan)(nil), // 20: isgw.state.v1.AppliedPlan
+	(*Txn)(nil),         // 21: isgw.state.v1.Txn
+	(*Check)(nil),       // 22: isgw.state.v1.Check
+	(*ObjectKey)(nil),   // 23: isgw.state.v1.ObjectKey
+	(*Stored)(nil),      // 24: isgw.state.v1.Stored
 }
 var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	2,  // 0: isgw.state.v1.Object.site:type_name -> isgw.state.v1.Site
@@ -2279,28 +2345,29 @@ var file_raftfsm_state_statepb_state_proto_depIdxs = []int32{
 	8,  // 6: isgw.state.v1.Object.bucket:type_name -> isgw.state.v1.Bucket
 	9,  // 7: isgw.state.v1.Object.key:type_name -> isgw.state.v1.Key
 	10, // 8: isgw.state.v1.Object.service:type_name -> isgw.state.v1.Service
-	16, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
-	17, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
-	18, // 11: isgw.state.v1.Object.applied:type_name -> isgw.state.v1.Applied
-	14, // 12: isgw.state.v1.Node.labels:type_name -> isgw.state.v1.Annotation
-	11, // 13: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
-	12, // 14: isgw.state.v1.Service.send_limit:type_name -> isgw.state.v1.Limit
-	12, // 15: isgw.state.v1.Service.receive_limit:type_name -> isgw.state.v1.Limit
-	14, // 16: isgw.state.v1.Service.annotations:type_name -> isgw.state.v1.Annotation
-	15, // 17: isgw.state.v1.Service.resources:type_name -> isgw.state.v1.Resources
-	13, // 18: isgw.state.v1.Limit.windows:type_name -> isgw.state.v1.LimitWindow
-	19, // 19: isgw.state.v1.Applied.plans:type_name -> isgw.state.v1.AppliedPlan
-	21, // 20: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
-	1,  // 21: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
-	22, // 22: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
-	22, // 23: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
-	0,  // 24: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
-	1,  // 25: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	17, // 9: isgw.state.v1.Object.token:type_name -> isgw.state.v1.Token
+	18, // 10: isgw.state.v1.Object.authority:type_name -> isgw.state.v1.Authority
+	19, // 11: isgw.state.v1.Object.applied:type_name -> isgw.state.v1.Applied
+	15, // 12: isgw.state.v1.Node.labels:type_name -> isgw.state.v1.Annotation
+	12, // 13: isgw.state.v1.Service.serves:type_name -> isgw.state.v1.Served
+	13, // 14: isgw.state.v1.Service.send_limit:type_name -> isgw.state.v1.Limit
+	13, // 15: isgw.state.v1.Service.receive_limit:type_name -> isgw.state.v1.Limit
+	15, // 16: isgw.state.v1.Service.annotations:type_name -> isgw.state.v1.Annotation
+	16, // 17: isgw.state.v1.Service.resources:type_name -> isgw.state.v1.Resources
+	11, // 18: isgw.state.v1.Service.resyncs:type_name -> isgw.state.v1.Resync
+	14, // 19: isgw.state.v1.Limit.windows:type_name -> isgw.state.v1.LimitWindow
+	20, // 20: isgw.state.v1.Applied.plans:type_name -> isgw.state.v1.AppliedPlan
+	22, // 21: isgw.state.v1.Txn.checks:type_name -> isgw.state.v1.Check
+	1,  // 22: isgw.state.v1.Txn.puts:type_name -> isgw.state.v1.Object
+	23, // 23: isgw.state.v1.Txn.deletes:type_name -> isgw.state.v1.ObjectKey
+	23, // 24: isgw.state.v1.Check.key:type_name -> isgw.state.v1.ObjectKey
+	0,  // 25: isgw.state.v1.ObjectKey.kind:type_name -> isgw.state.v1.Kind
+	1,  // 26: isgw.state.v1.Stored.object:type_name -> isgw.state.v1.Object
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_state_statepb_state_proto_init() }
@@ -2328,7 +2395,7 @@ func file_raftfsm_state_statepb_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_state_statepb_state_proto_rawDesc), len(file_raftfsm_state_statepb_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -536,6 +536,7 @@ type BucketCursor struct {
 	Cursor        *catalogpb.Cursor      `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Seen          *catalogpb.Vector      `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`                             // the receiver's, so that what it covers is not offered
 	HeadsOnly     bool                   `protobuf:"varint,4,opt,name=heads_only,json=headsOnly,proto3" json:"heads_only,omitempty"` // no changes are wanted: the bucket is named in heartbeats
+	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                           // of the bucket as the receiver was told it; when it is another one by now, the cursor is not continued
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,6 +597,13 @@ func (x *BucketCursor) GetHeadsOnly() bool {
 		return x.HeadsOnly
 	}
 	return false
+}
+
+func (x *BucketCursor) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
 }
 
 // ChangeBatch is a run of one bucket's log, or a heartbeat (no path).
@@ -867,6 +875,7 @@ type ScanRequest struct {
 	FromKey       []byte                 `protobuf:"bytes,2,opt,name=from_key,json=fromKey,proto3" json:"from_key,omitempty"` // inclusive
 	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                   // records, a hint
 	Nodes         uint32                 `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`                   // bytes of manifest nodes that may come along; 0: none
+	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                    // of the bucket as the receiver was told it; when it is another one by now, there is no page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,6 +936,13 @@ func (x *ScanRequest) GetNodes() uint32 {
 		return x.Nodes
 	}
 	return 0
+}
+
+func (x *ScanRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
 }
 
 // ScanPage holds every record kept of the keys from from_key up to next_key.
@@ -1619,13 +1635,14 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x06resync\x18\n" +
 	" \x01(\x03R\x06resync\"F\n" +
 	"\x0eChangesRequest\x124\n" +
-	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\x9f\x01\n" +
+	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\xb5\x01\n" +
 	"\fBucketCursor\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1d\n" +
 	"\n" +
-	"heads_only\x18\x04 \x01(\bR\theadsOnly\"\xcd\x02\n" +
+	"heads_only\x18\x04 \x01(\bR\theadsOnly\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\"\xcd\x02\n" +
 	"\vChangeBatch\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1649,12 +1666,13 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\abacklog\x18\x03 \x01(\x04R\abacklog\x12#\n" +
 	"\rbacklog_bytes\x18\x04 \x01(\x04R\fbacklogBytes\x12\x16\n" +
-	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"h\n" +
+	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"~\n" +
 	"\vScanRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\bfrom_key\x18\x02 \x01(\fR\afromKey\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
-	"\x05nodes\x18\x04 \x01(\rR\x05nodes\"\x91\x02\n" +
+	"\x05nodes\x18\x04 \x01(\rR\x05nodes\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\"\x91\x02\n" +
 	"\bScanPage\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +
