@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"edgefog.dev/isgw/cluster/plan"
 	"edgefog.dev/isgw/cluster/s3gate"
 )
 
@@ -37,6 +38,10 @@ type Options struct {
 	Site string
 	// Node is the node's name for people; the host's name by default.
 	Node string
+
+	// Labels are what placements of links go by, each NAME=VALUE, or NAME=VALUE:EFFECT
+	// for a taint as kubectl writes it. The node has these and no others.
+	Labels []string
 
 	// S3, Link, Admin, Raft and Metrics are HOST:PORT or None. Port 0 takes a
 	// free port. Raft has no default.
@@ -95,6 +100,9 @@ func (o *Options) Validate() error {
 		if err := validName(o.Node); err != nil {
 			fault("node name %q: %w", o.Node, err)
 		}
+	}
+	if _, err := plan.ParseLabels(o.Labels); err != nil {
+		fault("--label: %w", err)
 	}
 	if o.LogKeep != 0 && o.LogKeep < time.Second {
 		fault("log keep %s: at least 1s", o.LogKeep)

@@ -220,6 +220,9 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	if err := s.openAuthority(ctx); err != nil {
 		return err
 	}
+	if err := s.labelNode(ctx); err != nil {
+		return err
+	}
 	if s.codec, err = chunks.NewCodec(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/buildinfo"
 	"edgefog.dev/isgw/cluster/plan"
+	"edgefog.dev/isgw/raftfsm/state"
 )
 
 // systemAdmin is admin.System over a node.
@@ -75,6 +76,13 @@ func (n *Node) describe() (*adminpb.StatusResponse, *site) {
 
 	st.Initialised = true
 	st.SiteId = s.id.String()
+	own, _, _ := s.replica.Config().Site()
+	st.Profile = state.EffectiveProfile(nil, own)
+	st.Labels = map[string]string{}
+	self, _, _ := s.replica.Config().Node(n.identity.ID())
+	for _, l := range self.GetLabels() {
+		st.Labels[l.GetName()] = l.GetValue()
+	}
 	raft := s.replica.Status()
 	st.Raft = &adminpb.RaftStatus{
 		State: raft.State, Leader: raft.Leader, Term: raft.Term,

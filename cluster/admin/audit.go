@@ -73,6 +73,8 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "delete service " + objectOf(c.DeleteService)
 	case *adminpb.PlanRequest_EditService:
 		return "edit service " + c.EditService.GetName()
+	case *adminpb.PlanRequest_EditSite:
+		return "edit site"
 	case *adminpb.PlanRequest_ApplyManifest:
 		var names []string
 		for _, s := range c.ApplyManifest.GetServices() {

@@ -20,9 +20,9 @@ type realSite struct {
 	env  map[string]string
 }
 
-// startSite starts and initialises a site. Its data directory has a short name,
-// as a socket's path is short.
-func startSite(t *testing.T, name string) *realSite {
+// startSite starts and initialises a site whose node has labels. Its data
+// directory has a short name, as a socket's path is short.
+func startSite(t *testing.T, name string, labels ...string) *realSite {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ctl-"+name)
 	if err != nil {
@@ -31,6 +31,7 @@ func startSite(t *testing.T, name string) *realSite {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	n, err := cluster.Start(t.Context(), cluster.Options{
 		Dir: dir, Site: name, Node: name + "-1", S3: cluster.None, Link: "127.0.0.1:0", Metrics: cluster.None, Admin: cluster.None,
+		Labels: labels,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,7 @@ environment, and the environment before the file.`,
 	flags.StringVar(&opts.Dir, "data", "", "data directory, made if it does not exist")
 	flags.StringVar(&opts.Site, "site", "", "name of the site")
 	flags.StringVar(&opts.Node, "node", "", "name of this node (default the host's name)")
+	flags.StringSliceVar(&opts.Labels, "label", nil, "NAME=VALUE that placements of links go by, or NAME=VALUE:NoSchedule for a taint; several with commas")
 	flags.StringVar(&opts.S3, "s3", cluster.DefaultS3, "address of the S3 endpoint, or none")
 	flags.StringSliceVar(&opts.S3Domains, "s3-domain", nil, "domain under which a bucket may be named by the host, as in bk1.s3.example.com; several with commas")
 	flags.StringVar(&opts.S3Cert, "s3-cert", "", "PEM file of the S3 endpoint's certificate, which makes it speak TLS; a change of the file is followed")
