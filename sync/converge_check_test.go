@@ -37,9 +37,31 @@ func (w *world) check() {
 			w.t.Errorf("%d records are pending at %s from %s: %v", len(list), e.site.name, e.peer.name, list[0])
 		}
 	}
+	w.conflicts()
 	if !w.restores {
 		w.rightfully()
 	}
+}
+
+// conflicts checks that whatever is listed as having lost is whole, and really was
+// written by somebody who did not know of the winner, and the other way round.
+func (w *world) conflicts() {
+	for _, s := range w.sites {
+		page, err := s.cat.Conflicts(bk1, nil, nil, nil, 0)
+		if err != nil {
+			w.t.Fatalf("%s: %v", s.name, err)
+		}
+		w.contests += len(page.Contests)
+		for _, c := range page.Contests {
+			if err := s.whole(c.Loser); err != nil {
+				w.t.Errorf("%s: %s of %s is listed as having lost, without its content: %v", s.name, keyOf(c.Loser.GetDot()), c.Loser.GetKey(), err)
+			}
+			if !catalog.Conflict(c.Loser, c.Winner) || catalog.Compare(c.Loser, c.Winner) > 0 {
+				w.t.Errorf("%s: %s is no conflict with %s", s.name, shortRecord(c.Loser), shortRecord(c.Winner))
+			}
+		}
+	}
+	w.t.Logf("%d conflicts are listed", w.contests)
 }
 
 // rightfully checks that the outcome is what the users did, as the logs have it: the

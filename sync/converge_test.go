@@ -82,6 +82,8 @@ type world struct {
 	backups map[*simSite]*simBackup
 	epochs  map[*simSite]uint32 // the highest that the site ever had
 	trace   []string
+
+	contests int // listed at the end
 }
 
 // simEnd is one end of a link.

@@ -65,8 +65,14 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record, filte
 			// Nothing of it is kept, and nothing of it need come. Only when it
 			// lost against a deletion it is committed all the same: Ingest then
 			// sees whether the deletion has to be announced to the sender again.
-			// Its content comes too, because the deletion may be trimmed before.
+			// Its content comes too, because the deletion may be trimmed before. And so
+			// does what lost without the winner's knowledge: a user may want it back.
 			in.needed = lost(in.rec) || crowded(c, path, in.rec)
+			if !in.needed {
+				contends, cerr := c.Contends(path, in.rec)
+				err = errors.Join(err, cerr)
+				in.needed = contends
+			}
 		case catalog.Covered:
 			// As above; but what is covered stays so, and needs no content.
 			in.needed, in.bare = lost(in.rec), true

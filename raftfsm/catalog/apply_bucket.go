@@ -109,7 +109,7 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	b.noteIncomplete(t)
 	drop := []byte{rowVersion, rowOwn, rowAttributes, rowField, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart}
 	if len(s.GetIncomplete()) == 0 {
-		drop = append(drop, rowHead, rowRegister, rowDot, rowLog)
+		drop = append(drop, rowHead, rowConflict, rowRegister, rowDot, rowLog)
 		s.Trimmed = s.GetSeq()
 		s.GenerationFloor = max(s.GetGenerationFloor(), s.GetMaxGeneration())
 		s.Stored = 0
@@ -154,7 +154,7 @@ func (b *Batch) dropHistory(t *bucketTxn) {
 	lower, upper := bounds(rowHead, number)
 	err := scan(b.rows, lower, upper, func(key, value []byte) (bool, error) {
 		m, _, err := decodeMeta(value)
-		if m.older+m.attributes > 0 {
+		if m.older+m.attributes+m.contended > 0 {
 			keys = append(keys, bytes.Clone(key[prefixLen:]))
 		}
 		return true, err
@@ -167,6 +167,7 @@ func (b *Batch) dropHistory(t *bucketTxn) {
 		if len(k.nulls) > 1 {
 			b.change(t, k, keyChange{nulls: k.nulls[:1]})
 		}
+		b.forgive(t, k)
 		for _, target := range b.attributed(t, k) {
 			b.dropAttributes(t, k, target)
 		}

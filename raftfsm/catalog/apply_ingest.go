@@ -218,8 +218,8 @@ func (s Situation) decideNamed(rows pebble.Reader, number uint64, r *pb.Record) 
 	if v, why = s.decide(r); v != Apply {
 		return v, why, nil
 	}
-	taken, err := read(rows, dotKey(make([]byte, 0, prefixLen+dotLen), number, r.GetDot()), func([]byte) error { return nil })
-	if taken {
+	at, taken, err := readDot(rows, number, r.GetDot())
+	if taken && at.row != rowConflict {
 		return Invalid, "another record that is kept here has its name", err
 	}
 	return v, why, err
@@ -319,6 +319,7 @@ func (in *ingest) take(r *pb.Record, fault error) {
 			in.sparse(in.t) // there are as many as are kept
 		}
 		in.announce(k, r)
+		in.lose(k, r)
 	case Covered:
 		in.announce(k, r)
 	}
@@ -449,7 +450,14 @@ func (in *ingest) hold(p *pb.Pending) {
 		case Covered:
 			in.announce(k, r)
 			return
-		case Here, Superseded:
+		case Superseded:
+			in.announce(k, r)
+			if contends(k.nulls, in.listed(in.t, k), r) {
+				break // it is listed as having lost when its content is here
+			}
+			in.settle(r)
+			return
+		case Here:
 			in.announce(k, r)
 			in.settle(r)
 			return

@@ -11,6 +11,11 @@ import (
 // log gets an entry, and what the bucket keeps no longer is dropped. The caller has
 // made sure that it is kept.
 func (b *Batch) insert(t *bucketTxn, k *keyTxn, rec *pb.Record, via []byte, now int64, again bool) {
+	for _, l := range b.listed(t, k) {
+		if sameDot(l.rec, rec.GetDot()) {
+			b.unlist(t, k, l) // it has a place again
+		}
+	}
 	b.appendLog(t, rec, via, now, again)
 	if nullLane(rec) {
 		b.change(t, k, keyChange{nulls: b.retain(t, k, rec, now)})
@@ -130,6 +135,7 @@ type keyChange struct {
 func (b *Batch) change(t *bucketTxn, k *keyTxn, c keyChange) {
 	before, was, prior := k.nulls, k.head, k.prior()
 	head := b.headAfter(t, k, c)
+	aside := b.displaced(t, k, c)
 	b.show(t, k, c, head)
 	t.dirty = true
 
@@ -158,6 +164,7 @@ func (b *Batch) change(t *bucketTxn, k *keyTxn, c keyChange) {
 	if after := k.prior(); prior != nil && (after == nil || after.GetGeneration() < prior.GetGeneration()) {
 		k.meta.floor = max(k.meta.floor, prior.GetGeneration())
 	}
+	defer b.contend(t, k, was, c.add, aside)
 	if was == head || was != nil && head != nil && sameDot(was, head.GetDot()) {
 		return
 	}

@@ -56,7 +56,7 @@ func (b *Batch) Purge(cmd *pb.Purge, now int64) *raftfsmpb.Result {
 		b.purge(t, k, v, rec, nil, now)
 	} else {
 		rec.Generation, rec.Time = Deletion(v)
-		rec.Context = Context(k.nulls)
+		rec.Context = Context(b.before(t, k))
 		if Live(v) && (cmd.GetInferred() || neverVersioned(t, k)) {
 			rec = &pb.Record{Key: rec.Key, Kind: pb.RecordKind_RECORD_TOMBSTONE, Dot: rec.Dot,
 				Generation: rec.Generation, Time: rec.Time, Context: rec.Context}

@@ -109,7 +109,7 @@ func (b *Batch) newRecord(t *bucketTxn, k *keyTxn, in *pb.Record, now int64) *pb
 		// delete marker hides that.
 		rec.Versioning = pb.Versioning_VERSIONING_SUSPENDED
 	}
-	seen := k.nulls
+	seen := b.before(t, k)
 	if k.head != nil && !nullLane(k.head) {
 		seen = append([]*pb.Record{k.head}, seen...)
 	}

@@ -99,6 +99,7 @@ func (k *checker) heads() error {
 		k.keys.own += m.own
 		k.keys.registers += m.registers
 		k.keys.attributes += m.attributes
+		k.keys.contended += m.contended
 		if head == nil {
 			return nil
 		}
@@ -224,6 +225,9 @@ func (k *checker) beside() error {
 	if err != nil {
 		return err
 	}
+	if err := k.conflicts(); err != nil {
+		return err
+	}
 	fields, err := readFields(k.rows, k.number)
 	for _, r := range fields {
 		one(r)
@@ -244,7 +248,7 @@ func (k *checker) waits(r *pb.Record) error {
 	if err != nil {
 		return err
 	}
-	if kept {
+	if kept && at.row != rowConflict {
 		if at.row != rowOwn && at.row != rowVersion || !bytes.Equal(at.key, r.GetKey()) {
 			return errors.New("what it is an attribute of is no version of the key")
 		}

@@ -274,8 +274,10 @@ func TestPending(t *testing.T) {
 		t.Fatal("a record that is here is pending")
 	}
 	a.put(13, "new", "one")
-	a.put(14, "new", "two")
-	if take(a, b, []*pb.Record{edited(content(1, 1, dot(2, 1, 9)), func(r *pb.Record) { r.Key = []byte("new") })}); a.pendingKeys(b) != "" {
+	two := a.put(14, "new", "two")
+	if take(a, b, []*pb.Record{edited(content(1, 1, dot(2, 1, 9)), func(r *pb.Record) {
+		r.Key, r.Context = []byte("new"), []*pb.Dot{two.GetDot()}
+	})}); a.pendingKeys(b) != "" {
 		t.Fatal("a record that has lost is pending")
 	}
 	a.check()

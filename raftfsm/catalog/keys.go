@@ -29,6 +29,7 @@ const (
 	rowUpload      = 'u' // number id -> Upload
 	rowUploadByKey = 'i' // number escaped-key id -> nothing
 	rowPart        = 'k' // number id 0 part-number -> Part
+	rowConflict    = 'o' // number escaped-key dot -> nothing: that version lost without being known
 	rowTree        = 'z' // number 0, 1 key or 2 -> sums of what keys show
 )
 

@@ -32,6 +32,45 @@ type model struct {
 	cursors  map[string]uint64
 	uploads  map[string]string          // id to key
 	parts    map[string]map[uint32]bool // by upload
+	// aside are the versions that lost against one whose writer did not know of them.
+	aside map[string][]*pb.Record
+}
+
+// contend finds out what of a key is aside: some of what was, or may be now.
+func (m *model) contend(key string, candidates ...*pb.Record) {
+	have := m.keys[key]
+	all := slices.Concat(have, m.aside[key], candidates)
+	delete(m.aside, key)
+	if len(have) == 0 {
+		return
+	}
+	for _, r := range Losers(have[0], all) {
+		if named(have, r.GetDot()) == nil {
+			m.aside[key] = append(m.aside[key], r)
+		}
+	}
+}
+
+// lose takes note of a record that has no place.
+func (m *model) lose(r *pb.Record, via []byte) {
+	key := string(r.GetKey())
+	have := m.keys[key]
+	if len(have) == 0 || named(m.aside[key], r.GetDot()) != nil {
+		return
+	}
+	m.aside[key] = slices.DeleteFunc(slices.Clone(m.aside[key]), func(o *pb.Record) bool { return inContext(r.GetContext(), o.GetDot()) })
+	if !m.contends(r) {
+		return
+	}
+	if Live(have[0]) {
+		m.enter(r, via, false)
+	}
+	m.contend(key, r)
+}
+
+func (m *model) contends(r *pb.Record) bool {
+	have := m.keys[string(r.GetKey())]
+	return len(have) > 0 && Live(r) && named(Losers(have[0], slices.Concat([]*pb.Record{r}, have, m.aside[string(r.GetKey())])), r.GetDot()) != nil
 }
 
 // enter gives a record a place at the end of the log.
@@ -41,8 +80,10 @@ func (m *model) enter(r *pb.Record, via []byte, again bool) {
 }
 
 func (m *model) insert(r *pb.Record, via []byte, again bool) {
-	kept, _ := Retain(Insert(m.keys[string(r.GetKey())], r), m.versions)
+	kept, dropped := Retain(Insert(m.keys[string(r.GetKey())], r), m.versions)
 	m.keys[string(r.GetKey())] = kept
+	m.aside[string(r.GetKey())] = slices.DeleteFunc(m.aside[string(r.GetKey())], func(o *pb.Record) bool { return sameDot(o, r.GetDot()) })
+	m.contend(string(r.GetKey()), dropped...)
 	m.enter(r, via, again)
 	m.maxGen = max(m.maxGen, r.GetGeneration())
 }
@@ -80,7 +121,7 @@ func (m *model) write(w *pb.Write, now int64, self *site) (raftfsmpb.Code, *pb.R
 		return raftfsmpb.Code_OK, nil
 	}
 	r := proto.CloneOf(w.GetRecord())
-	r.Generation, r.Time, r.Context = NextGeneration(head, m.floor), NextTime(head, now), Context(m.keys[key])
+	r.Generation, r.Time, r.Context = NextGeneration(head, m.floor), NextTime(head, now), Context(slices.Concat(m.keys[key], m.aside[key]))
 	if !Live(r) && w.GetConditions().GetHead() != nil {
 		r.Generation, r.Time = Deletion(head)
 	}
@@ -164,6 +205,9 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 			m.insert(r, in.GetPeer(), AnnounceApplied(r, head, covered))
 		case Superseded, Covered:
 			m.announce(r, in)
+			if v == Superseded {
+				m.lose(r, in.GetPeer())
+			}
 		}
 		if v != Covered {
 			m.settle(r)
@@ -173,6 +217,9 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 		v := m.decide(self, p.GetRecord())
 		if v != Apply {
 			m.announce(p.GetRecord(), in)
+		}
+		if v == Superseded && m.contends(p.GetRecord()) {
+			v = Apply
 		}
 		switch v {
 		case Apply:
@@ -226,6 +273,7 @@ func (m *model) trim(upTo uint64, self *site) {
 		}
 		m.floor = max(m.floor, have[0].GetGeneration())
 		delete(m.keys, key)
+		delete(m.aside, key)
 	}
 }
 
@@ -240,6 +288,7 @@ func (m *model) remove() raftfsmpb.Code {
 	}
 	m.exists, m.trimmed, m.floor = false, m.seq, max(m.floor, m.maxGen)
 	clear(m.keys)
+	clear(m.aside)
 	clear(m.log)
 	clear(m.cursors)
 	clear(m.uploads)
@@ -291,7 +340,8 @@ func (m *model) compare(t *rapid.T, s *site) {
 		}
 		head := m.keys[string(want.GetKey())]
 		kept := slices.ContainsFunc(head, func(r *pb.Record) bool { return sameDot(r, want.GetDot()) }) &&
-			(Live(head[0]) || sameDot(head[0], want.GetDot()))
+			(Live(head[0]) || sameDot(head[0], want.GetDot())) ||
+			len(head) > 0 && Live(head[0]) && named(m.aside[string(want.GetKey())], want.GetDot()) != nil
 		if kept != (item.Record != nil) {
 			t.Fatalf("log entry %d has record %v, kept %v", item.Seq, item.Record, kept)
 		}
@@ -312,7 +362,7 @@ func TestModel(t *testing.T) {
 		s := newSite(t, 1)
 		defer s.close()
 		m := &model{keys: map[string][]*pb.Record{}, log: map[uint64]*pb.LogEntry{}, seen: &pb.Vector{},
-			pending: map[string]map[dotID]*pb.Record{}, cursors: map[string]uint64{}, uploads: map[string]string{}, parts: map[string]map[uint32]bool{}}
+			pending: map[string]map[dotID]*pb.Record{}, cursors: map[string]uint64{}, aside: map[string][]*pb.Record{}, uploads: map[string]string{}, parts: map[string]map[uint32]bool{}}
 		peers := []*site{{id: siteID(2)}, {id: siteID(3)}}
 		for _, p := range peers {
 			m.pending[string(p.id[:])] = map[dotID]*pb.Record{}

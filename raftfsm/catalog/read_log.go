@@ -146,7 +146,18 @@ func (v *view) logged(item *LogItem) (size int, err error) {
 		item.Record, err = travelling(v.rows, v.number, m, rec)
 		return size, err
 	}
-	return 0, nil
+	if m.contended == 0 || e.GetKind() != pb.RecordKind_RECORD_VERSION {
+		return 0, nil
+	}
+	rec, err := readAside(v.rows, v.number, e.GetKey(), e.GetDot())
+	if err != nil || rec == nil {
+		return 0, err
+	}
+	if hidden, err := v.deletedBelow(e.GetKey(), m, head, rec); hidden || err != nil {
+		return 0, err
+	}
+	item.Record = rec
+	return proto.Size(rec), nil
 }
 
 // travelling is a version as it goes to another site: one whose purge was revoked

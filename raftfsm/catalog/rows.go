@@ -66,12 +66,16 @@ type keyMeta struct {
 	own        int    // rows of versions with an id of their own, besides the head
 	registers  int    // rows of registers
 	attributes int    // rows of attributes
+	contended  int    // rows of conflicts
 	floor      uint64 // generation that the next write must be above, whatever the head's
 }
 
 // metaExtended, added to the number of older versions, says that the rest of the
 // meta follows; it does not for a key that never had another version than null.
 const metaExtended = 1 << 32
+
+// metaContended, added as well, says that the number of conflicts is part of it.
+const metaContended = 1 << 33
 
 // appendHead encodes a key's row: what other rows the key has, and the head, which
 // is nothing when all of its versions are gone or still to come.
@@ -80,9 +84,16 @@ func appendHead(dst []byte, m keyMeta, head *pb.Record) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, uint64(m.older))
 		return marshal.MarshalAppend(dst, head)
 	}
-	dst = binary.AppendUvarint(dst, uint64(m.older)|metaExtended)
+	first := uint64(m.older) | metaExtended
+	if m.contended > 0 {
+		first |= metaContended
+	}
+	dst = binary.AppendUvarint(dst, first)
 	for _, n := range [...]uint64{uint64(m.own), uint64(m.registers), uint64(m.attributes), m.floor} {
 		dst = binary.AppendUvarint(dst, n)
+	}
+	if m.contended > 0 {
+		dst = binary.AppendUvarint(dst, uint64(m.contended))
 	}
 	if head == nil {
 		return dst, nil
@@ -95,22 +106,28 @@ var errMeta = errors.New("decode head: its counts are damaged")
 // decodeMeta reads what precedes the head in a key's row.
 func decodeMeta(value []byte) (m keyMeta, head []byte, err error) {
 	n, used := binary.Uvarint(value)
-	if used <= 0 || n >= 2*metaExtended || n&(metaExtended-1) > 1<<31 {
+	if used <= 0 || n >= 2*metaContended || n&(metaExtended-1) > 1<<31 || n&metaContended != 0 && n&metaExtended == 0 {
 		return m, nil, errMeta
 	}
 	value = value[used:]
-	m.older = int(n &^ metaExtended)
+	m.older = int(n & (metaExtended - 1))
 	if n < metaExtended {
 		return m, value, nil
 	}
-	var more [4]uint64
+	more := make([]uint64, 4, 5)
+	if n&metaContended != 0 {
+		more = more[:5]
+	}
 	for i := range more {
-		if more[i], used = binary.Uvarint(value); used <= 0 || i < 3 && more[i] > 1<<31 {
+		if more[i], used = binary.Uvarint(value); used <= 0 || i != 3 && more[i] > 1<<31 {
 			return m, nil, errMeta
 		}
 		value = value[used:]
 	}
 	m.own, m.registers, m.attributes, m.floor = int(more[0]), int(more[1]), int(more[2]), more[3]
+	if len(more) > 4 {
+		m.contended = int(more[4])
+	}
 	return m, value, nil
 }
 

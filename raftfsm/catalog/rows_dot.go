@@ -88,7 +88,7 @@ func decodeDotRow(value []byte) (d dotRow, err error) {
 				return d, err
 			}
 			value = value[dotLen:]
-		case rowField:
+		case rowField, rowConflict:
 		default:
 			return d, errDotRow
 		}
@@ -132,6 +132,8 @@ func readRecord(r pebble.Reader, number uint64, d *pb.Dot, at dotRow) (*pb.Recor
 		return of([]*pb.Record{rec}, err)
 	case rowAttributes:
 		return of(readAttributes(r, number, at.key, m, at.target.dot()))
+	case rowConflict:
+		return readAside(r, number, at.key, d)
 	}
 	rec := new(pb.Record)
 	found, err := readMessage(r, orderedKey(nil, rowOwn, number, at.key, at.generation, at.time, d), rec)
