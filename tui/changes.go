@@ -11,6 +11,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 var errNotConnected = errors.New("not connected: changes wait until a node answers")
@@ -27,7 +28,7 @@ func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 		})
 	}
 	out := []binding{
-		m.changing("e", "edit", "edit the settings", func() tea.Cmd { m.push(newEditForm(m, l)); return nil }),
+		m.changing("e", "edit", "edit the settings", func() tea.Cmd { return m.editLink(name) }),
 		m.changing("s", "serve", "serve a bucket on it", func() tea.Cmd { return m.serve(l) }),
 		pause,
 	}
@@ -136,9 +137,15 @@ func newLinkForm(m *Model) *form {
 		fieldDirection:   {label: "DIRECTION", help: "what crosses it, seen from here; ← → choose", choices: directions},
 		fieldReplication: {label: "REPLICATION", help: "what is there already, what comes later, or both; ← → choose", choices: replications},
 		fieldToken:       {label: "TOKEN", help: "from isgwctl site invite at the other site, where the sites are not paired yet; empty: no pairing", input: newInput("", true)},
-		fieldServes:      {label: "BUCKETS", help: "NAMESPACE/TENANT/bucket or NAMESPACE/TENANT, several with commas between; more can be served later", input: newInput("", false)},
+		fieldServes:      {label: "BUCKETS", help: "NAMESPACE/TENANT/bucket or NAMESPACE/TENANT, several with commas between, options such as ,exclude=tmp/ after each", input: newInput("", false)},
 		fieldTarget:      {label: "LAG TARGET", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default", input: newInput("", false)},
 	}}
+	before := make([]string, len(linkSettings))
+	for i, setting := range linkSettings {
+		entry := setting.entry("")
+		f.fields = append(f.fields, entry)
+		before[i] = setting.value(entry)
+	}
 	f.submit = func() tea.Cmd {
 		name := strings.TrimSpace(f.value(fieldName))
 		if name == "" {
@@ -148,55 +155,18 @@ func newLinkForm(m *Model) *form {
 			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: name, Remote: remote(f.value(fieldRemote)), Direction: f.value(fieldDirection), Replication: f.value(fieldReplication)},
 			Token:   strings.TrimSpace(f.value(fieldToken)),
 		}
-		create.Serves = strings.FieldsFunc(f.value(fieldServes), func(r rune) bool { return r == ',' || r == ' ' })
+		create.Serves = manifest.SplitServed(strings.Join(strings.Fields(f.value(fieldServes)), ","))
 		target, err := seconds(f.value(fieldTarget))
 		if err != nil {
 			return f.refuse(fieldTarget, err.Error())
 		}
 		create.Service.LagTargetSeconds = target
+		more := &adminpb.PlanEditService{}
+		if wrong, err := setSettings(more, linkSettings, f.fields[fieldTarget+1:], before); err != nil {
+			return f.refuse(fieldTarget+1+wrong, err.Error())
+		}
+		create.Service.Connections, create.Service.Settings = more.GetConnections(), more.GetSettings()
 		return m.change("new link "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: create}})
-	}
-	return f
-}
-
-const (
-	editTarget = iota
-	editRemote
-	editConnections
-)
-
-func newEditForm(m *Model, l *adminpb.ConsoleLink) *form {
-	name, target := l.GetName(), ""
-	if l.GetLagTargetSeconds() > 0 {
-		target = time.Duration(l.GetLagTargetSeconds() * float64(time.Second)).String()
-	}
-	address := l.GetRemote()
-	f := &form{m: m, title: "edit " + name, fields: []*field{
-		editTarget:      {label: "LAG TARGET", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default", input: newInput(target, false)},
-		editRemote:      {label: "ADDRESS", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials", input: newInput(address, false)},
-		editConnections: {label: "CONNECTIONS", help: "for content, in each direction; 0 is the default, empty leaves it as it is", input: newInput("", false)},
-	}}
-	f.submit = func() tea.Cmd {
-		edit := &adminpb.PlanEditService{Name: name}
-		if text := f.value(editTarget); text != target {
-			v, err := seconds(text)
-			if err != nil {
-				return f.refuse(editTarget, err.Error())
-			}
-			edit.LagTargetSeconds = &v
-		}
-		if text := remote(f.value(editRemote)); text != address {
-			edit.Remote = &text
-		}
-		if text := strings.TrimSpace(f.value(editConnections)); text != "" {
-			n, err := strconv.ParseUint(text, 10, 16)
-			if err != nil {
-				return f.refuse(editConnections, "connections are a number from 0")
-			}
-			v := uint32(n)
-			edit.Connections = &v
-		}
-		return m.change("edit "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit}})
 	}
 	return f
 }

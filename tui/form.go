@@ -7,6 +7,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/tui/screen"
 )
 
@@ -30,6 +31,9 @@ type form struct {
 	done   string // what the last enter does; empty: it reviews the plan
 	note   string // at the bottom; empty: that nothing is changed yet
 	submit func() tea.Cmd
+
+	loading bool                   // what the fields are to show has not come yet
+	show    func(*adminpb.Service) // makes the fields of what came
 }
 
 func (f *form) value(i int) string {
@@ -46,6 +50,10 @@ func (f *form) refuse(i int, why string) tea.Cmd {
 }
 
 func (f *form) bindings() []binding {
+	cancel := binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: func() tea.Cmd { f.m.pop(); return nil }}
+	if f.loading {
+		return []binding{cancel}
+	}
 	move := func(n int) func() tea.Cmd {
 		return func() tea.Cmd {
 			f.focus, f.fault = (f.focus+n+len(f.fields))%len(f.fields), ""
@@ -77,10 +85,13 @@ func (f *form) bindings() []binding {
 			binding{keys: []string{"right", " ", "l"}, short: "choose", long: "the next choice", do: pick(1)},
 			binding{keys: []string{"left", "h"}, long: "the choice before", do: pick(-1)})
 	}
-	return append(out, binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: func() tea.Cmd { f.m.pop(); return nil }})
+	return append(out, cancel)
 }
 
 func (f *form) typed(msg tea.KeyMsg) tea.Cmd {
+	if f.loading {
+		return nil
+	}
 	if in := f.fields[f.focus].input; in != nil {
 		in.typed(msg)
 	}
@@ -93,35 +104,20 @@ func (f *form) render(r screen.Rect) {
 		spaced = 2
 	}
 	box := centred(r, 78, len(f.fields)*spaced+8).Box(f.title)
-	for i, fl := range f.fields {
-		y := 1 + i*spaced
-		role := screen.Dim
-		if i == f.focus {
-			role = screen.Strong
-			box.Text(1, y, screen.Accent, "▸")
-		}
-		box.Text(3, y, role, fl.label)
-		const at = 17
-		if fl.input != nil {
-			fl.input.render(box, at, y, box.W-at-2, i == f.focus)
-			continue
-		}
-		x := at
-		if all := strings.Join(fl.choices, "   "); screen.Width(all)+4 > box.W-at { // no room for all of them
-			x = box.Text(x, y, screen.Accent, "["+fl.choices[fl.chosen]+"]")
-			box.Text(x+1, y, screen.Dim, fmt.Sprintf("%d of %d", fl.chosen+1, len(fl.choices)))
-			continue
-		}
-		for n, c := range fl.choices {
-			if n == fl.chosen {
-				x = box.Text(x, y, screen.Accent, "["+c+"]")
-			} else {
-				x = box.Text(x, y, screen.Dim, " "+c+" ")
-			}
-			x++
-		}
+	if f.loading {
+		box.Text(1, 0, screen.Dim, ".. loading")
+		return
 	}
-	y := 1 + len(f.fields)*spaced
+	// What has no room is above or below, and the field with the focus is seen.
+	seen := min(max((box.H-4)/spaced, 1), len(f.fields))
+	top := max(f.focus-seen+1, 0)
+	if seen < len(f.fields) {
+		box.Right(box.W-2, 0, screen.Dim, fmt.Sprintf("%d of %d", f.focus+1, len(f.fields)))
+	}
+	for i, fl := range f.fields[top : top+seen] {
+		f.renderField(box, 1+i*spaced, fl, top+i == f.focus)
+	}
+	y := 1 + seen*spaced
 	if f.fault != "" {
 		prose(box, 3, y, box.W-5, screen.Bad, "X  "+f.fault)
 	} else {
@@ -132,6 +128,35 @@ func (f *form) render(r screen.Rect) {
 		note = "nothing is changed before you apply the plan"
 	}
 	box.Text(3, box.H-1, screen.Dim, screen.Truncate(note, box.W-5))
+}
+
+// renderField draws one field in a line.
+func (f *form) renderField(box screen.Rect, y int, fl *field, focus bool) {
+	role := screen.Dim
+	if focus {
+		role = screen.Strong
+		box.Text(1, y, screen.Accent, "▸")
+	}
+	box.Text(3, y, role, fl.label)
+	const at = 17
+	if fl.input != nil {
+		fl.input.render(box, at, y, box.W-at-2, focus)
+		return
+	}
+	x := at
+	if all := strings.Join(fl.choices, "   "); screen.Width(all)+4 > box.W-at { // no room for all of them
+		x = box.Text(x, y, screen.Accent, "["+fl.choices[fl.chosen]+"]")
+		box.Text(x+1, y, screen.Dim, fmt.Sprintf("%d of %d", fl.chosen+1, len(fl.choices)))
+		return
+	}
+	for n, c := range fl.choices {
+		if n == fl.chosen {
+			x = box.Text(x, y, screen.Accent, "["+c+"]")
+		} else {
+			x = box.Text(x, y, screen.Dim, " "+c+" ")
+		}
+		x++
+	}
 }
 
 // picker chooses one of several names by typing a part of it.

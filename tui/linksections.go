@@ -262,6 +262,7 @@ func (p *linkPage) factRows(l *adminpb.ConsoleLink, paths int) [][2]string {
 			[2]string{"connections", connections},
 			[2]string{"mode", or(s.GetStatus().GetMode())},
 		)
+		rows = append(rows, settingRows(s)...)
 		if since := s.GetStatus().GetConnectedSince(); since != nil {
 			rows = append(rows, [2]string{"since", since.AsTime().UTC().Format("2006-01-02 15:04:05Z")})
 		}

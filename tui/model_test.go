@@ -226,9 +226,9 @@ func TestNewLinkAsksForAPlan(t *testing.T) {
 	s.want("a link needs a name")
 	s.typing("kauai-2").press("enter").typing("kauai.example:14000").press("tab", "right", "tab", "tab").typing("SECRET")
 	s.wantNot("SECRET")
-	s.press("tab").typing("Hawaii/Cola/bk1, Hawaii/Pepsi").press("tab").typing("soon").press("enter")
+	s.press("tab").typing("Hawaii/Cola/bk1, Hawaii/Pepsi").press("tab").typing("soon").press("ctrl+s")
 	s.want("soon is no duration")
-	s.press("ctrl+u").typing("2m").press("enter")
+	s.press("ctrl+u").typing("2m").press("ctrl+s")
 	want := &adminpb.PlanCreateService{
 		Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "kauai-2", Remote: "ccow://kauai.example:14000", Direction: "send", Replication: "initial+continuous", LagTargetSeconds: 120},
 		Token:   "SECRET", Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Pepsi"},
@@ -238,11 +238,57 @@ func TestNewLinkAsksForAPlan(t *testing.T) {
 	}
 	s.press("esc") // back to the form, with everything in it
 	s.want("kauai-2", "Hawaii/Pepsi")
-	s.press("enter", "a")
+	s.press("ctrl+s", "a")
 	if len(s.node.applied) != 1 {
 		t.Fatal("the plan was not applied")
 	}
 	s.wantNot("┌ new link", "WHAT WILL HAPPEN")
+}
+
+// TestNewLinkWithSettings: what the form asks at its end becomes settings, and what
+// cannot be is said at its field.
+func TestNewLinkWithSettings(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("n").typing("kauai-2")
+	for range fieldTarget + 1 {
+		s.press("tab")
+	}
+	s.want("CONNECTIONS")
+	s.typing("3").press("tab", "right", "tab").typing("127.0.0.1:14001").press("tab").typing("1Ki").press("ctrl+s")
+	s.want("chunk cache: a chunk cache is from 8Mi")
+	s.press("ctrl+u").typing("1Gi").press("tab", "right", "right", "tab").typing("1MiB/s").press("ctrl+s")
+	want := &adminpb.CreateServiceRequest{
+		Type: "isgw", Name: "kauai-2", Direction: "send+receive", Replication: "initial+continuous", Connections: 3,
+		Settings: &adminpb.LinkSettings{
+			Tunnel: new(true), Local: new("127.0.0.1:14001"), ChunkCache: new(uint64(1 << 30)), Profile: new("embedded"), SendLimit: new("1MiB/s"),
+		},
+	}
+	if len(s.node.asked) != 1 || !proto.Equal(s.node.asked[0].GetCreateService().GetService(), want) {
+		t.Fatalf("asked for %v, want %v", s.node.asked, want)
+	}
+}
+
+// TestEditLink: the form has what the link has, and asks for what was changed alone.
+func TestEditLink(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "e")
+	s.want("edit kauai-cold", "LAG TARGET", "ADDRESS", "DIRECTION", "REPLICATION")
+	s.press("ctrl+u").typing("90").press("tab", "tab", "right")
+	for range 9 {
+		s.press("tab")
+	}
+	s.want("SERVER")
+	s.typing("base").press("tab").typing("team=cola").press("tab").typing("{limits: {cpus: 2}}").press("ctrl+s")
+	s.want("limits has no field cpus")
+	s.press("ctrl+u").typing("{limits: {cpu: 2}}").press("ctrl+s")
+	want := &adminpb.PlanEditService{
+		Name: "kauai-cold", LagTargetSeconds: new(90.0), Direction: new("send"),
+		Settings: &adminpb.LinkSettings{
+			Server: new("base"), Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"team": "cola"}},
+			Resources: &adminpb.LinkResources{LimitCpuMillis: 2000},
+		},
+	}
+	if len(s.node.asked) != 1 || !proto.Equal(s.node.asked[0].GetEditService(), want) {
+		t.Fatalf("asked for %v, want %v", s.node.asked, want)
+	}
 }
 
 func TestServing(t *testing.T) {

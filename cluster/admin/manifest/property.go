@@ -1,13 +1,16 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/plan"
 )
 
 // properties are the names that EdgeFS had for the fields of spec, and in its way
@@ -142,4 +145,52 @@ func structure(field, text string) (*yaml.Node, error) {
 		return empty, nil
 	}
 	return root.Content[0], nil
+}
+
+// Text is the value that a field of spec, or server, has in a link, as [Set] reads
+// it; empty for a field that [Set] does not know.
+func Text(s *adminpb.Service, field string) string {
+	own := s.GetSettings()
+	switch field {
+	case "remoteURL":
+		return s.GetRemote()
+	case "direction":
+		return s.GetDirection()
+	case "replicationType":
+		return s.GetReplication()
+	case "connections":
+		return strconv.FormatUint(uint64(s.GetConnections()), 10)
+	case "lagTarget":
+		return duration(s.GetLagTargetSeconds())
+	case "useEncryptedTunnel":
+		return strconv.FormatBool(own.GetTunnel())
+	case "localAddr":
+		return own.GetLocal()
+	case "chunkCacheSize":
+		return plan.FormatBytes(own.GetChunkCache())
+	case "resourceProfile":
+		return own.GetProfile()
+	case "sendLimit":
+		return limit(own.GetSendLimit())
+	case "receiveLimit":
+		return limit(own.GetReceiveLimit())
+	case serverField:
+		return own.GetServer()
+	case "annotations":
+		return compact(own.GetAnnotations().GetValues())
+	case "resources":
+		return compact(plan.ResourceWords(own.GetResources()))
+	case "placement":
+		return own.GetPlacement()
+	}
+	return ""
+}
+
+// compact is a mapping in one line; empty when nothing is in it.
+func compact(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil || string(text) == "{}" || string(text) == "null" { // a mapping of texts can always be written
+		return ""
+	}
+	return string(text)
 }

@@ -439,6 +439,34 @@ spec:
 	}
 }
 
+// TestTextIsSet: the text of each setting of a link sets the same at another.
+func TestTextIsSet(t *testing.T) {
+	s := everything()[0]
+	s.Settings.Server = new("other")
+	edit := &adminpb.PlanEditService{}
+	for _, p := range properties {
+		if _, is := absents[p.field]; is {
+			continue
+		}
+		if Text(s, p.field) == "" {
+			t.Errorf("%s has no text", p.field)
+		}
+		if err := Set(edit, p.field, p.field, Text(s, p.field)); err != nil {
+			t.Error(err)
+		}
+	}
+	want := &adminpb.PlanEditService{Remote: &s.Remote, Direction: &s.Direction, Replication: &s.Replication, Connections: &s.Connections, LagTargetSeconds: &s.LagTargetSeconds, Settings: s.Settings}
+	if !proto.Equal(edit, want) {
+		t.Errorf("set %v\nwant %v", edit, want)
+	}
+	if text := Text(s, "speed"); text != "" {
+		t.Errorf("a setting that there is not is %q", text)
+	}
+	if err := Set(edit, "speed", "--speed", "1"); err == nil {
+		t.Error("a setting that there is not was set")
+	}
+}
+
 // TestSeed: the manifest of EdgeFS's documentation, with every line that is a
 // comment there taken seriously, apart from metadataOnly, which is refused.
 func TestSeed(t *testing.T) {

@@ -80,7 +80,7 @@ func Write(w io.Writer, services []*adminpb.Service) error {
 			LocalAddr: own.GetLocal(), UseEncryptedTunnel: own.GetTunnel(), ChunkCacheSize: plan.FormatBytes(own.GetChunkCache()),
 			Config: config(s, services), Placement: placement, ResourceProfile: own.GetProfile(),
 			Resources: plan.ResourceWords(own.GetResources()), Annotations: own.GetAnnotations().GetValues(),
-			Connections: s.GetConnections(), LagTarget: time.Duration(math.Round(s.GetLagTargetSeconds() * float64(time.Second))).String(),
+			Connections: s.GetConnections(), LagTarget: duration(s.GetLagTargetSeconds()),
 			SendLimit: limit(own.GetSendLimit()), ReceiveLimit: limit(own.GetReceiveLimit()),
 			Enabled: s.GetEnabled(), Serve: serve(s),
 		}
@@ -95,6 +95,11 @@ func Write(w io.Writer, services []*adminpb.Service) error {
 		return fmt.Errorf("write manifests: %w", err)
 	}
 	return nil
+}
+
+// duration is a number of seconds as Go writes it.
+func duration(seconds float64) string {
+	return time.Duration(math.Round(seconds * float64(time.Second))).String()
 }
 
 // limit is a limit with a word for none.

@@ -1,0 +1,150 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
+)
+
+// linkSetting is a setting of a link in a form: a field of its manifest.
+type linkSetting struct {
+	label, field, help string
+	choices, values    []string // what is chosen from, and what each is; none: it is typed
+}
+
+// linkSettings are those that the form of a new link has at its end, and the form
+// of a link's settings after the first ones.
+var linkSettings = []linkSetting{
+	{label: "CONNECTIONS", field: "connections", help: "for content, in each direction; 0 is the node's choice"},
+	{label: "TUNNEL", field: "useEncryptedTunnel", help: "whether the connections are inside SSH; without it TLS encrypts them; ← → choose", choices: []string{"off", "on"}, values: []string{"false", "true"}},
+	{label: "LOCAL", field: "localAddr", help: "HOST:PORT where the other site may connect besides the node's own endpoint; empty: nowhere else"},
+	{label: "CHUNK CACHE", field: "chunkCacheSize", help: "what its buffers and caches may take, such as 256Mi or 1Gi; 0 is what the profile says"},
+	{label: "PROFILE", field: "resourceProfile", help: "performance takes memory and processors, embedded spares them; ← → choose", choices: []string{"the site's", "performance", "embedded"}, values: []string{"", "performance", "embedded"}},
+	{label: "SEND LIMIT", field: "sendLimit", help: "such as 10MiB/s, or 10MiB/s,1MiB/s@08:00-18:00 with another rate at a time of day; none: no limit"},
+	{label: "RECV LIMIT", field: "receiveLimit", help: "such as 10MiB/s; none: no limit"},
+	{label: "SERVER", field: "server", help: "the link whose endpoint and bounds it makes use of; empty: its own"},
+	{label: "ANNOTATIONS", field: "annotations", help: "NAME=VALUE with commas between, or a mapping in YAML"},
+	{label: "RESOURCES", field: "resources", help: "Kubernetes' limits and requests in YAML, such as {limits: {cpu: 2, memory: 4Gi}}"},
+	{label: "PLACEMENT", field: "placement", help: "Kubernetes' placement in YAML: which nodes of the site may run it"},
+}
+
+// firstSettings are those that the form of a link's settings begins with.
+var firstSettings = []linkSetting{
+	{label: "LAG TARGET", field: "lagTarget", help: "such as 30s or 5m: further behind than this is a warning; 0s: the node's default"},
+	{label: "ADDRESS", field: "remoteURL", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials"},
+	{label: "DIRECTION", field: "direction", help: "what crosses it, seen from here; ← → choose", choices: directions, values: directions},
+	{label: "REPLICATION", field: "replicationType", help: "what is there already, what comes later, or both; ← → choose", choices: replications, values: replications},
+}
+
+// entry is the setting as a field of a form, with the value that it has.
+func (s linkSetting) entry(value string) *field {
+	if s.choices == nil {
+		return &field{label: s.label, help: s.help, input: newInput(value, false)}
+	}
+	return &field{label: s.label, help: s.help, choices: s.choices, chosen: max(slices.Index(s.values, value), 0)}
+}
+
+// value is what a field of a form says of the setting, as a manifest has it.
+func (s linkSetting) value(f *field) string {
+	if f.input == nil {
+		return s.values[f.chosen]
+	}
+	text := strings.TrimSpace(f.input.text())
+	switch s.field {
+	case "remoteURL":
+		return remote(text)
+	case "lagTarget":
+		if text == "" || strings.Trim(text, "0123456789") == "" {
+			return text + "s" // of a bare number of seconds
+		}
+	}
+	return text
+}
+
+// set gives a change what fields of a form say of settings, those that are not as
+// they were. It returns the first field that cannot be so, and why.
+func setSettings(edit *adminpb.PlanEditService, settings []linkSetting, fields []*field, was []string) (wrong int, err error) {
+	for i, s := range settings {
+		value := s.value(fields[i])
+		if value == was[i] {
+			continue
+		}
+		if s.field == "lagTarget" && value == "s" {
+			value = "0s"
+		}
+		if err := manifest.Set(edit, s.field, strings.ToLower(s.label), value); err != nil {
+			return i, err
+		}
+	}
+	return 0, nil
+}
+
+// settingsMsg is the link whose settings a form is to show.
+type settingsMsg struct {
+	to      *form
+	service *adminpb.Service
+	err     error
+}
+
+func (msg settingsMsg) deliver(m *Model) tea.Cmd {
+	f := msg.to
+	if msg.err != nil {
+		if m.top() == dialog(f) {
+			m.pop()
+		}
+		m.complain(errors.New("the settings did not come: " + reason(msg.err)))
+		return nil
+	}
+	f.show(msg.service)
+	return nil
+}
+
+// editLink opens the form of a link's settings, which come from the node.
+func (m *Model) editLink(name string) tea.Cmd {
+	all := slices.Concat(firstSettings, linkSettings)
+	f := &form{m: m, title: "edit " + name, loading: true}
+	f.show = func(s *adminpb.Service) {
+		f.loading = false
+		was := make([]string, len(all))
+		for i, setting := range all {
+			was[i] = manifest.Text(s, setting.field)
+			f.fields = append(f.fields, setting.entry(was[i]))
+		}
+		f.submit = func() tea.Cmd {
+			edit := &adminpb.PlanEditService{Name: name}
+			if wrong, err := setSettings(edit, all, f.fields, was); err != nil {
+				return f.refuse(wrong, err.Error())
+			}
+			return m.change("edit "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit}})
+		}
+	}
+	m.push(f)
+	node, ctx := m.conn.node, m.ctx
+	return func() tea.Msg {
+		if node == nil {
+			return settingsMsg{f, nil, errNotConnected}
+		}
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		service, err := node.Service(ctx, name)
+		return settingsMsg{f, service, err}
+	}
+}
+
+// settingRows are the settings of a link that are not as in a link that was made
+// without them.
+func settingRows(s *adminpb.Service) [][2]string {
+	var rows [][2]string
+	for _, setting := range linkSettings[1:] { // the connections are told with those that are open
+		if value := manifest.Text(s, setting.field); value != manifest.Text(&adminpb.Service{}, setting.field) {
+			rows = append(rows, [2]string{strings.ToLower(setting.label), value})
+		}
+	}
+	return rows
+}
