@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -35,6 +36,10 @@ func objectOf(msg any) string {
 		return m.GetBucket() + "/" + m.GetKey()
 	case *adminpb.DeleteKeyRequest:
 		return m.GetAccessKey()
+	case *adminpb.RetryFaultsRequest:
+		return faultsOf(m.GetName(), m.GetBucket(), m.GetKeys())
+	case *adminpb.SkipFaultsRequest:
+		return faultsOf(m.GetName(), m.GetBucket(), m.GetKeys())
 	}
 	var words []string
 	add := func(s string) {
@@ -69,6 +74,10 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "enable " + objectOf(c.Enable)
 	case *adminpb.PlanRequest_Disable:
 		return "disable " + objectOf(c.Disable)
+	case *adminpb.PlanRequest_Pause:
+		return "pause " + objectOf(c.Pause)
+	case *adminpb.PlanRequest_Resume:
+		return "resume " + objectOf(c.Resume)
 	case *adminpb.PlanRequest_DeleteService:
 		return "delete service " + objectOf(c.DeleteService)
 	case *adminpb.PlanRequest_EditService:
@@ -83,4 +92,19 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "apply service " + strings.Join(names, " ")
 	}
 	return ""
+}
+
+// faultsOf names the versions of a link that a change is about, the first of many.
+func faultsOf(name, bucket string, keys []string) string {
+	words := name
+	if bucket != "" {
+		words += " " + bucket
+	}
+	if len(keys) > 0 {
+		words += "/" + keys[0]
+	}
+	if n := len(keys) - 1; n > 0 {
+		words += fmt.Sprintf(" and %d more", n)
+	}
+	return words
 }

@@ -30,6 +30,7 @@ type Client struct {
 	Plans    Plans
 	Access   Access
 	Pairings Pairings
+	Faults   Faults
 
 	transport *http.Transport
 }
@@ -66,6 +67,7 @@ func newClient(t Target, url string, transport *http.Transport) *Client {
 		Console:  &consoleClient{calls, adminpbconnect.NewConsoleClient(httpClient, url, options...)},
 		Plans:    &plansClient{calls, adminpbconnect.NewPlansClient(httpClient, url, options...)},
 		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
+		Faults:   &faultsClient{calls, adminpbconnect.NewFaultsClient(httpClient, url, options...)},
 		Pairings: &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
 
 		transport: transport,

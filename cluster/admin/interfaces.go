@@ -94,6 +94,17 @@ type Services interface {
 	Delete(ctx context.Context, name string) error
 }
 
+// Faults are the versions that links know of and have not applied.
+type Faults interface {
+	// List returns a page of those of one link.
+	List(ctx context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error)
+	// Retry has versions in quarantine, and skipped ones, fetched again at once.
+	// What the answer counts is committed.
+	Retry(ctx context.Context, req *adminpb.RetryFaultsRequest) (*adminpb.FaultsChanged, error)
+	// Skip gives versions up, until they are retried.
+	Skip(ctx context.Context, req *adminpb.SkipFaultsRequest) (*adminpb.FaultsChanged, error)
+}
+
 // Objects are the contents of buckets.
 type Objects interface {
 	// List returns a page of the live objects of a bucket, ordered by key.

@@ -56,6 +56,11 @@ var rules = map[string]rule{
 	adminpbconnect.ServicesDeleteProcedure:  {least: RoleOperator},
 	adminpbconnect.ServicesWatchProcedure:   {least: RoleViewer},
 
+	// Keys are named in them: see below.
+	adminpbconnect.FaultsListProcedure:  {least: RoleOperator},
+	adminpbconnect.FaultsRetryProcedure: {least: RoleOperator},
+	adminpbconnect.FaultsSkipProcedure:  {least: RoleOperator},
+
 	// What is in a bucket is its tenant's: a viewer does not see it.
 	adminpbconnect.ObjectsListProcedure:   {least: RoleOperator, scope: objectScope},
 	adminpbconnect.ObjectsShowProcedure:   {least: RoleOperator, scope: objectScope},

@@ -32,6 +32,7 @@ type Options struct {
 	Plans    Plans
 	Access   Access
 	Pairings Pairings
+	Faults   Faults
 
 	// Node is the node's name, told with every refusal.
 	Node string
@@ -95,6 +96,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Access != nil {
 		mux.Handle(adminpbconnect.NewAccessHandler(&accessHandler{s}, small...))
+	}
+	if o.Faults != nil {
+		mux.Handle(adminpbconnect.NewFaultsHandler(&faultsHandler{s}, small...))
 	}
 	if o.Pairings != nil {
 		mux.Handle(adminpbconnect.NewPairingsHandler(&pairingsHandler{s}, small...))

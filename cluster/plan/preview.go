@@ -140,6 +140,10 @@ func Subject(req *adminpb.PlanRequest) string {
 		return change.Enable.GetName()
 	case *adminpb.PlanRequest_Disable:
 		return change.Disable.GetName()
+	case *adminpb.PlanRequest_Pause:
+		return change.Pause.GetName()
+	case *adminpb.PlanRequest_Resume:
+		return change.Resume.GetName()
 	case *adminpb.PlanRequest_DeleteService:
 		return change.DeleteService.GetName()
 	case *adminpb.PlanRequest_EditService:
@@ -168,6 +172,10 @@ func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Tim
 		err = b.enable(change.Enable.GetName(), true)
 	case *adminpb.PlanRequest_Disable:
 		err = b.enable(change.Disable.GetName(), false)
+	case *adminpb.PlanRequest_Pause:
+		err = b.pause(change.Pause.GetName(), true)
+	case *adminpb.PlanRequest_Resume:
+		err = b.pause(change.Resume.GetName(), false)
 	case *adminpb.PlanRequest_DeleteService:
 		err = b.deleteService(change.DeleteService.GetName())
 	case *adminpb.PlanRequest_EditService:

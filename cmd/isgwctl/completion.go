@@ -164,13 +164,13 @@ func offerOf(a *app, cmd *cobra.Command, word string) offer {
 		return paths(3, 2)
 	case "[NAMESPACE[/TENANT[/BUCKET]]]":
 		return paths(3, 1)
-	case objectShape, "NAMESPACE/TENANT/BUCKET[/PREFIX]":
+	case objectShape, objectShape + "...", "[" + objectShape + "]...", "NAMESPACE/TENANT/BUCKET[/PREFIX]":
 		return objects
 	case "NAME", "[NAME]":
 		switch {
 		case fresh:
 			return nil
-		case group == "service":
+		case group == "service", group == "link":
 			return services("")
 		case group == "token":
 			return tokens

@@ -47,6 +47,7 @@ type node struct {
 	random  byte
 	objects map[string]map[string]*stored
 	status  map[string]*adminpb.ServiceStatus
+	faults  []*adminpb.Fault
 	failing error
 	asked   chan struct{} // receives, without blocking, when somebody asks for a service
 
@@ -72,7 +73,7 @@ func newTestNode(all *federation, name string, id byte, dir string) *node {
 func (n *node) start() error {
 	server, err := admin.NewServer(admin.Options{
 		System: nodeSystem{n}, Paths: nodePaths{n}, Keys: nodeKeys{n}, Sites: nodeSites{n},
-		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Console: nodeConsole{n}, Node: n.name,
+		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Console: nodeConsole{n}, Faults: nodeFaults{n}, Node: n.name,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"edgefog.dev/isgw/cluster/admin"
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+func (a *app) linkFailed() *cobra.Command {
+	req := &adminpb.ListFaultsRequest{}
+	most := uint32(0)
+	cmd := &cobra.Command{
+		Use:   "failed NAME",
+		Short: "List what cannot be applied over a link",
+		Long: `Lists the versions that a link knows of and cannot apply: those in quarantine,
+which are tried again by themselves, and those that were skipped. Everything
+else goes on beside them. With --reason transferring it lists versions that
+are merely long on their way.`,
+		Example: "isgwctl link failed hawaii\nisgwctl link failed hawaii --bucket Hawaii/Cola/bk1 -o wide",
+		Args:    takes("NAME"),
+	}
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+		req.Name = args[0]
+		var all []*adminpb.Fault
+		var first *adminpb.ListFaultsResponse
+		for {
+			req.Limit = 1000
+			if most > 0 {
+				req.Limit = min(req.Limit, most-uint32(len(all)))
+			}
+			page, err := c.Faults.List(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			if first == nil {
+				first = page
+			}
+			all = append(all, page.GetFaults()...)
+			if page.GetNext() == "" || most > 0 && len(all) >= int(most) {
+				break
+			}
+			req.After = page.GetNext()
+		}
+		if a.structured() {
+			return listJSON(a, all)
+		}
+		if a.form == formName {
+			for _, f := range all {
+				if _, err := fmt.Fprintln(a.out, plain(f.GetBucket()+"/"+f.GetKey())); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if err := a.faults(all); err != nil {
+			return err
+		}
+		a.done("%d in quarantine, %d skipped, %d long on their way", first.GetQuarantined(), first.GetSkipped(), first.GetTransferring())
+		return nil
+	})
+	cmd.Flags().StringVar(&req.Bucket, "bucket", "", "only of this `BUCKET`")
+	cmd.Flags().StringVar(&req.Reason, "reason", "", "only with this `REASON`: quarantined, skipped or transferring")
+	cmd.Flags().Uint32Var(&most, "limit", 0, "list at most `N`")
+	return cmd
+}
+
+// faults writes a table of versions that are not applied.
+func (a *app) faults(all []*adminpb.Fault) error {
+	header := []string{"KEY", "REASON", "ATTEMPTS", "SINCE", "NEXT RETRY", "CAUSE"}
+	if a.form == formWide {
+		header = append(header, "KIND", "BYTES", "VERSION")
+	}
+	t := a.table(header...)
+	for _, f := range all {
+		row := []string{
+			f.GetBucket() + "/" + f.GetKey(), f.GetReason(), fmt.Sprint(f.GetAttempts()),
+			instant(f.GetSince()), instant(f.GetNextRetry()), orDash(f.GetCause()),
+		}
+		if a.form == formWide {
+			row = append(row, f.GetKind(), byteCount(f.GetBytes()), f.GetVersion())
+		}
+		t.row(row...)
+	}
+	return t.end()
+}
+
+func (a *app) linkRetry() *cobra.Command {
+	all := false
+	cmd := &cobra.Command{
+		Use:   "retry NAME [" + objectShape + "]...",
+		Short: "Try again at once what a link could not apply",
+		Long: `Fetches versions in quarantine again at once, instead of at their next retry,
+and takes back what was skipped. With --all it does so for everything in
+quarantine; what was skipped is named by its key.`,
+		Example: "isgwctl link retry hawaii --all\nisgwctl link retry hawaii Hawaii/Cola/bk1/reports/2026.csv",
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usage("%s needs NAME; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+		case all == (len(args) > 1):
+			return usage("say what to retry: keys as %s, or --all", objectShape)
+		}
+		return nil
+	}
+	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+		if all {
+			changed, err := c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.faultsChanged(changed, "are fetched again")
+		}
+		return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
+			return c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
+		}, "are fetched again")
+	})
+	cmd.Flags().BoolVar(&all, "all", false, "everything in quarantine")
+	return cmd
+}
+
+func (a *app) linkSkip() *cobra.Command {
+	return &cobra.Command{
+		Use:   "skip NAME " + objectShape + "...",
+		Short: "Give up versions that a link cannot apply",
+		Long: `Gives versions up: nothing waits for them any more, the link counts as in sync
+without them, and they stay listed by link failed as skipped. A later version of
+the same key is applied as ever. link retry takes it back.`,
+		Example: "isgwctl link skip hawaii Hawaii/Cola/bk1/reports/2026.csv",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usage("%s needs NAME and %s; see %s --help", cmd.CommandPath(), objectShape, cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
+				return c.Faults.Skip(cmd.Context(), &adminpb.SkipFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
+			}, "are skipped")
+		}),
+	}
+}
+
+// eachBucket makes a change for keys, bucket by bucket, and reports the sum.
+func (a *app) eachBucket(paths []string, change func(bucket string, keys []string) (*adminpb.FaultsChanged, error), outcome string) error {
+	keys := map[string][]string{}
+	var buckets []string
+	for _, path := range paths {
+		bucket, key, err := splitKey(path)
+		if err != nil {
+			return err
+		}
+		if keys[bucket] == nil {
+			buckets = append(buckets, bucket)
+		}
+		keys[bucket] = append(keys[bucket], key)
+	}
+	sum := &adminpb.FaultsChanged{}
+	for _, bucket := range buckets {
+		changed, err := change(bucket, keys[bucket])
+		if err != nil {
+			return err
+		}
+		sum.Versions += changed.GetVersions()
+		for _, key := range changed.GetAbsent() {
+			sum.Absent = append(sum.Absent, bucket+"/"+key)
+		}
+		sum.Unsound = append(sum.Unsound, changed.GetUnsound()...)
+	}
+	return a.faultsChanged(sum, outcome)
+}
+
+// faultsChanged reports a retry or a skip. It fails when a key had nothing to be
+// changed, or cannot be helped; the others were changed all the same.
+func (a *app) faultsChanged(changed *adminpb.FaultsChanged, outcome string) error {
+	if a.structured() {
+		if err := a.json(changed); err != nil {
+			return err
+		}
+	}
+	done := fmt.Sprintf("versions that %s: %d", outcome, changed.GetVersions())
+	if unsound := changed.GetUnsound(); len(unsound) > 0 {
+		return admin.Errorf(admin.CodeConflict, "%s, but %d can never be applied, such as %s: %s", done, len(unsound), unsound[0].GetKey(), unsound[0].GetCause()).
+			WithHint("give them up with `isgwctl link skip`")
+	}
+	if absent := changed.GetAbsent(); len(absent) > 0 {
+		return admin.Errorf(admin.CodeNotFound, "%s, but nothing of this kind is pending for %s", done, strings.Join(absent, ", ")).
+			WithHint("see `isgwctl link failed`")
+	}
+	if !a.structured() {
+		a.done("%s", done)
+	}
+	return nil
+}
