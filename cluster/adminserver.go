@@ -35,6 +35,7 @@ func (n *Node) newAdmin() (err error) {
 		Keys:         keysAdmin{n},
 		Sites:        sitesAdmin{n},
 		Pairings:     pairingsAdmin{n},
+		Resyncs:      resyncsAdmin{n},
 		Faults:       faultsAdmin{n},
 		Services:     servicesAdmin{n},
 		Objects:      objectsAdmin{n},

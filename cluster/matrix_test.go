@@ -61,6 +61,7 @@ var who = map[string]struct {
 	"Services.Get":            {"viewer", false, `{"name":"hawaii"}`},
 	"Services.Serve":          {"operator", false, `{"name":"hawaii","path":"Hawaii/Cola/bk1"}`},
 	"Services.Unserve":        {"operator", false, `{"name":"hawaii","path":"Hawaii/Cola/bk1"}`},
+	"Resyncs.Start":           {"operator", false, `{"name":"nowhere"}`},
 	"Services.Enable":         {"operator", false, `{"name":"hawaii"}`},
 	"Services.Disable":        {"operator", false, `{"name":"hawaii"}`},
 	"Services.Delete":         {"operator", false, `{"name":"made"}`},

@@ -30,6 +30,7 @@ type Client struct {
 	Plans    Plans
 	Access   Access
 	Pairings Pairings
+	Resyncs  Resyncs
 	Faults   Faults
 
 	transport *http.Transport
@@ -69,6 +70,7 @@ func newClient(t Target, url string, transport *http.Transport) *Client {
 		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
 		Faults:   &faultsClient{calls, adminpbconnect.NewFaultsClient(httpClient, url, options...)},
 		Pairings: &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
+		Resyncs:  &resyncsClient{calls, adminpbconnect.NewResyncsClient(httpClient, url, options...)},
 
 		transport: transport,
 	}

@@ -41,6 +41,8 @@ var rules = map[string]rule{
 	adminpbconnect.SitesPairProcedure:         {least: RoleSiteAdmin},
 	adminpbconnect.SitesListPairingsProcedure: {least: RoleViewer},
 
+	adminpbconnect.ResyncsStartProcedure: {least: RoleOperator},
+
 	adminpbconnect.PairingsRenameProcedure:      {least: RoleSiteAdmin},
 	adminpbconnect.PairingsRevokeProcedure:      {least: RoleSiteAdmin},
 	adminpbconnect.PairingsRotateProcedure:      {least: RoleSiteAdmin},

@@ -32,6 +32,7 @@ type Options struct {
 	Plans    Plans
 	Access   Access
 	Pairings Pairings
+	Resyncs  Resyncs
 	Faults   Faults
 
 	// Node is the node's name, told with every refusal.
@@ -99,6 +100,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Faults != nil {
 		mux.Handle(adminpbconnect.NewFaultsHandler(&faultsHandler{s}, small...))
+	}
+	if o.Resyncs != nil {
+		mux.Handle(adminpbconnect.NewResyncsHandler(&resyncsHandler{s}, small...))
 	}
 	if o.Pairings != nil {
 		mux.Handle(adminpbconnect.NewPairingsHandler(&pairingsHandler{s}, small...))

@@ -19,7 +19,7 @@ func (a *app) serviceCommand() *cobra.Command {
 flow between them. It has the same name at both sites. A bucket flows out over a
 link where it is served, and is accepted in when the other site serves it too.`,
 		a.serviceCreate(), a.serviceList(), a.serviceShow(), a.serviceServe(), a.serviceUnserve(),
-		a.serviceEnable(true), a.serviceEnable(false), a.serviceEdit(), a.serviceConfig(), a.serviceDelete())
+		a.serviceEnable(true), a.serviceEnable(false), a.serviceEdit(), a.serviceResync(), a.serviceConfig(), a.serviceDelete())
 }
 
 func (a *app) serviceCreate() *cobra.Command {
