@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	objsync "edgefog.dev/isgw/sync"
 )
 
 // note is how a link stood from a moment on.
@@ -52,10 +53,28 @@ func (h *history) note(now map[string]note) {
 		if last := len(of.notes) - 1; last >= 0 && of.notes[last].same(n) {
 			continue
 		}
-		if len(of.notes) >= maxNotes {
-			of.notes = append(of.notes[:0], of.notes[1:]...)
-		}
-		of.notes = append(of.notes, n)
+		of.keep(n)
+	}
+}
+
+// keep adds a note, and forgets the oldest of too many.
+func (of *linkHistory) keep(n note) {
+	if len(of.notes) >= maxNotes {
+		of.notes = append(of.notes[:0], of.notes[1:]...)
+	}
+	of.notes = append(of.notes, n)
+}
+
+// tell keeps what a link did by itself. Of links that are remembered only.
+func (h *history) tell(name string, notices []objsync.Notice) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := h.links[name]
+	if of == nil {
+		return
+	}
+	for _, n := range notices {
+		of.keep(note{time: n.Time, severity: adminpb.Severity_SEVERITY_WARNING, word: "full comparison", cause: n.Text})
 	}
 }
 

@@ -276,6 +276,11 @@ func (l *links) remember() {
 	}
 	l.remembered, l.errors = now, errors
 	l.site.history.record(now, points)
+	l.mu.Lock()
+	for name, r := range l.runners {
+		l.site.history.tell(name, r.engine.TakeNotices())
+	}
+	l.mu.Unlock()
 	l.site.history.note(notes)
 }
 

@@ -60,6 +60,9 @@ const (
 	fitWhole                   // from the cursor on, below which there is nothing left to take
 )
 
+// initialCopy is why a bucket is copied that was never copied before.
+const initialCopy = "initial copy"
+
 // fit decides whether the cursor c, nil when there is none, continues the
 // sender's log as it stands and gives what is wanted; objects is what the bucket has
 // here. why says in words what does not fit.
@@ -78,9 +81,9 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 	case c == nil && !want.first && want.again == 0:
 		return fitHead, ""
 	case c == nil && !want.once && objects > 0 && there.GetTrimmed() == 0 && !restored:
-		return fitStart, "initial copy"
+		return fitStart, initialCopy
 	case c == nil:
-		return fitScan, "initial copy"
+		return fitScan, initialCopy
 	case !bytes.Equal(c.GetSite(), peer[:]):
 		return fitScan, "the cursor is of another site"
 	case c.GetEpoch() != there.GetEpoch():

@@ -31,8 +31,9 @@ type Engine struct {
 	// opened: what is written to them afterwards is all that is ever written.
 	absent map[string]bool
 
-	mu     sync.Mutex
-	status Status
+	mu      sync.Mutex
+	status  Status
+	notices []Notice
 }
 
 // mishap is what is remembered of a version that failed, across sessions.

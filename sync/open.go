@@ -321,6 +321,9 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 			cause = "an interrupted copy goes on"
 		}
 		link.Prepare(s.o.Source)
+		if got.why != "" && got.why != initialCopy {
+			s.e.noticeComparison(now, b.path, got.why)
+		}
 		s.log.Info("link: bucket is copied", "bucket", b.path, "cause", cause, "from_key", string(b.scanning.next), "objects", b.there.GetObjects())
 		if got.first != nil {
 			s.onPage(b, got.first, now)

@@ -3,6 +3,7 @@ package objsync
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,6 +247,13 @@ func TestLogTrimmedWhileAway(t *testing.T) {
 		y.start()
 		synced(t, 120*time.Second, x, y)
 		sameHeads(t, bk1, x.site, y.site)
+		told := y.engine.TakeNotices()
+		if len(told) != 1 || !strings.Contains(told[0].Text, bk1+" is compared as a whole, which only merges: the sender's log begins after") {
+			t.Errorf("the comparison was told as %v", told)
+		}
+		if again := y.engine.TakeNotices(); len(again) != 0 {
+			t.Errorf("it was told again: %v", again)
+		}
 		got := x.site.listing(bk1)
 		for i := 3; i < 150; i += 3 {
 			if _, ok := got[fmt.Sprintf("k%04d", i)]; ok {
