@@ -281,6 +281,7 @@ func (b *builder) createService(req *adminpb.PlanCreateService) error {
 	b.reach(service.GetRemote())
 	b.paired(service, peer)
 	b.serving(service.GetServes())
+	b.overlap(service)
 	b.placed(service)
 	b.Plan.Impact = b.copies(service, service.GetServes())
 	b.Plan.Undo = "`isgwctl service delete " + service.GetName() + "` ends the link; what was copied stays at both sites."
@@ -363,6 +364,20 @@ func (b *builder) serving(serves []*statepb.Served) {
 // loop says why links in a ring do no harm.
 func (b *builder) loop() {
 	b.check(passes, "loop", "a version is never offered to the link that it came through")
+}
+
+// overlap warns of a bucket that another link to the site at the remote serves:
+// when the sites meet the link is refused.
+func (b *builder) overlap(service *statepb.Service) {
+	r := b.heard(service.GetRemote())
+	if r == nil || r.Failure != "" || len(service.GetPeer()) > 0 {
+		return
+	}
+	met := proto.CloneOf(service)
+	met.Peer = r.Site.Bytes()
+	if err := servedOnce(b.cfg, met); err != nil {
+		b.check(warning, "overlap", "%v", err)
+	}
 }
 
 // missing warns of what is not here yet.

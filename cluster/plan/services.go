@@ -116,8 +116,14 @@ func EditService(cfg *state.Config, req *adminpb.PlanEditService) (*statepb.Txn,
 	if proto.Equal(old, service) {
 		return nil, nil
 	}
-	if err := checkServer(service, replaced(cfg.Services(), service)); err != nil {
+	all := replaced(cfg.Services(), service)
+	if err := checkServer(service, all); err != nil {
 		return nil, err
+	}
+	if service.GetRemote() != old.GetRemote() {
+		if err := servedOnceAmong(cfg, service, all); err != nil {
+			return nil, err
+		}
 	}
 	return replace(service, revision)
 }
@@ -273,12 +279,15 @@ func servedOnce(cfg *state.Config, service *statepb.Service) error {
 }
 
 // servedOnceAmong is servedOnce where all are the services that there will be.
+// Links that have not met their peers yet are to the same site when they dial the
+// same address.
 func servedOnceAmong(cfg *state.Config, service *statepb.Service, all []*statepb.Service) error {
-	if len(service.GetPeer()) == 0 {
-		return nil
+	there := service.GetRemote()
+	if id, err := state.SiteIDFromBytes(service.GetPeer()); err == nil {
+		there = SiteName(cfg, id)
 	}
 	for _, other := range all {
-		if other.GetName() == service.GetName() || !bytes.Equal(other.GetPeer(), service.GetPeer()) {
+		if other.GetName() == service.GetName() || !sameEnd(service, other) {
 			continue
 		}
 		for _, served := range service.GetServes() {
@@ -286,14 +295,21 @@ func servedOnceAmong(cfg *state.Config, service *statepb.Service, all []*statepb
 				if !covers(served.GetPath(), theirs.GetPath()) && !covers(theirs.GetPath(), served.GetPath()) {
 					continue
 				}
-				id, _ := state.SiteIDFromBytes(service.GetPeer()) // Apply admits valid ids only
 				return refuse(state.ErrConflict, "service %s cannot serve %s: service %s serves %s to the same site, %s",
-					service.GetName(), served.GetPath(), other.GetName(), theirs.GetPath(), SiteName(cfg, id)).
+					service.GetName(), served.GetPath(), other.GetName(), theirs.GetPath(), there).
 					next("unserve it there first: a bucket is on one link to a site")
 			}
 		}
 	}
 	return nil
+}
+
+// sameEnd says whether two links are to the same site, as far as that is known.
+func sameEnd(a, b *statepb.Service) bool {
+	if len(a.GetPeer()) > 0 && len(b.GetPeer()) > 0 {
+		return bytes.Equal(a.GetPeer(), b.GetPeer())
+	}
+	return a.GetRemote() != "" && a.GetRemote() == b.GetRemote()
 }
 
 // covers says whether a served path includes another.

@@ -282,3 +282,43 @@ func TestPlacementPlanned(t *testing.T) {
 		t.Errorf("checks: %v", p.GetChecks())
 	}
 }
+
+// TestOverlap: a bucket is on one link to a site, also while the links have not met
+// it, by the address that they dial; who answers there is looked at in plans.
+func TestOverlap(t *testing.T) {
+	s := newSite(t)
+	s.walkThrough() // hawaii serves Hawaii/Cola/bk1
+	s.must(EditService(s.Config, &adminpb.PlanEditService{Name: "hawaii", Remote: new("ccow://h:1")}))
+	create := func(name, remote string, serves ...string) *adminpb.PlanRequest {
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: &adminpb.PlanCreateService{
+			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: name, Remote: remote}, Serves: serves,
+		}}}
+	}
+	if _, err := Show(s.Config, create("two", "ccow://h:1", "Hawaii/Cola,exclude=x"), Facts{}, now); !errors.Is(err, state.ErrConflict) ||
+		!strings.Contains(err.Error(), "service two cannot serve Hawaii/Cola: service hawaii serves Hawaii/Cola/bk1 to the same site, ccow://h:1") {
+		t.Errorf("the same address: %v", err)
+	}
+	p, err := Show(s.Config, create("two", "ccow://h:2", "Hawaii/Cola"), Facts{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.must(p.Txn, nil)
+	txn, err := EditService(s.Config, &adminpb.PlanEditService{Name: "two", Remote: new("ccow://h:1")})
+	refusal{state.ErrConflict, "to the same site, ccow://h:1", "unserve it there first"}.check(t, txn, err)
+	// hawaii has met its peer, which answers at the other address too.
+	s.must(BindPeer(s.Config, "hawaii", peer))
+	facts := Facts{Reach: map[string]*Reach{"h:3": {Address: "h:3", Site: peer, Name: "south"}}}
+	p, err = Show(s.Config, create("three", "ccow://h:3", "Hawaii/Cola/bk1"), facts, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(p.Plan.GetChecks(), func(c *adminpb.PlanCheck) bool {
+		return c.GetName() == "overlap" && c.GetSeverity() == warning && strings.Contains(c.GetText(), "service hawaii serves Hawaii/Cola/bk1 to the same site, south")
+	}) {
+		t.Errorf("checks: %v", p.Plan.GetChecks())
+	}
+	p, err = Show(s.Config, create("three", "ccow://h:3", "Hawaii/Pepsi/bk1"), facts, now)
+	if err != nil || slices.ContainsFunc(p.Plan.GetChecks(), func(c *adminpb.PlanCheck) bool { return c.GetName() == "overlap" }) {
+		t.Errorf("another bucket: %v, %v", p.Plan.GetChecks(), err)
+	}
+}
