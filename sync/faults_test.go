@@ -103,7 +103,7 @@ func TestRestartFetchesNothingTwice(t *testing.T) {
 		restarts := 0
 		for {
 			y.start()
-			pause(400 * time.Millisecond)
+			pause(250 * time.Millisecond)
 			synctest.Wait()
 			if _, ok := y.site.read(bk1, "large"); ok {
 				break

@@ -46,7 +46,7 @@ func TestConsoleSoak(t *testing.T) {
 		until := time.Now().Add(d)
 		for round := 0; time.Now().Before(until); round++ {
 			for _, step := range []struct{ keys, shows string }{
-				{"2", "[2 Links]"}, {"\r", "Links ▸ hawaii"}, {"t", "6h"}, {"\x1b", "[2 Links]"}, {"?", "help"}, {"\x1b", "[2 Links]"},
+				{"2", "[2 Links]"}, {"\r", "Links ▸ hawaii"}, {"t", "6h"}, {"\x1b", "[2 Links]"}, {"?", "keys that work on"}, {"\x1b", "[2 Links]"},
 				{"/haw", "Links 1/1"}, {"\x1b", "[2 Links]"}, {"1", "[1 Home]"},
 			} {
 				c.keys(step.keys)
