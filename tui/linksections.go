@@ -12,6 +12,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 	"edgefog.dev/isgw/tui/screen"
 	"edgefog.dev/isgw/tui/table"
 )
@@ -268,8 +269,8 @@ func (p *linkPage) factRows(l *adminpb.ConsoleLink, paths int) [][2]string {
 		}
 	}
 	serves := fmt.Sprint(len(l.GetServes()))
-	for _, s := range l.GetServes()[:paths] {
-		rows = append(rows, [2]string{"serves", s})
+	for _, path := range l.GetServes()[:paths] {
+		rows = append(rows, [2]string{"serves", p.servedText(path)})
 	}
 	if more := len(l.GetServes()) - paths; more > 0 || paths == 0 {
 		if paths > 0 {
@@ -278,6 +279,16 @@ func (p *linkPage) factRows(l *adminpb.ConsoleLink, paths int) [][2]string {
 		rows = append(rows, [2]string{"serves", serves})
 	}
 	return rows
+}
+
+// servedText is a path that the link serves with its options, where they are known.
+func (p *linkPage) servedText(path string) string {
+	for _, served := range p.service.GetServed() {
+		if served.GetPath() == path {
+			return manifest.ServedText(served)
+		}
+	}
+	return path
 }
 
 // export writes what the section shows: buckets, events or the history, with

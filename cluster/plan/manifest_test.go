@@ -211,6 +211,44 @@ func TestManifestRefuses(t *testing.T) {
 	}
 }
 
+// TestManifestOptions: options of what is served are a part of the list; those that
+// change are told with what they were, and the way back has them.
+func TestManifestOptions(t *testing.T) {
+	s, facts := previewSite(t, true)
+	p, err := Show(s.Config, wants(link("hawaii", "Hawaii/Cola/bk1,exclude=tmp/", "Hawaii/Pepsi,direction=receive")), facts, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var what []string
+	for _, w := range p.Plan.GetWhat() {
+		what = append(what, w.GetSign()+" "+w.GetName()+" "+w.GetText())
+	}
+	if want := []string{
+		"+ Hawaii/Pepsi over link hawaii, does not exist here yet, direction=receive",
+		"~ Hawaii/Cola/bk1 over link hawaii, no options → exclude=tmp/",
+	}; !slices.Equal(what, want) {
+		t.Errorf("what happens: %q, want %q", what, want)
+	}
+	if impact := p.Plan.GetImpact(); !strings.Contains(impact, "Nothing leaves this site; what the other site serves comes in.") || !strings.Contains(impact, optionImpact) {
+		t.Errorf("impact: %s", impact)
+	}
+	if undo := p.Plan.GetUndo(); !strings.Contains(undo, "`isgwctl service serve hawaii Hawaii/Cola/bk1`") || !strings.Contains(undo, "`isgwctl service unserve hawaii Hawaii/Pepsi`") {
+		t.Errorf("undo: %s", undo)
+	}
+	s.must(p.Txn, nil)
+	p, err = Show(s.Config, wants(link("hawaii", "Hawaii/Cola/bk1")), facts, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if undo := p.Plan.GetUndo(); !strings.Contains(undo, "`isgwctl service serve hawaii Hawaii/Pepsi,direction=receive`") || !strings.Contains(undo, "`isgwctl service serve hawaii Hawaii/Cola/bk1,exclude=tmp/`") {
+		t.Errorf("undo of the way back: %s", undo)
+	}
+	s.must(p.Txn, nil)
+	if _, err := Show(s.Config, wants(link("hawaii", "Hawaii/Cola/bk1", "Hawaii/Cola/bk1,exclude=x")), facts, now); !errors.Is(err, state.ErrInvalid) || !strings.Contains(err.Error(), "has Hawaii/Cola/bk1 twice") {
+		t.Errorf("twice with options: %v", err)
+	}
+}
+
 // TestManifestNamesNoMoreThanAFew: the way back of a large manifest is short,
 // and so is the list of addresses that it has the node dial.
 func TestManifestNamesNoMoreThanAFew(t *testing.T) {
