@@ -134,6 +134,15 @@ func addDoor(st *adminpb.ServiceStatus, door *doorError) {
 // from which on the lag counts it.
 const unheard = 4 * time.Second
 
+// slowAnswer is how long a first connection may take to be made before its link
+// counts as down: several times what the longest line needs, and before the attempt
+// is given up.
+const slowAnswer = 5 * time.Second
+
+// unasked is how long the other site, which reports how far it is every three
+// seconds at least, may say nothing before the sending direction is stalled.
+const unasked = 8 * time.Second
+
 // lagOfReceiving is the lag of the receiving direction. What the other site wrote
 // since it was last heard of is not here, and may be as old as that: a site that
 // is paused or cut off is further behind each second, whether it wrote or not.
@@ -162,7 +171,16 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	switch r.State {
 	case objsync.StateConnecting:
 		if r.Counters.Sessions == 0 && r.Cause == "" {
-			return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "the first connection is being made", ""
+			waited := v.now.Sub(r.Since)
+			switch {
+			case r.Since.IsZero() || waited < slowAnswer:
+				return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "the first connection is being made", ""
+			case v.remote == "":
+				return adminpb.ServiceState_SERVICE_STATE_DOWN, fmt.Sprintf("the other site has not connected for %s", waited.Truncate(time.Second)),
+					"see `isgwctl service show` at the other site, or give its address here (isgwctl service edit NAME --remote)"
+			}
+			return adminpb.ServiceState_SERVICE_STATE_DOWN, fmt.Sprintf("%s has not answered for %s", v.remote, waited.Truncate(time.Second)),
+				"check the address, the network and firewalls"
 		}
 		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
 	case objsync.StateRefused:
@@ -198,6 +216,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	case s.LastHeard.IsZero():
 		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "everything is received; the other site has not asked for anything yet",
 			"see `isgwctl service show` at the other site"
+	case v.now.Sub(s.LastHeard) >= unasked:
+		return adminpb.ServiceState_SERVICE_STATE_STALLED, fmt.Sprintf("the other site has not taken everything, and has asked for nothing for %s", v.now.Sub(s.LastHeard).Truncate(time.Second)),
+			"see `isgwctl service show` at the other site, and the network from there to here"
 	}
 	for _, b := range s.Buckets {
 		if b.Cause != "" {

@@ -40,6 +40,15 @@ func TestLinkState(t *testing.T) {
 		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "connection refused"},
 		{"never connected", func(v *linkView) { v.receive = objsync.Status{State: objsync.StateConnecting} },
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
+		{"connecting for a moment", func(v *linkView) {
+			v.remote, v.receive = "h:1", objsync.Status{State: objsync.StateConnecting, Since: now.Add(-slowAnswer + time.Second)}
+		}, adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
+		{"never answered", func(v *linkView) {
+			v.remote, v.receive = "h:1", objsync.Status{State: objsync.StateConnecting, Since: now.Add(-6500 * time.Millisecond)}
+		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "h:1 has not answered for 6s"},
+		{"never came", func(v *linkView) {
+			v.receive = objsync.Status{State: objsync.StateConnecting, Since: now.Add(-6500 * time.Millisecond)}
+		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "the other site has not connected for 6s"},
 		{"refused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StateRefused, "disabled there" },
 			adminpb.ServiceState_SERVICE_STATE_REFUSED, "disabled there"},
 		{"paused", func(v *linkView) { v.receive.State, v.receive.Cause = objsync.StatePaused, "it was paused at maui" },
@@ -68,6 +77,10 @@ func TestLinkState(t *testing.T) {
 		{"no common bucket", func(v *linkView) { v.receive.State = objsync.StateWaiting }, adminpb.ServiceState_SERVICE_STATE_WAITING, ""},
 		{"the other site is behind", func(v *linkView) { v.send.InSync = false },
 			adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything"},
+		{"the other site is behind and silent", func(v *linkView) { v.send.InSync, v.send.LastHeard = false, now.Add(-9*time.Second) },
+			adminpb.ServiceState_SERVICE_STATE_STALLED, "has asked for nothing for 9s"},
+		{"the other site is silent, and not behind", func(v *linkView) { v.send.LastHeard = now.Add(-9 * time.Second) },
+			adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
 		{"the other site has not come", func(v *linkView) { v.send = objsync.SendStatus{} },
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "not asked for anything"},
 		{"the other site says why", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Cause = "no space left" },

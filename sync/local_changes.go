@@ -106,7 +106,6 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 		case <-kick:
 			kick, look = l.kicked(), true
 		case <-beat.C:
-			l.touch()
 			look = true
 			if err := l.heartbeat(streams, fn); err != nil {
 				return err
