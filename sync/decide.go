@@ -272,6 +272,7 @@ type facts struct {
 	lagTarget  time.Duration
 	idle       time.Duration // since something moved
 	silent     time.Duration // since anything was heard of the far end
+	mute       time.Duration // since anything was heard of what changes there
 	peer       string        // its name
 	off        string        // why nothing flows, by the settings of the sides
 	paused     string        // who paused it; "" when nobody did
@@ -296,6 +297,9 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.silent >= quietAfter:
 		return StateStalled, fmt.Sprintf("nothing was heard of %s for %s", f.peer, f.silent.Truncate(time.Second)),
 			"see whether the other site's node runs, and the network between the sites"
+	case f.stallAfter > 0 && f.mute >= f.stallAfter:
+		return StateStalled, fmt.Sprintf("nothing was heard of what changes at %s for %s, although it answers", f.peer, f.mute.Truncate(time.Second)),
+			"see the other site's log; a new session is begun by itself"
 	case f.paused != "":
 		return StatePaused, f.paused, "resume it where it was paused (isgwctl link resume NAME)"
 	case f.off != "":
@@ -318,6 +322,8 @@ func judgeLink(f facts) (st State, cause, next string) {
 		return StateScanning, fmt.Sprintf("copying %d of %d buckets", f.scanning, f.buckets), ""
 	case f.waiting == f.buckets:
 		return StateWaiting, "no served bucket exists at both sites yet", ""
+	case f.mute >= quietAfter && !f.work:
+		return StateLagging, fmt.Sprintf("nothing was heard of what changes at %s for %s, although it answers", f.peer, f.mute.Truncate(time.Second)), ""
 	case f.quarantine > 0 && f.lag.Age > f.lagTarget:
 		return StateLagging, fmt.Sprintf("%d versions are in quarantine", f.quarantine), "look at the causes (isgwctl service show); they are tried again by themselves"
 	case f.lag.Known && f.lag.Age > f.lagTarget:

@@ -274,6 +274,8 @@ func TestJudgeLink(t *testing.T) {
 		"no space for long": {func(f *facts) { f.work, f.stopped, f.idle = true, "no space", time.Hour }, StateStalled, "no space"},
 		"a moment's quiet":  {func(f *facts) { f.silent = quietAfter - 1 }, StateInSync, ""},
 		"nothing is heard":  {func(f *facts) { f.silent, f.peer = 8*time.Second+time.Second/2, "beta" }, StateStalled, "nothing was heard of beta for 8s"},
+		"mute":              {func(f *facts) { f.mute, f.peer = 8*time.Second, "beta" }, StateLagging, "of what changes at beta for 8s"},
+		"mute for long":     {func(f *facts) { f.mute, f.peer = time.Minute, "beta" }, StateStalled, "of what changes at beta for 1m0s"},
 		"quiet, no buckets": {func(f *facts) { f.buckets, f.silent, f.peer = 0, time.Minute, "beta" }, StateStalled, "nothing was heard of beta for 1m0s"},
 		"in quarantine":     {func(f *facts) { f.work, f.quarantine, f.lag.Age = true, 3, time.Hour }, StateLagging, "3 versions"},
 	} {

@@ -59,6 +59,7 @@ func (s *session) status(now time.Time) Status {
 		lagTarget:  s.o.LagTarget,
 		idle:       now.Sub(s.moved),
 		silent:     now.Sub(s.heard),
+		mute:       s.stream.mute(now),
 		peer:       st.PeerName,
 		stallAfter: s.o.StallAfter,
 		off:        s.flow.off,
@@ -90,6 +91,10 @@ func (s *session) status(now time.Time) Status {
 		}
 	}
 	slices.SortFunc(st.Buckets, func(a, b BucketStatus) int { return cmp.Compare(a.Path, b.Path) })
+	if f.mute >= quietAfter && st.Lag.Known {
+		// What was written there since may be as old.
+		st.Lag.Age = max(st.Lag.Age, f.mute)
+	}
 	f.quarantine, f.lag = st.Quarantined, st.Lag
 	if !s.served.known {
 		st.State, st.Cause = StateConnecting, fmt.Sprintf("asking %s for its buckets", st.PeerName)
@@ -203,15 +208,37 @@ func (s *session) blocker(b *bucket) string {
 	if v == nil {
 		v = b.scan.oldest()
 	}
+	if v == nil {
+		v = b.oldestPending()
+	}
 	switch {
+	case !b.live:
+		return fmt.Sprintf("bucket %s: being opened, which waits for %s", b.path, s.o.PeerName)
+	case v == nil && b.scanning.fetching:
+		return fmt.Sprintf("bucket %s: waiting for keys of %s", b.path, s.o.PeerName)
 	case v == nil && b.head > b.streamed:
 		return fmt.Sprintf("bucket %s: waiting for changes of %s", b.path, s.o.PeerName)
 	case v == nil:
 		return ""
 	case v.phase == phaseReady:
 		return fmt.Sprintf("bucket %s: waiting for this site's log to commit", b.path)
+	case s.tr.puts > 0 && s.tr.fetches == 0:
+		return fmt.Sprintf("bucket %s: waiting for this site's disk to store key %q", b.path, v.rec.GetKey())
 	}
 	return fmt.Sprintf("bucket %s: fetching key %q", b.path, v.rec.GetKey())
+}
+
+// oldestPending returns the version in the pending table that came first, of those
+// that are under way; nil when none is.
+func (b *bucket) oldestPending() *version {
+	var first *version
+	for _, v := range b.pend {
+		under := v.phase == phaseWaiting || v.phase == phaseActive || v.phase == phaseReady
+		if under && v.hold.GetReason() == catalogpb.PendingReason_PENDING_TRANSFERRING && (first == nil || v.seq < first.seq) {
+			first = v
+		}
+	}
+	return first
 }
 
 // disconnected publishes that there is no session, and why.

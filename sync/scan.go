@@ -27,7 +27,8 @@ type scanState struct {
 
 const (
 	scanPage = 1000 // records asked for in one page
-	// scanAhead is the number of records queued above which no page is read.
+	// scanAhead is the number of records queued above which no page is read;
+	// laneBytes bounds their size.
 	scanAhead = 2000
 )
 
@@ -46,7 +47,7 @@ type page struct {
 // written meanwhile does not wait for it.
 func (s *session) moreScan(b *bucket) {
 	sc := &b.scanning
-	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || !s.mayFetch() {
+	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || b.scan.bytes >= laneBytes || !s.mayFetch() {
 		return
 	}
 	sc.fetching = true

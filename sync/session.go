@@ -288,6 +288,11 @@ func (s *session) onTick() {
 		s.end(&link.Fault{Kind: link.FaultStalled, Message: fmt.Sprintf("nothing was heard of %s for %s", s.o.PeerName, silent.Round(time.Second))})
 		return
 	}
+	// A long batch on a slow line is no silence.
+	if mute := s.stream.mute(now); mute > 2*s.o.StallAfter {
+		s.end(&link.Fault{Kind: link.FaultStalled, Message: fmt.Sprintf("nothing was heard of what changes at %s for %s, although it answers", s.o.PeerName, mute.Round(time.Second))})
+		return
+	}
 	rest := s.resting[:0]
 	for _, v := range s.resting {
 		switch {

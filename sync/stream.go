@@ -20,6 +20,7 @@ type streamState struct {
 	number  int // of the request: what an earlier one still says is ignored
 	stale   bool
 	since   time.Time          // when it became stale
+	said    time.Time          // when the request said anything, or began
 	held    *heldBatch         // a batch for which there is no room yet
 	names   map[string]*bucket // the buckets of the request
 	named   map[*bucket]bool   // of them: in the heartbeat that is coming in
@@ -53,6 +54,15 @@ func (st *streamState) dirty(now time.Time) {
 	}
 }
 
+// mute is how long the change stream has said nothing, not even a heartbeat, although
+// it may: other answers of the sender do not tell what changes there.
+func (st *streamState) mute(now time.Time) time.Duration {
+	if !st.running || st.held != nil {
+		return 0
+	}
+	return now.Sub(st.said)
+}
+
 // full reports whether a bucket's lane takes no more of its log.
 func (b *bucket) full(most int) bool {
 	return len(b.log.items) >= most || b.log.bytes >= laneBytes
@@ -77,7 +87,7 @@ func (s *session) runStream(now time.Time) {
 		return
 	}
 	st.number++
-	st.stale, st.running, st.held = false, true, nil
+	st.stale, st.running, st.held, st.said = false, true, nil, now
 	st.names, st.named = make(map[string]*bucket), make(map[*bucket]bool)
 	var cursors []*linkpb.BucketCursor
 	for _, b := range s.buckets {
@@ -156,7 +166,7 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 		return
 	}
 	now := s.o.Clock()
-	s.heard = now
+	s.heard, s.stream.said = now, now
 	s.noteClock(batch.GetClock())
 	s.onHeads(batch)
 	if batch.GetServedChanged() {
