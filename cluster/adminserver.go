@@ -39,6 +39,7 @@ func (n *Node) newAdmin() (err error) {
 		Faults:       faultsAdmin{n},
 		Services:     servicesAdmin{n},
 		Objects:      objectsAdmin{n},
+		Versions:     versionsAdmin{n},
 		Console:      consoleAdmin{n},
 		Plans:        plansAdmin{n},
 		Access:       accessAdmin{n},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 
 	"edgefog.dev/isgw/cluster/admin"
@@ -156,7 +155,7 @@ func describe(bucket string, r *catalogpb.Record) *adminpb.Object {
 	}
 	if origin, err := state.SiteIDFromBytes(r.GetDot().GetOrigin()); err == nil {
 		o.Origin = origin.String()
-		o.VersionId = fmt.Sprintf("%s-%d-%d", origin, r.GetDot().GetEpoch(), r.GetDot().GetSeq())
+		o.VersionId = versionName(r.GetDot())
 	}
 	return o
 }

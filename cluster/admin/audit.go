@@ -34,6 +34,8 @@ func objectOf(msg any) string {
 		return m.GetHeader().GetBucket() + "/" + m.GetHeader().GetKey()
 	case *adminpb.DeleteObjectRequest:
 		return m.GetBucket() + "/" + m.GetKey()
+	case *adminpb.PromoteVersionRequest:
+		return m.GetBucket() + "/" + m.GetKey() + " " + m.GetVersion()
 	case *adminpb.DeleteKeyRequest:
 		return m.GetAccessKey()
 	case *adminpb.RetryFaultsRequest:

@@ -32,6 +32,7 @@ type Client struct {
 	Pairings Pairings
 	Resyncs  Resyncs
 	Faults   Faults
+	Versions Versions
 
 	transport *http.Transport
 }
@@ -71,6 +72,7 @@ func newClient(t Target, url string, transport *http.Transport) *Client {
 		Faults:   &faultsClient{calls, adminpbconnect.NewFaultsClient(httpClient, url, options...)},
 		Pairings: &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
 		Resyncs:  &resyncsClient{calls, adminpbconnect.NewResyncsClient(httpClient, url, options...)},
+		Versions: &versionsClient{calls, adminpbconnect.NewVersionsClient(httpClient, url, options...)},
 
 		transport: transport,
 	}

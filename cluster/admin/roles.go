@@ -70,6 +70,10 @@ var rules = map[string]rule{
 	adminpbconnect.ObjectsGetProcedure:    {least: RoleOperator, scope: objectScope},
 	adminpbconnect.ObjectsDeleteProcedure: {least: RoleOperator, scope: objectScope},
 
+	adminpbconnect.VersionsListProcedure:      {least: RoleOperator, scope: objectScope},
+	adminpbconnect.VersionsConflictsProcedure: {least: RoleOperator, scope: objectScope},
+	adminpbconnect.VersionsPromoteProcedure:   {least: RoleOperator, scope: objectScope},
+
 	adminpbconnect.ConsoleWatchProcedure:   {least: RoleViewer},
 	adminpbconnect.ConsoleHistoryProcedure: {least: RoleViewer},
 

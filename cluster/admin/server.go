@@ -34,6 +34,7 @@ type Options struct {
 	Pairings Pairings
 	Resyncs  Resyncs
 	Faults   Faults
+	Versions Versions
 
 	// Node is the node's name, told with every refusal.
 	Node string
@@ -106,6 +107,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Pairings != nil {
 		mux.Handle(adminpbconnect.NewPairingsHandler(&pairingsHandler{s}, small...))
+	}
+	if o.Versions != nil {
+		mux.Handle(adminpbconnect.NewVersionsHandler(&versionsHandler{s}, small...))
 	}
 	s.handler = overTLS(byProgress(mux))
 	return s, nil

@@ -17,7 +17,8 @@ const objectShape = "NAMESPACE/TENANT/BUCKET/KEY"
 func (a *app) objectCommand() *cobra.Command {
 	return group("object", "List, store and read objects",
 		"Objects are named by their bucket and key: Hawaii/Cola/bk1/reports/2026.csv.",
-		a.objectList(), a.objectShow(), a.objectPut(), a.objectGet(), a.objectDelete())
+		a.objectList(), a.objectShow(), a.objectPut(), a.objectGet(), a.objectDelete(),
+		a.objectVersions(), a.objectConflicts(), a.objectPromote())
 }
 
 // splitObject divides a path into its bucket and what follows, which may hold

@@ -49,14 +49,14 @@ func Main(args []string, stdout, stderr io.Writer, environ []string) int {
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("say what to do: run, demo or version")}
+			return usageError{errors.New("say what to do: run, restored, demo or version")}
 		},
 	}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(environ), demoCommand(environ), versionCommand())
+	root.AddCommand(runCommand(environ), restoredCommand(environ), demoCommand(environ), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 
 	cmd, err := root.ExecuteContextC(ctx)

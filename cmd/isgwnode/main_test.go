@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 		exit int
 		want []string // all of these on stderr
 	}{
-		{"nothing", nil, nil, 2, []string{"run, demo or version"}},
+		{"nothing", nil, nil, 2, []string{"run, restored, demo or version"}},
 		{"unknown command", nil, []string{"fly"}, 2, []string{"fly"}},
 		{"unknown flag", nil, []string{"run", "--wings"}, 2, []string{"--wings"}},
 		{"every fault at once", nil, []string{"run", "--s3", "nowhere", "--log-level", "loud"}, 2,

@@ -167,8 +167,8 @@ func (v *view) contest(key []byte, dot *pb.Dot) (Contest, error) {
 }
 
 // History returns every version of a key that is kept, greatest first: those with an
-// id, the null version, and what lost against it; with what each carries. Latest is
-// set for the head alone.
+// id, the null version with its history, and what lost against it; with what each
+// carries. Latest is set for the head alone, Lost for what is listed as a conflict.
 func (c *Catalog) History(path string, key []byte) ([]*Version, error) {
 	v, err := c.view(path)
 	if err != nil {
@@ -199,7 +199,14 @@ func (c *Catalog) History(path string, key []byte) ([]*Version, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read history of key %q in bucket %s: %w", key, path, err)
 		}
-		out = append(out, newVersion(r, all, head != nil && sameDot(head, r.GetDot())))
+		shown := newVersion(r, all, head != nil && sameDot(head, r.GetDot()))
+		if m.contended > 0 {
+			shown.Lost, err = read(v.rows, targetKey(nil, rowConflict, v.number, key, r.GetDot()), func([]byte) error { return nil })
+			if err != nil {
+				return nil, fmt.Errorf("read history of key %q in bucket %s: %w", key, path, err)
+			}
+		}
+		out = append(out, shown)
 	}
 	return out, nil
 }

@@ -68,6 +68,7 @@ type Version struct {
 	Tags   map[string]string // those it has now; not to be changed
 	Lock   Lock              // as it is now
 	Latest bool              // it is the key's head
+	Lost   bool              // it is listed as a conflict; set by History alone
 }
 
 // BucketAttributes are the settings of a bucket that all sites share.
