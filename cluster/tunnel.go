@@ -110,7 +110,7 @@ func (l *links) admit(peer *identity.PeerInfo, service string, under net.Conn) e
 		return nil
 	}
 	if s, _, _ := l.site.replica.Config().Service(service); s.GetTunnel() {
-		return link.Refuse(link.CodeTunnel, "site %s takes connections of link %s inside an SSH tunnel only (useEncryptedTunnel): set it at site %s too (isgwctl service edit %s --tunnel)",
+		return link.Refuse(link.CodeTunnel, "site %s takes connections of link %s inside an SSH tunnel only (useEncryptedTunnel): set it at site %s too (isgwctl service edit %s --tunnel true)",
 			l.site.node.opts.Site, service, peer.SiteName, service)
 	}
 	return nil
