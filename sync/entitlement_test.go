@@ -473,3 +473,95 @@ func TestNothingIsGivenOrTold(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsLeftOutIsNotTold asks a link that serves a part of a bucket for the rest of
+// it, by every request and by names that can be guessed: no key of it is told, and what
+// is there is answered as what never was.
+func TestWhatIsLeftOutIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestSite(t, 1)
+		defer s.close()
+		s.makeBucket(bk1, 1)
+		s.put(bk1, "open/1", []byte("1"))
+		hidden := s.put(bk1, "secret/1", random(1, 3000))
+		s.put(bk1, "secret/2", nil)
+		l, err := NewLocal(LocalOptions{
+			Site: s.site(), Service: "hawaii", Peer: peerID, Served: func() []string { return []string{bk1} },
+			Terms: func(string) Terms { return Terms{Filter: Filter{Exclude: []string{"secret/"}}} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		list, err := l.Served(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope := list.GetBuckets()[0].GetScope()
+		p := &prober{t: t, l: l, names: probeNames{site: s.id.Bytes(), open: list.GetBuckets()[0].GetIncarnation()}}
+		records := func(keys ...string) told {
+			req := &linkpb.RecordsRequest{Path: bk1}
+			for _, k := range keys {
+				req.Keys = append(req.Keys, []byte(k))
+			}
+			page, err := l.Records(ctx, req)
+			if err != nil {
+				return told{err: err}
+			}
+			return told{messages: []proto.Message{page}}
+		}
+		scan := func(scope, from string) told {
+			page, err := l.Scan(ctx, &linkpb.ScanRequest{Path: bk1, Scope: scope, FromKey: []byte(from)})
+			if err != nil {
+				return told{err: err}
+			}
+			return told{messages: []proto.Message{page}}
+		}
+		follow := func(scope string) told {
+			ctx, cancel := context.WithTimeout(ctx, 3500*time.Millisecond)
+			defer cancel()
+			var a told
+			_ = l.Changes(ctx, &linkpb.ChangesRequest{Cursors: []*linkpb.BucketCursor{{Path: bk1, Scope: scope, Cursor: p.cursor(p.names.open, 0)}}}, func(b *linkpb.ChangeBatch) error {
+				a.messages = append(a.messages, proto.CloneOf(b))
+				return nil
+			}) // which ends with the context
+			return a
+		}
+		fetch := func(seq uint64) told {
+			return p.fetch(&linkpb.Want{Path: bk1, Dot: &catalogpb.Dot{Origin: s.id.Bytes(), Epoch: 1, Seq: seq}})
+		}
+		narrow := &linkpb.KeyRange{From: []byte("secret/1"), To: []byte("secret/2")}
+		opened := 0
+		for name, a := range map[string]told{
+			"the log": follow(scope), "the log, as if nothing were left out": follow(""),
+			"the keys": scan(scope, ""), "the keys, as if nothing were left out": scan("", ""), "the keys from there on": scan(scope, "secret/"),
+			"some records": records("open/1", "secret/1", "secret/2"), "the records": records("secret/1"),
+			"the list":  p.digest(&linkpb.DigestRequest{Path: bk1, List: true, Ranges: []*linkpb.KeyRange{{}}}),
+			"the sums":  p.digest(&linkpb.DigestRequest{Path: bk1, Ranges: []*linkpb.KeyRange{narrow}}),
+			"a version": fetch(hidden.GetDot().GetSeq()), "another version": fetch(hidden.GetDot().GetSeq() + 1),
+		} {
+			if strings.Contains(a.String(), "secret") {
+				t.Errorf("%s: %v", name, a)
+			}
+			if strings.Contains(a.String(), "open/1") {
+				opened++
+			}
+		}
+		if opened < 4 {
+			t.Errorf("only %d answers tell of the key that is served: the test shows nothing", opened)
+		}
+		for name, c := range map[string][2]told{
+			"records":        {records("secret/1"), records("secret/nothing")},
+			"versions":       {fetch(hidden.GetDot().GetSeq()), fetch(1 << 40)},
+			"empty versions": {fetch(hidden.GetDot().GetSeq() + 1), fetch(1 << 40)},
+			"keys in a range": {
+				p.digest(&linkpb.DigestRequest{Path: bk1, List: true, Ranges: []*linkpb.KeyRange{narrow}}),
+				p.digest(&linkpb.DigestRequest{Path: bk1, List: true, Ranges: []*linkpb.KeyRange{{From: []byte("x")}}}),
+			},
+		} {
+			if c[0].String() != c[1].String() {
+				t.Errorf("%s: what is there is answered with\n%v\nand what is not with\n%v", name, c[0], c[1])
+			}
+		}
+	})
+}

@@ -84,6 +84,9 @@ func (f *fetch) want(ctx context.Context, n uint32, w *linkpb.Want) error {
 	if err := catalog.CheckDot(w.GetDot()); err != nil {
 		return refuse(err.Error())
 	}
+	// Names of versions can be guessed: of what is left out of the bucket no more is
+	// told than of what never was.
+	unknown := fmt.Sprintf("the version is not known over link %s: it is not served, or this site was restored from a backup", f.l.o.Service)
 	rec, err := f.l.o.Catalog.ByDot(w.GetPath(), w.GetDot())
 	switch {
 	case errors.Is(err, catalog.ErrNoBucket):
@@ -93,7 +96,7 @@ func (f *fetch) want(ctx context.Context, n uint32, w *linkpb.Want) error {
 		if err != nil || !catalog.Covers(seen, w.GetDot()) {
 			// It was lost with a restore, not dropped on purpose: the receiver
 			// keeps its name, for another site may still have it.
-			return refuse("the version is not known here; was this site restored from a backup?")
+			return refuse(unknown)
 		}
 		f.l.count.gone.Add(1)
 		return f.fn(&linkpb.ChunkHeader{Want: n, Gone: true}, nil)
@@ -101,7 +104,7 @@ func (f *fetch) want(ctx context.Context, n uint32, w *linkpb.Want) error {
 		return f.l.readFailed("look up a version of", w.GetPath(), err)
 	}
 	if !f.l.o.Terms(w.GetPath()).Filter.admitsKey(rec.GetKey()) {
-		return refuse(fmt.Sprintf("key %q is not served over link %s", rec.GetKey(), f.l.o.Service))
+		return refuse(unknown)
 	}
 	root, err := rootOf(rec)
 	if err != nil {
