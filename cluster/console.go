@@ -116,7 +116,7 @@ func consoleLink(service *adminpb.Service, here string, recent []float64) *admin
 	}
 	l := &adminpb.ConsoleLink{
 		Name: service.GetName(), PeerName: service.GetPeerName(), PeerId: service.GetPeerId(), Route: here + " <-> " + there,
-		Remote: service.GetRemote(), Enabled: service.GetEnabled(), State: st.GetState(), Cause: st.GetCause(), NextStep: st.GetNextStep(),
+		Remote: service.GetRemote(), Enabled: service.GetEnabled(), Paused: service.GetPaused(), State: st.GetState(), Cause: st.GetCause(), NextStep: st.GetNextStep(),
 		LagSeconds: lagOf(st), LagTargetSeconds: st.GetLagTargetSeconds(), InFlightBytes: st.GetInFlightBytes(), Errors: errorsOf(st),
 		Connected: st.GetConnected(), Serves: service.GetServes(), LatencySeconds: st.GetReceive().LatencySeconds,
 		Revision: service.GetRevision(),

@@ -19,10 +19,15 @@ var errNotConnected = errors.New("not connected: changes wait until a node answe
 // linkChanges are the changes of one link.
 func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 	name := l.GetName()
-	pause := m.changing("p", "pause", "pause (disable) the link", func() tea.Cmd {
-		return m.change("pause "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: name}}})
+	pause := m.changing("p", "pause", "pause the link", func() tea.Cmd {
+		return m.change("pause "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Pause{Pause: &adminpb.PauseServiceRequest{Name: name}}})
 	})
-	if !l.GetEnabled() {
+	switch {
+	case l.GetEnabled() && l.GetPaused():
+		pause = m.changing("p", "resume", "let the paused link go on", func() tea.Cmd {
+			return m.change("resume "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Resume{Resume: &adminpb.ResumeServiceRequest{Name: name}}})
+		})
+	case !l.GetEnabled():
 		pause = m.changing("p", "resume", "resume (enable) the link", func() tea.Cmd {
 			return m.change("resume "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: name}}})
 		})

@@ -91,7 +91,7 @@ var (
 		return l.GetStateWord(), role
 	}, nil)
 	outColumn = column("OUT/s", 6, 0, true, func(l *adminpb.ConsoleLink) (string, screen.Role) {
-		if !l.GetEnabled() {
+		if !l.GetEnabled() || l.GetPaused() {
 			return "paused", screen.Dim
 		}
 		return optionalSize(l.OutRate), screen.Plain

@@ -213,7 +213,7 @@ func TestPlanIsTheOnlyDoor(t *testing.T) {
 		t.Fatal("enter or a cancelled plan applied something")
 	}
 	s.press("p", "a")
-	if len(s.node.applied) != 1 || s.node.applied[0].GetPlan().GetChange().GetDisable().GetName() != "maui" {
+	if len(s.node.applied) != 1 || s.node.applied[0].GetPlan().GetChange().GetPause().GetName() != "maui" {
 		t.Fatalf("applied: %v", s.node.applied)
 	}
 	s.want("ok: pause maui")

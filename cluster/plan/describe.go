@@ -138,7 +138,7 @@ func describeService(cfg *state.Config, s *statepb.Service, all []*statepb.Servi
 	_, revision, _ := cfg.Service(s.GetName())
 	out := &adminpb.Service{
 		Revision: revision, LagTargetSeconds: time.Duration(s.GetLagTarget()).Seconds(),
-		Name: s.GetName(), Type: s.GetType(), Remote: s.GetRemote(), Enabled: !s.GetDisabled(),
+		Name: s.GetName(), Type: s.GetType(), Remote: s.GetRemote(), Enabled: !s.GetDisabled(), Paused: s.GetPaused(),
 		Direction: s.GetDirection(), Replication: s.GetReplication(), Connections: s.GetConnections(),
 		Created: Timestamp(s.GetCreated()),
 	}

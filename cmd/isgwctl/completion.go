@@ -183,7 +183,7 @@ func offerOf(a *app, cmd *cobra.Command, word string) offer {
 		return pairedSites
 	case "PROPERTY":
 		return fixed(manifest.Properties()...)
-	case "service/NAME":
+	case "[service/]NAME":
 		return services("service/")
 	case "ACCESSKEY":
 		return accessKeys
@@ -212,7 +212,7 @@ func flagOffers(a *app, cmd *cobra.Command) map[string]offer {
 		"tenant":  paths(2, 2),
 		"serve":   paths(3, 2),
 		"role":    roles,
-		"for":     fixed("synced", "connected"),
+		"for":     fixed("synced", "connected", "copied", "paused", "received", "sent"),
 		"sort":    fixed("path", "created", "objects", "bytes"),
 		"theme":   fixed("auto", "dark", "light", "mono"),
 

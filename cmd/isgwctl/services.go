@@ -263,6 +263,9 @@ func writeService(s *sheet, v *adminpb.Service) {
 	s.some("cause", st.GetCause())
 	s.some("next step", st.GetNextStep())
 	s.line("enabled", yesNo(v.GetEnabled()))
+	if v.GetPaused() {
+		s.line("paused", "yes, by this site")
+	}
 	s.line("remote", orDash(v.GetRemote()))
 	s.line("peer", named(v.GetPeerName(), v.GetPeerId()))
 	s.line("direction", v.GetDirection())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,27 +26,42 @@ const (
 var conditions = map[string]func(*adminpb.ServiceStatus) bool{
 	"synced":    (*adminpb.ServiceStatus).GetSynced,
 	"connected": (*adminpb.ServiceStatus).GetConnected,
+	"copied": func(st *adminpb.ServiceStatus) bool {
+		return st.GetSynced() || st.GetState() == adminpb.ServiceState_SERVICE_STATE_COPIED
+	},
+	"paused": func(st *adminpb.ServiceStatus) bool {
+		return st.GetState() == adminpb.ServiceState_SERVICE_STATE_PAUSED
+	},
+	"received": func(st *adminpb.ServiceStatus) bool { return arrived(st.GetReceive()) },
+	"sent":     func(st *adminpb.ServiceStatus) bool { return arrived(st.GetSend()) },
+}
+
+// arrived says whether nothing is left on its way in a direction, as far as it is
+// known, and that it is known.
+func arrived(d *adminpb.DirectionStats) bool {
+	return d.GetBacklog() != nil && d.GetBacklog().LagSeconds != nil && d.GetBacklog().GetVersions() == 0
 }
 
 func (a *app) waitCommand() *cobra.Command {
 	var condition string
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "wait service/NAME",
+		Use:   "wait [service/]NAME",
 		Short: "Wait until a link is in sync",
 		Long: `Waits until both ends of a link have everything that is served over it
-(--for=synced), or until it is connected (--for=connected). Meanwhile it writes
-a line every ten seconds to stderr. It exits with 7 when it took too long, and
-then says what the link waits for.`,
-		Example: "isgwctl wait service/hawaii --for=synced --timeout 60s",
-		Args:    takes("service/NAME"),
+(--for=synced), or for something less: connected, copied (everything arrived
+once, whatever changes since), received and sent (nothing is on its way in that
+direction), paused. Meanwhile it writes a line every ten seconds to stderr. It
+exits with 7 when it took too long, and then says what the link waits for.`,
+		Example: "isgwctl wait service/hawaii --for=synced --timeout 60s\nisgwctl wait hawaii --for=sent",
+		Args:    takes("[service/]NAME"),
 	}
 	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
 		switch {
-		case !strings.HasPrefix(args[0], "service/") || args[0] == "service/":
+		case strings.Contains(strings.TrimPrefix(args[0], "service/"), "/") || args[0] == "service/":
 			return usage("isgwctl wait knows service/NAME, not %q", args[0])
 		case conditions[condition] == nil:
-			return usage("--for is synced or connected, not %q", condition)
+			return usage("--for is %s, not %q", strings.Join(slices.Sorted(maps.Keys(conditions)), ", "), condition)
 		case timeout <= 0:
 			return usage("--timeout is more than nothing, such as 60s, not %v", timeout)
 		}
@@ -54,7 +71,7 @@ then says what the link waits for.`,
 		w := &waiting{app: a, name: strings.TrimPrefix(args[0], "service/"), condition: condition, reported: time.Now()}
 		return w.wait(cmd.Context(), c, timeout)
 	})
-	cmd.Flags().StringVar(&condition, "for", "synced", "wait for this `CONDITION`: synced or connected")
+	cmd.Flags().StringVar(&condition, "for", "synced", "wait for this `CONDITION`: connected, copied, paused, received, sent or synced")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "wait no longer than this `DURATION`")
 	return cmd
 }

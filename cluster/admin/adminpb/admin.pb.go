@@ -2422,6 +2422,7 @@ type Service struct {
 	EffectiveProfile string                 `protobuf:"bytes,17,opt,name=effective_profile,json=effectiveProfile,proto3" json:"effective_profile,omitempty"` // what holds after inheritance: performance or embedded
 	Clients          []string               `protobuf:"bytes,18,rep,name=clients,proto3" json:"clients,omitempty"`                                           // the services whose server it is, ordered
 	Nodes            []string               `protobuf:"bytes,19,rep,name=nodes,proto3" json:"nodes,omitempty"`                                               // the names of the nodes that its placement admits, the best first
+	Paused           bool                   `protobuf:"varint,20,opt,name=paused,proto3" json:"paused,omitempty"`                                            // by this site: connected, and nothing moves
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2587,6 +2588,13 @@ func (x *Service) GetNodes() []string {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *Service) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
 }
 
 // ServiceStatus is how a link does, as the node sees it.
@@ -5171,7 +5179,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\bown_name\x18\a \x01(\tR\aownName\"\x15\n" +
 	"\x13ListPairingsRequest\"J\n" +
 	"\x14ListPairingsResponse\x122\n" +
-	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\x92\x05\n" +
+	"\bpairings\x18\x01 \x03(\v2\x16.isgw.admin.v1.PairingR\bpairings\"\xaa\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -5192,7 +5200,8 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x06served\x18\x10 \x03(\v2\x19.isgw.admin.v1.ServedPathR\x06served\x12+\n" +
 	"\x11effective_profile\x18\x11 \x01(\tR\x10effectiveProfile\x12\x18\n" +
 	"\aclients\x18\x12 \x03(\tR\aclients\x12\x14\n" +
-	"\x05nodes\x18\x13 \x03(\tR\x05nodes\"\xc6\x06\n" +
+	"\x05nodes\x18\x13 \x03(\tR\x05nodes\x12\x16\n" +
+	"\x06paused\x18\x14 \x01(\bR\x06paused\"\xc6\x06\n" +
 	"\rServiceStatus\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.isgw.admin.v1.ServiceStateR\x05state\x12\x14\n" +
