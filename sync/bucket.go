@@ -355,6 +355,7 @@ func (s *session) newVersion(b *bucket, in *incoming) *version {
 		seq:       in.seq,
 		committed: in.committed,
 		size:      in.size,
+		restore:   in.restore,
 	}
 }
 

@@ -81,6 +81,13 @@ func (s *session) ingest(b *bucket, p *plan, now time.Time) (*catalogpb.Ingest, 
 		entries = append(entries, w)
 		cmd.Hold = append(cmd.Hold, w.entry)
 	}
+	for _, of := range [][]*version{p.apply, p.hold} {
+		for _, v := range of {
+			if v.restore {
+				cmd.Restore = append(cmd.Restore, v.rec.GetDot())
+			}
+		}
+	}
 	if p.popLog == 0 && len(p.pages) == 0 {
 		return cmd, entries
 	}

@@ -21,6 +21,8 @@ type Engine struct {
 	// amend hands amendments to the goroutine of Run; over is closed when it ends.
 	amend chan *amendOp
 	over  chan struct{}
+	// mends are keys to be looked at again.
+	mends chan mendRequest
 
 	// Of the goroutine of Run.
 	count    Counters
@@ -52,7 +54,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		o: o, kick: make(chan struct{}, 1), amend: make(chan *amendOp), over: make(chan struct{}),
+		o: o, kick: make(chan struct{}, 1), mends: make(chan mendRequest, maxMends), amend: make(chan *amendOp), over: make(chan struct{}),
 		failures: make(map[dotKey]mishap), absent: make(map[string]bool),
 	}
 	now := o.Clock()

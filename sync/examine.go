@@ -25,6 +25,8 @@ type incoming struct {
 	// again says that it is a deletion or a purge that was seen and dropped here: it
 	// still beats what is on its way in.
 	again bool
+	// restore says that it is committed although it was seen before.
+	restore bool
 	// fault says why it cannot be applied; it is kept by name then.
 	fault string
 }
@@ -34,6 +36,22 @@ type incoming struct {
 // error is an integrityError when one cannot even be kept by name. It reads the
 // catalog and is not for the session's goroutine.
 func examine(c *catalog.Catalog, path string, records []*catalogpb.Record, filter Filter) ([]incoming, error) {
+	return examineBy(c, path, records, filter, c.Decide)
+}
+
+// examineLost is examine for records of keys that somebody asked to get back: that
+// they were seen here before does not count against them.
+func examineLost(c *catalog.Catalog, path string, records []*catalogpb.Record, filter Filter) ([]incoming, error) {
+	out, err := examineBy(c, path, records, filter, c.DecideRestore)
+	for i := range out {
+		out[i].restore = true
+	}
+	return out, err
+}
+
+// examineBy is examine with the verdicts that decide gives.
+func examineBy(c *catalog.Catalog, path string, records []*catalogpb.Record, filter Filter,
+	decide func(string, []*catalogpb.Record) ([]catalog.Verdict, []string, error)) ([]incoming, error) {
 	out := make([]incoming, len(records))
 	for i, r := range records {
 		size := proto.Size(r)
@@ -42,7 +60,7 @@ func examine(c *catalog.Catalog, path string, records []*catalogpb.Record, filte
 		}
 		out[i] = incoming{rec: r, size: size}
 	}
-	verdicts, why, err := c.Decide(path, records)
+	verdicts, why, err := decide(path, records)
 	if err != nil {
 		return nil, &localError{err}
 	}

@@ -494,7 +494,12 @@ func connect(t *testing.T, a, b *testSite, tune func(*EngineOptions), paths ...s
 	name := "hawaii"
 	mk := func(s, p *testSite) *half {
 		h := &half{site: s, peer: p, served: paths}
-		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, PeerName: p.name, Settings: settingsFrom(&h.settings), Terms: h.termsOf, Served: h.list})
+		l, err := NewLocal(LocalOptions{Site: s.site(), Service: name, Peer: p.id, PeerName: p.name, Settings: settingsFrom(&h.settings), Terms: h.termsOf, Served: h.list,
+			Mend: func(path string, keys [][]byte) {
+				if h.engine != nil {
+					h.engine.Mend(path, keys)
+				}
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}

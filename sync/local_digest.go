@@ -30,13 +30,15 @@ func (l *Local) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb.
 	if l.o.Settings().Paused {
 		return nil, l.paused()
 	}
-	filter := l.o.Terms(path).Filter
-	if !filter.whole() && !req.GetList() {
-		return nil, link.Refuse(link.CodeInvalid, "bucket %s is served in part over link %s: it has no sums, only keys one by one", path, l.o.Service)
-	}
 	ranges, err := rangesOf(req)
 	if err != nil {
 		return nil, err
+	}
+	filter := l.o.Terms(path).Filter
+	for _, r := range ranges {
+		if !req.GetList() && !filter.admitsRange(r) {
+			return nil, link.Refuse(link.CodeNotServed, "only a part of bucket %s is let out over link %s at %s: compare keys with a prefix that is let out as a whole", path, l.o.Service, l.o.Name)
+		}
 	}
 	if err := l.o.Limit.Wait(ctx, 0); err != nil {
 		return nil, err

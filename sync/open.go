@@ -26,6 +26,7 @@ type opened struct {
 	pending []*catalogpb.Pending
 	settled []bool // of pending: nothing is left to do for it
 	faults  []string
+	guided  bool // a scan reads only the keys that differ
 }
 
 // Pauses before a bucket that cannot be opened is tried again.
@@ -98,6 +99,9 @@ type opening struct {
 	want   demand
 	filter Filter
 	fresh  bool
+	// guided says that a scan reads only the keys that differ.
+	guided bool
+	taken  uint64 // with guided: up to where the log was taken before
 }
 
 // prepareWatch reads where a bucket stands of which nothing is to be taken.
@@ -154,6 +158,8 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 	if err != nil {
 		cursor, err = nil, nil
 	}
+	o.guided = o.want.scope == "" && s.common.Has(link.FeatureDigest) && guides(cursor, there, here.GetObjects())
+	o.taken, got.guided = cursor.GetSeq(), o.guided
 	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Epoch() > 1)
 	switch f {
 	case fitScan:
@@ -315,7 +321,7 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 		return
 	}
 	if got.cursor.GetScan() != nil {
-		b.scanning = scanState{on: true, next: got.cursor.GetScan().GetNextKey(), since: now}
+		b.scanning = scanState{on: true, next: got.cursor.GetScan().GetNextKey(), since: now, guided: got.guided}
 		cause := got.why
 		if cause == "" {
 			cause = "an interrupted copy goes on"

@@ -23,6 +23,7 @@ type scanState struct {
 	read     bool   // the last page was read
 	next     []byte // where the next page to be read begins
 	since    time.Time
+	guided   bool // only the keys that differ are read
 }
 
 const (
@@ -51,7 +52,7 @@ func (s *session) moreScan(b *bucket) {
 		return
 	}
 	sc.fetching = true
-	o, from := &opening{there: b.there, want: b.want, filter: b.filter}, sc.next
+	o, from := &opening{there: b.there, want: b.want, filter: b.filter, guided: sc.guided}, sc.next
 	s.do(func(ctx context.Context) func() {
 		p, err := s.readPage(ctx, o, from, 0)
 		return func() {
@@ -75,6 +76,9 @@ var errAnotherLife = errors.New("the bucket was made anew at the sender, or the 
 // has dropped on purpose within its range of keys. Up to nodes bytes of manifest
 // nodes may come along, which are stored.
 func (s *session) readPage(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
+	if o.guided {
+		return s.readDiffering(ctx, o, from)
+	}
 	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()

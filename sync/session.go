@@ -31,6 +31,7 @@ type session struct {
 
 	name   string // random, in the logs of both ends
 	peer   *linkpb.Hello
+	common link.Session // what both sides speak
 	opened time.Time
 	useful bool // something was received or confirmed: the next pause is short
 
@@ -148,6 +149,8 @@ func (s *session) run(ctx context.Context) error {
 			s.served.wanted = true
 			s.arrange()
 			s.wakeWaiting()
+		case m := <-s.e.mends:
+			s.onMend(m)
 		case f := <-s.events:
 			f()
 			s.more()
@@ -238,7 +241,7 @@ func (s *session) hello() error {
 	if !bytes.Equal(theirs.GetSite(), s.o.Peer[:]) {
 		return link.Refuse(link.CodeUnpaired, "site %q (%x) answers instead of the paired %s", theirs.GetSiteName(), theirs.GetSite(), s.o.PeerName)
 	}
-	if _, err := link.Negotiate(mine, theirs); err != nil {
+	if s.common, err = link.Negotiate(mine, theirs); err != nil {
 		return err
 	}
 	s.peer = theirs

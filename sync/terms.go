@@ -1,6 +1,7 @@
 package objsync
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -120,6 +121,24 @@ func (f Filter) admits(r *catalogpb.Record) bool {
 func (f Filter) admitsKey(key []byte) bool {
 	begins := func(prefix string) bool { return len(key) >= len(prefix) && string(key[:len(prefix)]) == prefix }
 	return !slices.ContainsFunc(f.Exclude, begins) && (len(f.Include) == 0 || slices.ContainsFunc(f.Include, begins))
+}
+
+// admitsRange reports whether all keys of a range pass.
+func (f Filter) admitsRange(r catalog.KeyRange) bool {
+	apart := func(prefix string) bool {
+		end := prefixEnd([]byte(prefix))
+		return r.To != nil && string(r.To) <= prefix || end != nil && bytes.Compare(end, r.From) <= 0
+	}
+	within := func(prefix string) bool {
+		end := prefixEnd([]byte(prefix))
+		return string(r.From) >= prefix && (end == nil || r.To != nil && bytes.Compare(r.To, end) <= 0)
+	}
+	for _, p := range f.Exclude {
+		if !apart(p) {
+			return false
+		}
+	}
+	return len(f.Include) == 0 || slices.ContainsFunc(f.Include, within)
 }
 
 // scope names what a filter leaves out: two filters with the same name leave out the

@@ -48,6 +48,7 @@ type version struct {
 	seq       uint64 // in the sender's log
 	committed int64  // there, by the sender's clock; 0 when not known
 	size      int    // encoded size of rec
+	restore   bool   // it is taken although it was seen before
 
 	phase   phase
 	run     int       // counts the attempts, so that wants of a former one read as dead

@@ -62,6 +62,12 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 
 	b.advanceEpoch(t)
 	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now, cmd: cmd}
+	for _, d := range cmd.GetRestore() {
+		if in.restore == nil {
+			in.restore = make(map[dotID]bool, len(cmd.GetRestore()))
+		}
+		in.restore[idOf(d)] = true
+	}
 	for i, r := range cmd.GetRecords() {
 		in.take(r, faults[i])
 	}
@@ -170,6 +176,11 @@ func (b *Batch) checkIngest(t *bucketTxn, peer state.SiteID, cmd *pb.Ingest) ([]
 			return nil, refuse(raftfsmpb.Code_INVALID, "a record to be settled cannot be named: %v", err)
 		}
 	}
+	for _, d := range cmd.GetRestore() {
+		if err := CheckDot(d); err != nil {
+			return nil, refuse(raftfsmpb.Code_INVALID, "a record to be restored cannot be named: %v", err)
+		}
+	}
 	for _, v := range []*pb.Vector{cmd.GetSeen(), cmd.GetCursor().GetScan().GetSeen()} {
 		if err := CheckVector(v); err != nil {
 			return nil, refuse(raftfsmpb.Code_INVALID, "%v", err)
@@ -190,6 +201,7 @@ type ingest struct {
 	now     int64
 	applied uint64
 	cmd     *pb.Ingest
+	restore map[dotID]bool // of the command; nil: none
 }
 
 // decide gives the verdict about a record of the peer, and the key it is about;
@@ -204,6 +216,7 @@ func (in *ingest) decide(r *pb.Record) (k *keyTxn, v Verdict, why string) {
 	if err != nil {
 		in.fail(err)
 	}
+	s.Restore = in.restore[idOf(r.GetDot())]
 	s.Pending, s.Self, s.Epoch = in.t.isPending(idOf(r.GetDot())), in.c.self, in.t.state.GetEpoch()
 	v, why, err = s.decideNamed(in.rows, in.t.state.GetNumber(), r)
 	if err != nil {

@@ -199,6 +199,15 @@ func (c *Catalog) Seen(path string) (*pb.Vector, error) {
 // why[i] is the cause. Records before it in the same list are not taken into
 // account.
 func (c *Catalog) Decide(path string, records []*pb.Record) (verdicts []Verdict, why []string, err error) {
+	return c.decide(path, records, false)
+}
+
+// DecideRestore is Decide for records that are all named in Ingest.restore.
+func (c *Catalog) DecideRestore(path string, records []*pb.Record) (verdicts []Verdict, why []string, err error) {
+	return c.decide(path, records, true)
+}
+
+func (c *Catalog) decide(path string, records []*pb.Record, restore bool) (verdicts []Verdict, why []string, err error) {
 	pending, err := c.pendingAmong(path, records)
 	if err != nil {
 		return nil, nil, err
@@ -218,7 +227,7 @@ func (c *Catalog) Decide(path string, records []*pb.Record) (verdicts []Verdict,
 		if err != nil {
 			return nil, nil, err
 		}
-		s.Pending = pending[i]
+		s.Pending, s.Restore = pending[i], restore
 		if verdicts[i], why[i], err = s.decideNamed(v.rows, v.number, r); err != nil {
 			return nil, nil, err
 		}

@@ -63,6 +63,9 @@ type Situation struct {
 	// Pending says that the record is in the pending table, so that Seen does
 	// not count for it.
 	Pending bool
+	// Restore says that somebody asked to get the record back: neither Seen nor
+	// that it was written here counts against it.
+	Restore bool
 	// Self, Epoch and Seq are this site, its epoch and the bucket's last sequence.
 	Self  state.SiteID
 	Epoch uint32
@@ -108,6 +111,7 @@ func (s Situation) decide(r *pb.Record) (Verdict, string) {
 		}
 		covered = true
 	}
+	covered = covered && !s.Restore
 	switch {
 	case nullLane(r):
 		return s.decideNull(r, covered), ""

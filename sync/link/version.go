@@ -16,6 +16,9 @@ const (
 // Features are the optional parts of the protocol that this build knows.
 func Features() []string { return []string{FeatureDigest} }
 
+// Has reports whether both sides name a feature.
+func (s Session) Has(feature string) bool { return slices.Contains(s.Features, feature) }
+
 // FeatureDigest is the comparison of buckets by sums: the requests digest and
 // records.
 const FeatureDigest = "digest"

@@ -1961,8 +1961,12 @@ type Ingest struct {
 	Settle            []*Dot  `protobuf:"bytes,7,rep,name=settle,proto3" json:"settle,omitempty"`
 	Seen              *Vector `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`                                                    // the sender's vector at the cursor; merged when the new cursor is initial_done and has no scan
 	MergedIncarnation []byte  `protobuf:"bytes,9,opt,name=merged_incarnation,json=mergedIncarnation,proto3" json:"merged_incarnation,omitempty"` // the sender's incarnation, added to the bucket's
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Of the records and those to hold, the ones that are missing here although they
+	// were seen: somebody compared both sites and asked to get them back, so that they
+	// were seen does not count against them. What deletes or purges them still does.
+	Restore       []*Dot `protobuf:"bytes,10,rep,name=restore,proto3" json:"restore,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ingest) Reset() {
@@ -2054,6 +2058,13 @@ func (x *Ingest) GetSeen() *Vector {
 func (x *Ingest) GetMergedIncarnation() []byte {
 	if x != nil {
 		return x.MergedIncarnation
+	}
+	return nil
+}
+
+func (x *Ingest) GetRestore() []*Dot {
+	if x != nil {
+		return x.Restore
 	}
 	return nil
 }
@@ -2734,7 +2745,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x12SetBucketAttribute\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12,\n" +
-	"\x05value\x18\x03 \x01(\v2\x16.isgw.catalog.v1.ValueR\x05value\"\x81\x03\n" +
+	"\x05value\x18\x03 \x01(\v2\x16.isgw.catalog.v1.ValueR\x05value\"\xb1\x03\n" +
 	"\x06Ingest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12/\n" +
@@ -2744,7 +2755,9 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04hold\x18\x06 \x03(\v2\x18.isgw.catalog.v1.PendingR\x04hold\x12,\n" +
 	"\x06settle\x18\a \x03(\v2\x14.isgw.catalog.v1.DotR\x06settle\x12+\n" +
 	"\x04seen\x18\b \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12-\n" +
-	"\x12merged_incarnation\x18\t \x01(\fR\x11mergedIncarnation\"\xd8\x01\n" +
+	"\x12merged_incarnation\x18\t \x01(\fR\x11mergedIncarnation\x12.\n" +
+	"\arestore\x18\n" +
+	" \x03(\v2\x14.isgw.catalog.v1.DotR\arestore\"\xd8\x01\n" +
 	"\fPeerProgress\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12/\n" +
@@ -2915,22 +2928,23 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	16, // 41: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
 	4,  // 42: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
 	11, // 43: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	14, // 44: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	11, // 45: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 46: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	34, // 47: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	35, // 48: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	36, // 49: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
-	6,  // 50: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
-	5,  // 51: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	37, // 52: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
-	24, // 53: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	25, // 54: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	4,  // 44: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
+	14, // 45: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 46: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 47: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	34, // 48: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	35, // 49: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	36, // 50: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 51: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 52: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	37, // 53: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	24, // 54: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	25, // 55: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
