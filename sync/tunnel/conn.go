@@ -1,11 +1,8 @@
 package tunnel
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -79,7 +76,11 @@ func (c *Conn) pumpOut() {
 		if p == nil {
 			break
 		}
+		c.raw.cork()
 		n, err := c.channel.Write(p)
+		if uerr := c.raw.uncork(); err == nil {
+			err = uerr
+		}
 		if err != nil {
 			c.out.close(c.raw.cause(err))
 			return
@@ -173,71 +174,6 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.out.setDeadline(t)
 	return nil
-}
-
-// rawConn is what x/crypto reads and writes. It remembers why the connection
-// ended, which x/crypto does not tell its channels, and what came first.
-type rawConn struct {
-	net.Conn
-	r        *bufio.Reader
-	received atomic.Uint64
-
-	mu       sync.Mutex
-	greeting []byte // the first bytes of the other side
-	failed   error  // why reading ended, unless it was an orderly end
-}
-
-// readBuffer holds a packet of the largest usual size with its frame, so that
-// it takes one system call.
-const readBuffer = 64 << 10
-
-func newRawConn(c net.Conn) *rawConn {
-	return &rawConn{Conn: c, r: bufio.NewReaderSize(c, readBuffer)}
-}
-
-// Read implements net.Conn.
-func (r *rawConn) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	r.received.Add(uint64(n))
-	if len(r.greeting) < len(sshGreeting) || err != nil {
-		r.mu.Lock()
-		r.greeting = append(r.greeting, p[:min(n, len(sshGreeting)-len(r.greeting))]...)
-		if err != nil && err != io.EOF && r.failed == nil {
-			r.failed = err
-		}
-		r.mu.Unlock()
-	}
-	return n, err
-}
-
-// sshGreeting begins what every side of SSH says first.
-const sshGreeting = "SSH-"
-
-// otherwise reports whether something was said, and it was not SSH.
-func (r *rawConn) otherwise() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !bytes.HasPrefix([]byte(sshGreeting), r.greeting)
-}
-
-// fail ends the connection for a reason.
-func (r *rawConn) fail(why error) {
-	r.mu.Lock()
-	if r.failed == nil {
-		r.failed = why
-	}
-	r.mu.Unlock()
-	r.Close()
-}
-
-// cause is why the connection ended, when x/crypto says err.
-func (r *rawConn) cause(err error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failed != nil {
-		return r.failed
-	}
-	return err
 }
 
 // service answers what a peer may ask of an SSH connection beside its channel:

@@ -1,0 +1,137 @@
+package tunnel
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// rawConn is what x/crypto reads and writes. It remembers why the connection
+// ended, which x/crypto does not tell its channels, and what came first.
+type rawConn struct {
+	net.Conn
+	r        *bufio.Reader
+	received atomic.Uint64
+
+	wmu    sync.Mutex // guards what is written, and its order
+	corked bool
+	wbuf   []byte
+	spill  *time.Timer
+
+	mu       sync.Mutex
+	greeting []byte // the first bytes of the other side
+	failed   error  // why reading ended, unless it was an orderly end
+}
+
+// readBuffer holds a packet of the largest usual size with its frame, so that
+// it takes one system call.
+const readBuffer = 64 << 10
+
+func newRawConn(c net.Conn) *rawConn {
+	return &rawConn{Conn: c, r: bufio.NewReaderSize(c, readBuffer)}
+}
+
+// Read implements net.Conn.
+func (r *rawConn) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.received.Add(uint64(n))
+	if len(r.greeting) < len(sshGreeting) || err != nil {
+		r.mu.Lock()
+		r.greeting = append(r.greeting, p[:min(n, len(sshGreeting)-len(r.greeting))]...)
+		if err != nil && err != io.EOF && r.failed == nil {
+			r.failed = err
+		}
+		r.mu.Unlock()
+	}
+	return n, err
+}
+
+// Of a corked connection: how much is gathered, two packets with their frames, and
+// for how long at most.
+const (
+	gather     = ringSize + 1<<10
+	gatherTime = 2 * time.Millisecond
+)
+
+// cork makes writes gather until uncork. x/crypto gives a packet in two pieces, the
+// first of which does not fill the segments that it is sent in. It may wait in
+// the middle, for its window or for new keys, for which the other side must have
+// what was gathered: after a moment that is sent all the same.
+func (r *rawConn) cork() {
+	r.wmu.Lock()
+	defer r.wmu.Unlock()
+	r.corked = true
+	if r.spill == nil {
+		r.spill = time.AfterFunc(gatherTime, func() { _ = r.uncork() }) // the next write meets the error again
+	} else {
+		r.spill.Reset(gatherTime)
+	}
+}
+
+// uncork sends what was gathered.
+func (r *rawConn) uncork() error {
+	r.wmu.Lock()
+	defer r.wmu.Unlock()
+	r.corked = false
+	r.spill.Stop()
+	return r.flush()
+}
+
+// flush sends what was gathered; r.wmu is held.
+func (r *rawConn) flush() error {
+	if len(r.wbuf) == 0 {
+		return nil
+	}
+	_, err := r.Conn.Write(r.wbuf)
+	r.wbuf = r.wbuf[:0]
+	return err
+}
+
+// Write implements net.Conn. Gathered bytes whose write fails later are reported by
+// the call that sends them.
+func (r *rawConn) Write(p []byte) (int, error) {
+	r.wmu.Lock()
+	defer r.wmu.Unlock()
+	if r.corked && len(r.wbuf)+len(p) <= gather {
+		r.wbuf = append(r.wbuf, p...)
+		return len(p), nil
+	}
+	if err := r.flush(); err != nil {
+		return 0, err
+	}
+	return r.Conn.Write(p)
+}
+
+// sshGreeting begins what every side of SSH says first.
+const sshGreeting = "SSH-"
+
+// otherwise reports whether something was said, and it was not SSH.
+func (r *rawConn) otherwise() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !bytes.HasPrefix([]byte(sshGreeting), r.greeting)
+}
+
+// fail ends the connection for a reason.
+func (r *rawConn) fail(why error) {
+	r.mu.Lock()
+	if r.failed == nil {
+		r.failed = why
+	}
+	r.mu.Unlock()
+	r.Close()
+}
+
+// cause is why the connection ended, when x/crypto says err.
+func (r *rawConn) cause(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		return r.failed
+	}
+	return err
+}
