@@ -119,7 +119,7 @@ func (c *Conn) keepAlive(ctx context.Context, every time.Duration) {
 	}
 }
 
-var errSilent = &net.OpError{Op: "read", Net: "ssh", Err: errors.New("the other side has said nothing for a minute, not even that it is alive")}
+var errSilent = &net.OpError{Op: "read", Net: "ssh", Err: errors.New("nothing came from the other side for a long time, not even that it is alive")}
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) { return c.in.read(p) }
