@@ -12,8 +12,8 @@ func (a *app) serviceResync() *cobra.Command {
 		Short: "Compare what a link has copied from the beginning, and copy what is missing",
 		Long: `Compares what a link serves with its other end from the beginning, in the
 directions that the link has, and copies what is missing. It only merges:
-nothing is removed that was not removed on purpose. A link of type initial copies
-again what it serves by this and in no other way.
+nothing is removed that was not removed on purpose. A link of type initial
+copies again what it serves by this and in no other way.
 
 The command returns at once; service show tells how it goes on. While the sites
 are apart the wish waits.`,

@@ -69,10 +69,10 @@ func (a *app) objectConflicts() *cobra.Command {
 	return &cobra.Command{
 		Use:   "conflicts NAMESPACE/TENANT/BUCKET[/PREFIX]",
 		Short: "List edits that lost against others made at the same time elsewhere",
-		Long: `Lists the versions of a bucket that lost against one whose writer did not know of
-them, because two sites wrote the same key while they could not talk. All sites
-keep the same winner. The loser can be read and promoted; the conflict ends when
-the object is written or deleted again where both are known.`,
+		Long: `Lists the versions of a bucket that lost against one whose writer did not know
+of them, because two sites wrote the same key while they could not talk. All
+sites keep the same winner. The loser can be read and promoted; the conflict ends
+when the object is written or deleted again where both are known.`,
 		Example: "isgwctl object conflicts Hawaii/Cola/bk1",
 		Args:    takes("NAMESPACE/TENANT/BUCKET[/PREFIX]"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
@@ -117,7 +117,7 @@ func (a *app) objectPromote() *cobra.Command {
 		Long: `Writes the content of a version of an object again, above all others, at every
 site. Nothing is copied and nothing is removed. The conflicts of the object end;
 promoting the latest version just ends them.`,
-		Example: "isgwctl object promote Hawaii/Cola/bk1/reports/2026.csv 51000000000000000000000000000001-1-42",
+		Example: "isgwctl object promote Hawaii/Cola/bk1/key 51000000000000000000000000000001-1-42",
 		Args:    takes(objectShape, "VERSION"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			bucket, key, err := splitKey(args[0])
