@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -52,7 +53,7 @@ func (b *Batch) contend(t *bucketTxn, k *keyTxn, was, added *pb.Record, aside []
 	candidates := append(aside, before...)
 	var losers []*pb.Record
 	if null := k.null(); null != nil {
-		all := append([]*pb.Record(nil), k.nulls...)
+		all := slices.Clone(k.nulls)
 		for _, l := range candidates {
 			if l.aside {
 				all = append(all, l.rec)
@@ -133,7 +134,10 @@ func (b *Batch) unlist(t *bucketTxn, k *keyTxn, l lost) {
 // before is what a local write of a key is made in knowledge of, besides its head: the
 // null version, and what is listed as having lost. The write ends those conflicts.
 func (b *Batch) before(t *bucketTxn, k *keyTxn) []*pb.Record {
-	out := append([]*pb.Record(nil), k.nulls...)
+	if k.meta.contended == 0 {
+		return k.nulls
+	}
+	out := slices.Clone(k.nulls)
 	for _, l := range b.listed(t, k) {
 		if l.aside || !nullLane(l.rec) {
 			out = append(out, l.rec)
