@@ -1,0 +1,106 @@
+package testenv
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+)
+
+// TestWrongClocks pairs and links sites whose clocks are decades apart. No clock is
+// needed to know each other; an edit wins over what its writer had seen, whatever the
+// clocks say; and lag is told by one clock, so that it is none at rest.
+func TestWrongClocks(t *testing.T) {
+	t.Parallel()
+	shifted := func(by time.Duration) func() time.Time { return func() time.Time { return time.Now().Add(by) } }
+	const years = 365 * 24 * time.Hour
+	e := New(t)
+	a := e.Start("alpha", SiteOptions{Clock: shifted(-20 * years)})
+	b := e.Start("beta", SiteOptions{Clock: shifted(30 * years)})
+	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
+	b.Create("Hawaii", "Hawaii/Cola")
+	l := e.Link("hawaii", a, b, bucketPath)
+	l.WaitSynced() // beta has the bucket
+	e.mustPut(b, "key", []byte("written in the future"))
+	l.WaitSynced()
+	e.mustHave(a, "key", []byte("written in the future"))
+	e.mustPut(a, "key", []byte("edited in the past"))
+	l.WaitSynced()
+	e.mustHave(b, "key", []byte("edited in the past"))
+	e.mustDelete(a, "key")
+	e.mustPut(a, "other", []byte("other"))
+	l.WaitSynced()
+	e.mustLack(b, "key")
+	for _, s := range l.Sites {
+		st := s.Status("hawaii").GetStatus()
+		for direction, of := range map[string]*adminpb.DirectionStats{"sends": st.GetSend(), "receives": st.GetReceive()} {
+			if lag := of.GetBacklog(); lag.LagSeconds == nil || lag.GetLagSeconds() != 0 {
+				t.Errorf("at rest %s %s with a lag of %v", s.Name, direction, lag)
+			}
+		}
+	}
+	// Who comes back is known again.
+	b.Stop()
+	b.Resume()
+	e.mustPut(b, "after the restart", []byte("1"))
+	l.WaitSynced()
+	e.mustHave(a, "after the restart", []byte("1"))
+}
+
+// TestALinkIsWithOneSite has a third site, which is paired and makes a link of the same
+// name, while the site that the link is meant for cannot be reached, and afterwards. It
+// is given nothing and told nothing, and the link is not its own.
+func TestALinkIsWithOneSite(t *testing.T) {
+	t.Parallel()
+	e := New(t)
+	a, b, c := e.Start("alpha", SiteOptions{}), e.Start("beta", SiteOptions{}), e.Start("gamma", SiteOptions{})
+	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
+	for _, s := range []*Site{b, c} {
+		s.Create("Hawaii", "Hawaii/Cola")
+	}
+	e.mustPut(a, "secret", []byte("for beta only"))
+	// The address that beta tells alpha is not the one that alpha's link has.
+	l := e.Line("hawaii", a, b, bucketPath)
+	invitation, err := b.Admin.Sites.Invite(e.Context(), &adminpb.InviteRequest{Address: l.address(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Admin.Sites.Pair(e.Context(), invitation.GetToken()); err != nil {
+		t.Fatal(err)
+	}
+	e.pair(a, c, a.options.Link)
+	l.Cut()
+	if _, err := a.Admin.Services.Create(e.Context(), &adminpb.CreateServiceRequest{Type: "isgw", Name: "hawaii", Remote: "ccow://" + l.address(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Admin.Services.Serve(e.Context(), "hawaii", bucketPath); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Admin.Services.Create(e.Context(), &adminpb.CreateServiceRequest{Type: "isgw", Name: "hawaii", Remote: "ccow://" + a.options.Link}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Admin.Services.Serve(e.Context(), "hawaii", bucketPath); err != nil {
+		t.Fatal(err)
+	}
+	turnedAway := func(because string) {
+		t.Helper()
+		e.Eventually("gamma is turned away", func() bool {
+			st := c.Status("hawaii").GetStatus()
+			return !st.GetConnected() && strings.Contains(fmt.Sprint(st.GetCause(), st.GetNextStep()), because)
+		})
+		if _, err := c.Admin.Paths.Get(e.Context(), &adminpb.GetPathRequest{Kind: adminpb.PathKind_PATH_KIND_BUCKET, Path: bucketPath}); err == nil {
+			t.Error("gamma has the bucket")
+		}
+		if peer := a.Status("hawaii").GetPeerName(); peer == "gamma" {
+			t.Error("the link at alpha is with gamma")
+		}
+	}
+	turnedAway("not known which site it is with")
+	l.Restore()
+	l.create(1)
+	l.WaitSynced()
+	e.mustHave(b, "secret", []byte("for beta only"))
+	turnedAway("a link with another site")
+}
