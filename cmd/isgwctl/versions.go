@@ -71,8 +71,8 @@ func (a *app) objectConflicts() *cobra.Command {
 		Short: "List edits that lost against others made at the same time elsewhere",
 		Long: `Lists the versions of a bucket that lost against one whose writer did not know
 of them, because two sites wrote the same key while they could not talk. All
-sites keep the same winner. The loser can be read and promoted; the conflict ends
-when the object is written or deleted again where both are known.`,
+sites keep the same winner. The loser can be read and promoted; the conflict
+ends when the object is written or deleted again where both are known.`,
 		Example: "isgwctl object conflicts Hawaii/Cola/bk1",
 		Args:    takes("NAMESPACE/TENANT/BUCKET[/PREFIX]"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
