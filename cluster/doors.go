@@ -155,11 +155,18 @@ func (d *doors) problems() []doorError {
 func (d *doors) close() { d.set(context.Background(), nil) }
 
 // doorsOf are the addresses, each once and in order, that the links of a config
-// want to listen on and the node's own listener does not cover.
+// want to listen on and the node's own listener does not cover. The address of a
+// server is one of its clients too, so it stays while one of them is enabled.
 func doorsOf(services []*statepb.Service, own string) []string {
 	var all []string
+	served := make(map[string]bool)
 	for _, s := range services {
-		if s.GetType() == state.TypeLink && !s.GetDisabled() && s.GetLocal() != "" && !covers(own, s.GetLocal()) {
+		if server := s.GetServer(); server != "" && !s.GetDisabled() {
+			served[server] = true
+		}
+	}
+	for _, s := range services {
+		if s.GetType() == state.TypeLink && (!s.GetDisabled() || served[s.GetName()]) && s.GetLocal() != "" && !covers(own, s.GetLocal()) {
 			all = append(all, s.GetLocal())
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"edgefog.dev/isgw/cluster/plan"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/raftfsm/state/statepb"
+	objsync "edgefog.dev/isgw/sync"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/ccow"
 	"edgefog.dev/isgw/sync/tunnel"
@@ -37,6 +38,9 @@ type links struct {
 
 	pins   sync.Mutex
 	pinned map[state.SiteID]pinnedSite // of the last followPins
+
+	// started is what the process was started with; only run touches it.
+	started process
 
 	mu      sync.Mutex
 	runners map[string]*runner // by service
@@ -98,6 +102,8 @@ func newLinks(s *site, ln net.Listener) (*links, error) {
 // run serves the endpoint and follows the config until ctx ends, then stops
 // every link and waits for it.
 func (l *links) run(ctx context.Context) error {
+	l.started = process{processBounds: startedWith(), now: startedWith()}
+	defer func() { l.started.follow(l.started.processBounds) }()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.endpoint.Serve(ctx) })
 	group.Go(func() error {
@@ -128,13 +134,13 @@ func (l *links) run(ctx context.Context) error {
 
 // wanted is what a link needs to run; a change of it starts the link anew.
 type wanted struct {
-	service     string
-	remote      string // HOST:PORT or empty
-	peer        state.SiteID
-	peerName    string
-	connections int
-	tunnel      bool
-	lagTarget   time.Duration
+	service   string
+	remote    string // HOST:PORT or empty
+	peer      state.SiteID
+	peerName  string
+	bounds    objsync.Bounds
+	tunnel    bool
+	lagTarget time.Duration
 }
 
 // lagTarget is the lag above which a link counts as lagging.
@@ -153,6 +159,9 @@ func (l *links) reconcile(ctx context.Context) {
 	}
 	l.followPins(cfg)
 	l.doors.set(ctx, doorsOf(cfg.Services(), l.doors.own))
+	if l.site.node.opts.OwnProcess {
+		l.started.follow(processFor(cfg.Services(), l.started.processBounds))
+	}
 	want := map[string]wanted{}
 	for _, service := range cfg.Services() {
 		if w, ok := wants(cfg, service); ok {
@@ -193,7 +202,7 @@ func wants(cfg *state.Config, service *statepb.Service) (wanted, bool) {
 	if service.GetType() != state.TypeLink || service.GetDisabled() {
 		return wanted{}, false
 	}
-	w := wanted{service: service.GetName(), connections: int(service.GetConnections()), tunnel: service.GetTunnel()}
+	w := wanted{service: service.GetName(), bounds: boundsOf(cfg, service), tunnel: service.GetTunnel()}
 	if service.GetRemote() != "" {
 		address, err := state.ParseRemote(service.GetRemote())
 		if err != nil {

@@ -64,6 +64,9 @@ type Options struct {
 	// LagTarget is the lag above which a link counts as lagging; 30 s.
 	LagTarget time.Duration
 
+	// OwnProcess says that the process is this node's alone: the limits that links
+	// have set bound its memory and its threads.
+	OwnProcess bool
 	// Logger takes the node's log. Nothing is logged when it is nil.
 	Logger *slog.Logger
 	// Clock is the node's time; time.Now by default.

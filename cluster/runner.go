@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -81,24 +80,25 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
-		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms,
+		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes,
 	}); err != nil {
 		return nil, err
 	}
-	dial := ccow.DialOptions{Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.connections}
+	dial := ccow.DialOptions{Peer: w.peer, PeerName: w.peerName, Service: w.service, Address: w.remote, Connections: w.bounds.Connections}
 	if w.tunnel {
-		dial.Dial, dial.Eager, dial.Connections = l.dial, true, cmp.Or(w.connections, tunnelConnections)
+		dial.Dial, dial.Eager = l.dial, true
 	}
 	if r.client, err = l.endpoint.Dial(dial); err != nil {
 		return nil, err
 	}
 	r.asked, r.offers = link.Measure(r.client, s.node.opts.Clock), link.Measure(r.local, s.node.opts.Clock)
-	if r.engine, err = objsync.NewEngine(objsync.EngineOptions{
+	receiving := objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, Terms: r.terms, EnsureBucket: r.ensureBucket,
 		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
-		Workers: 2 * dial.Connections, // a connection carries two fetches; 0 is the default of both
-	}); err != nil {
+	}
+	receiving.Use(w.bounds)
+	if r.engine, err = objsync.NewEngine(receiving); err != nil {
 		return nil, errors.Join(err, r.client.Close())
 	}
 	run, cancel := context.WithCancel(ctx)

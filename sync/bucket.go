@@ -174,6 +174,7 @@ func (s *session) arrange() {
 				fresh: s.e.absent[path],
 			}
 			b.want, b.filter = s.demandOf(sb)
+			b.log.all, b.scan.all = &s.queued, &s.queued
 			delete(s.delayed, path)
 			s.buckets[path] = b
 		}
@@ -211,6 +212,8 @@ func (s *session) closeBucket(b *bucket) {
 	b.closed = true
 	delete(s.buckets, b.path)
 	delete(s.dirty, b)
+	b.log.drop()
+	b.scan.drop()
 	for _, v := range b.under {
 		s.tr.drop(v)
 	}
@@ -264,7 +267,7 @@ const maxOpening = 16
 
 // openMore opens the next buckets of the queue.
 func (s *session) openMore() {
-	for len(s.queue) > 0 && s.opening < maxOpening {
+	for len(s.queue) > 0 && s.opening < maxOpening && s.queued < s.o.Queue {
 		b := s.queue[0]
 		s.queue = s.queue[1:]
 		b.queued = false

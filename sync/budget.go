@@ -23,7 +23,7 @@ const (
 )
 
 // budgetFor decides how much is asked for at once. window is what may lie in
-// memory; rate is the bytes per second that arrive and rtt the round trip, each
+// memory, and line what a long line may add to it; rate is the bytes per second that arrive and rtt the round trip, each
 // 0 when it is not known. got is what has come while the rate is not known: what is
 // asked for doubles with every round trip until then, as TCP begins.
 //
@@ -31,8 +31,8 @@ const (
 // window: twice the product of rate and round trip, so that the rate that is
 // measured can still double. On a slow line large versions do not use the whole
 // window, because a small one would wait behind all of it.
-func budgetFor(window int64, rate float64, rtt time.Duration, got int64) budget {
-	b := budget{total: window + min(lineMost, int64(2*rate*rtt.Seconds())), large: largeFirst + got}
+func budgetFor(window, line int64, rate float64, rtt time.Duration, got int64) budget {
+	b := budget{total: window + min(line, int64(2*rate*rtt.Seconds())), large: largeFirst + got}
 	if rate > 0 {
 		b.large = max(largeLeast, int64(rate*(2*rtt+largeAhead).Seconds()))
 	}
@@ -111,6 +111,6 @@ func (m *lineMeter) speed() float64 {
 	return most
 }
 
-func (m *lineMeter) budget(window int64) budget {
-	return budgetFor(window, m.speed(), m.rtt(), m.first)
+func (m *lineMeter) budget(window, line int64) budget {
+	return budgetFor(window, line, m.speed(), m.rtt(), m.first)
 }

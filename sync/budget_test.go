@@ -20,7 +20,7 @@ func TestBudgetFor(t *testing.T) {
 		{"slow", 1.25e6, 20 * time.Millisecond, window + 50_000, largeLeast, fetchLeast},
 		{"round trip not known", 20e6, 0, window, 5_000_000, 625_000},
 	} {
-		got := budgetFor(window, c.rate, c.rtt, 0)
+		got := budgetFor(window, lineMost, c.rate, c.rtt, 0)
 		if want := (budget{total: c.total, large: c.large, fetch: c.fetch}); got != want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, want)
 		}

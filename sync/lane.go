@@ -12,6 +12,8 @@ import (
 type lane struct {
 	items []item
 	bytes int // encoded size of the records queued
+	// all counts the bytes of this and other lanes together; nil: nobody does.
+	all *int64
 	// planned is the number of items, from the first, that a commit under way
 	// passes: they are not changed any more.
 	planned int
@@ -48,7 +50,20 @@ func (l *lane) mark(to uint64, seen *catalogpb.Vector) {
 
 func (l *lane) version(v *version, to uint64) {
 	l.items = append(l.items, item{v: v, to: to})
-	l.bytes += v.size
+	l.add(v.size)
+}
+
+func (l *lane) add(n int) {
+	l.bytes += n
+	if l.all != nil {
+		*l.all += int64(n)
+	}
+}
+
+// drop forgets what is queued.
+func (l *lane) drop() {
+	l.add(-l.bytes)
+	l.all = nil
 }
 
 func (l *lane) pageEnd(p *pageMark) { l.items = append(l.items, item{page: p}) }
@@ -57,13 +72,13 @@ func (l *lane) pageEnd(p *pageMark) { l.items = append(l.items, item{page: p}) }
 func (l *lane) pop(n int) {
 	for _, it := range l.items[:n] {
 		if it.v != nil {
-			l.bytes -= it.v.size
+			l.add(-it.v.size)
 		}
 	}
 	l.items = l.items[n:]
 	l.planned = 0
 	if len(l.items) == 0 {
-		l.items, l.bytes = nil, 0
+		l.items = nil
 	}
 }
 

@@ -102,7 +102,7 @@ type LocalOptions struct {
 	// told of its progress in one bucket; 10 s.
 	ProgressEvery time.Duration
 	// NodeCache is the number of decoded manifest nodes that are kept to
-	// check entitlement; 256, about 10 MiB at most.
+	// check entitlement; 256, about 10 MiB at most. See Bounds.
 	NodeCache int
 }
 
@@ -176,8 +176,11 @@ type EngineOptions struct {
 	Workers int
 	// Window bounds the bytes that are asked for, or received and not yet
 	// durable; 15 MiB. It is what a crash can cost in repeated bytes. What is
-	// on its way on a long line comes on top, 48 MiB at most.
-	Window int64
+	// on its way on a long line comes on top, as many bytes as Line at most; 48 MiB.
+	Window, Line int64
+	// Queue bounds the encoded records of all buckets that wait for their content;
+	// 16 MiB.
+	Queue int64
 	// PendingLimit bounds a bucket's pending table; 10,000.
 	PendingLimit int
 	// HoldAfter and HoldBehind say when a version that is still being
@@ -195,7 +198,7 @@ type EngineOptions struct {
 	// move, and IdleEvery while none do; 1 s and 3 s.
 	ProgressEvery, IdleEvery time.Duration
 	// StallAfter is how long a link may have work and make no progress before
-	// it is called stalled; 60 s.
+	// it is called stalled; 50 s, so that it is told within a minute.
 	StallAfter time.Duration
 	// SilentAfter is how long the far end may send nothing at all, not even a
 	// heartbeat, before the session is dropped; 20 s.
@@ -205,6 +208,11 @@ type EngineOptions struct {
 
 	lane int // records of one bucket's log that are queued; laneRecords
 	page int // records asked for in one page of a scan; scanPage
+}
+
+// Use sets the options that bounds are about.
+func (o *EngineOptions) Use(b Bounds) {
+	o.Workers, o.Window, o.Line, o.Queue = b.Workers, b.Window, max(1, b.Line), b.Queue
 }
 
 func (o *EngineOptions) validate() error {
@@ -236,7 +244,9 @@ func (o *EngineOptions) validate() error {
 		o.Limit = limit.New(o.Clock)
 	}
 	setDefault(&o.Workers, 16)
-	setDefault(&o.Window, 15<<20)
+	setDefault(&o.Window, mostWindow)
+	setDefault(&o.Line, lineMost)
+	setDefault(&o.Queue, mostQueue)
 	setDefault(&o.PendingLimit, 10_000)
 	setDefault(&o.HoldAfter, 5*time.Second)
 	setDefault(&o.HoldBehind, 1000)
@@ -246,7 +256,7 @@ func (o *EngineOptions) validate() error {
 	setDefault(&o.RetryMax, time.Hour)
 	setDefault(&o.ProgressEvery, time.Second)
 	setDefault(&o.IdleEvery, 3*time.Second)
-	setDefault(&o.StallAfter, time.Minute)
+	setDefault(&o.StallAfter, 50*time.Second)
 	setDefault(&o.SilentAfter, 20*time.Second)
 	setDefault(&o.LagTarget, 30*time.Second)
 	setDefault(&o.lane, laneRecords)

@@ -50,6 +50,7 @@ func (s *session) status(now time.Time) Status {
 		Protocol:       min(s.peer.GetVersion(), link.Version),
 		Lag:            Lag{Known: true},
 		InFlight:       s.tr.inflight,
+		Queued:         s.queued,
 		Counters:       s.e.count,
 		Delay:          s.e.delay,
 	}
@@ -267,7 +268,7 @@ func (e *Engine) disconnected(err error, s *session) {
 	st.State, st.Cause, st.Next = state, cause, next
 	st.Connected, st.ConnectedSince, st.Session = false, time.Time{}, ""
 	st.Lag = unknownSince(st.Lag, now)
-	st.InFlight = 0
+	st.InFlight, st.Queued = 0, 0
 	st.Counters = e.count
 	st.Delay = e.delay
 	e.rates.update(now, float64(e.count.Versions), float64(e.count.VersionBytes), float64(e.count.Bytes))

@@ -48,7 +48,7 @@ type page struct {
 // written meanwhile does not wait for it.
 func (s *session) moreScan(b *bucket) {
 	sc := &b.scanning
-	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || b.scan.bytes >= laneBytes || !s.mayFetch() {
+	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || b.scan.bytes >= laneBytes || s.crowded(b) || !s.mayFetch() {
 		return
 	}
 	sc.fetching = true
@@ -69,6 +69,12 @@ func (s *session) moreScan(b *bucket) {
 	})
 }
 
+// pageLimit is the number of records asked for in one page: fewer where the queue is
+// short, because 16 buckets may be opened at once, each with its first page.
+func (s *session) pageLimit() int {
+	return min(s.o.page, max(20, int(s.o.Queue/maxOpening/2/recordSize)))
+}
+
 // errAnotherLife says that a bucket was deleted or made anew during a scan.
 var errAnotherLife = errors.New("the bucket was made anew at the sender, or the sender was restored, during the copy")
 
@@ -82,7 +88,7 @@ func (s *session) readPage(ctx context.Context, o *opening, from []byte, nodes i
 	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()
-	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Scope: there.GetScope(), Limit: uint32(s.o.page), Nodes: uint32(nodes)})
+	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Scope: there.GetScope(), Limit: uint32(s.pageLimit()), Nodes: uint32(nodes)})
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,7 @@ type session struct {
 	flow         flow
 	paused       string // who paused the link; "" when nobody did
 
+	queued     int64 // bytes of records in the lanes of all buckets
 	served     servedState
 	stream     streamState
 	report     reportState
@@ -82,7 +83,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		reopened: make(map[string]time.Time),
 		delayed:  make(map[string]time.Time),
 	}
-	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, 0, 0, 0), &e.count)
+	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, e.o.Line, 0, 0, 0), &e.count)
 	id := make([]byte, 8)
 	if _, err := io.ReadFull(e.o.Rand, id); err == nil {
 		s.name = sessionName(id)

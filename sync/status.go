@@ -66,6 +66,8 @@ type Status struct {
 	Pending, Quarantined uint64
 	// InFlight are bytes asked for, or received and not yet durable.
 	InFlight int64
+	// Queued are bytes of records that wait for their content, or for a commit.
+	Queued int64
 
 	// Delay is the moving average of the time from a version's commit at the
 	// sender, by the sender's clock, to its commit here; 0 while none has come.

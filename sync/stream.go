@@ -63,14 +63,22 @@ func (st *streamState) mute(now time.Time) time.Duration {
 	return now.Sub(st.said)
 }
 
-// full reports whether a bucket's lane takes no more of its log.
-func (b *bucket) full(most int) bool {
-	return len(b.log.items) >= most || b.log.bytes >= laneBytes
+// full reports whether a bucket's lane takes no more of its log: it is full itself, or
+// all lanes together are. The last half of that is for buckets of which nothing is
+// queued: they do not wait for those that stand still.
+func (s *session) full(b *bucket) bool {
+	return len(b.log.items) >= s.o.lane || int64(b.log.bytes) >= min(laneBytes, s.o.Queue/4) || s.crowded(b)
+}
+
+// crowded reports whether the lanes of all buckets hold as much as they may, as a bucket
+// sees it.
+func (s *session) crowded(b *bucket) bool {
+	return s.queued >= s.o.Queue || b.log.bytes+b.scan.bytes > 0 && s.queued >= s.o.Queue/2
 }
 
 // roomy reports whether a parked bucket goes back into the stream.
-func (b *bucket) roomy(most int) bool {
-	return len(b.log.items) <= most/2 && b.log.bytes <= laneBytes/2
+func (s *session) roomy(b *bucket) bool {
+	return len(b.log.items) <= s.o.lane/2 && int64(b.log.bytes) <= min(laneBytes, s.o.Queue/4)/2 && !s.crowded(b)
 }
 
 // runStream begins the change stream, or begins it again.
@@ -182,7 +190,7 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 	case batch.GetReset_() != "":
 		taken()
 		s.reopen(b, batch.GetReset_())
-	case b.full(s.o.lane) && len(looked) > 0:
+	case s.full(b) && len(looked) > 0:
 		s.stream.held = &heldBatch{b: b, batch: batch, records: looked, since: now, taken: taken}
 	default:
 		s.accept(b, batch, looked, now)
@@ -275,11 +283,11 @@ func (s *session) reachedEnd(b *bucket, clock int64) {
 // has room again.
 func (s *session) reviewStream(b *bucket, now time.Time) {
 	st := &s.stream
-	if b.parked && b.roomy(s.o.lane) {
+	if b.parked && s.roomy(b) {
 		b.parked = false
 		st.dirty(now)
 	}
-	if h := st.held; h != nil && h.b == b && !b.full(s.o.lane) {
+	if h := st.held; h != nil && h.b == b && !s.full(b) {
 		st.held = nil
 		s.accept(b, h.batch, h.records, now)
 		h.taken()

@@ -34,6 +34,7 @@ environment, and the environment before the file.`,
 				return usageError{err}
 			}
 			cluster.LimitMemory()
+			opts.OwnProcess = true
 			return runNode(cmd.Context(), opts, logger, environ)
 		},
 	}
