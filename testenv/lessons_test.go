@@ -104,3 +104,43 @@ func TestALinkIsWithOneSite(t *testing.T) {
 	e.mustHave(b, "secret", []byte("for beta only"))
 	turnedAway("a link with another site")
 }
+
+// TestTwoSitesWithDataMerge links sites that both have the bucket and content in it,
+// before they knew each other: nothing is lost at either, and keys that both have are
+// the same at both.
+func TestTwoSitesWithDataMerge(t *testing.T) {
+	t.Parallel()
+	e := New(t)
+	a, b := e.Start("alpha", SiteOptions{}), e.Start("beta", SiteOptions{})
+	for i, s := range []*Site{a, b} {
+		s.Create("Hawaii", "Hawaii/Cola", bucketPath)
+		for n := range 30 {
+			e.mustPut(s, fmt.Sprintf("of %s/%d", s.Name, n), randomBytes(uint64(100*i+n), 5000))
+		}
+		e.mustPut(s, "equal", []byte("the same at both"))
+		e.mustPut(s, "written twice", []byte("once"))
+		e.mustPut(s, "written at both", []byte("first at "+s.Name))
+		e.mustPut(s, "deleted", []byte("x"))
+	}
+	e.mustPut(a, "written twice", []byte("an edit more wins"))
+	e.mustDelete(b, "deleted")
+	l := e.Link("hawaii", a, b, bucketPath)
+	l.WaitSynced()
+	for _, s := range l.Sites {
+		for i, of := range l.Sites {
+			for n := range 30 {
+				e.mustHave(s, fmt.Sprintf("of %s/%d", of.Name, n), randomBytes(uint64(100*i+n), 5000))
+			}
+		}
+		e.mustHave(s, "equal", []byte("the same at both"))
+		e.mustHave(s, "written twice", []byte("an edit more wins"))
+		// It was an object of its own at each site: beta deleted its version, after one
+		// edit more than alpha made.
+		e.mustLack(s, "deleted")
+	}
+	first, err := a.Get("Hawaii/Cola", "bk1", "written at both")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mustHave(b, "written at both", first)
+}
