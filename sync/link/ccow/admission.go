@@ -9,7 +9,7 @@ import (
 // Bounds of connections that have not said who they are.
 const (
 	maxHandshakes     = 64
-	maxHostHandshakes = 16 // from one address
+	maxHostHandshakes = 32 // from one address; a link opens up to 17 at once
 )
 
 // admission bounds the connections that were accepted. A connection goes

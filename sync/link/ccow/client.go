@@ -102,9 +102,11 @@ func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello,
 	}
 	theirs := new(linkpb.Hello)
 	if c.o.Eager {
-		c.Prepare()
+		c.prepare(&c.control, controlConnections)
+		c.prepare(&c.changes, changeConnections)
+		c.prepare(&c.chunks, c.o.Connections)
 	} else {
-		c.prepare(firstConnections)
+		c.prepare(&c.chunks, min(firstConnections, c.o.Connections))
 	}
 	if err := c.ask(ctx, pathHello, mine, theirs); err != nil {
 		return nil, err
@@ -123,20 +125,20 @@ func (c *Client) Hello(ctx context.Context, hello *linkpb.Hello) (*linkpb.Hello,
 
 // Prepare opens the connections for chunks that are not open yet, in the background.
 // Of an error the next request learns by itself.
-func (c *Client) Prepare() { c.prepare(c.o.Connections) }
+func (c *Client) Prepare() { c.prepare(&c.chunks, c.o.Connections) }
 
-// prepare makes sure that n connections for chunks are open or being opened, to a
-// peer that was reached the last time. It takes none of those that the peer dials.
-func (c *Client) prepare(n int) {
+// prepare makes sure that n connections of a lane are open or being opened, to a peer
+// that was reached the last time. It takes none of those that the peer dials.
+func (c *Client) prepare(l *lane, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.pool != nil || c.away.Load() {
 		return
 	}
-	for _, p := range c.chunks.reserve(min(n, c.o.Connections)) {
+	for _, p := range l.reserve(n) {
 		c.calls.Go(func() {
-			c.open(c.ctx, &c.chunks, p)
-			c.chunks.release(p, true)
+			c.open(c.ctx, l, p)
+			l.release(p, true)
 		})
 	}
 }

@@ -146,9 +146,9 @@ type DialOptions struct {
 	Address string
 	// Dial opens the connections of this client; the endpoint's by default.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Eager opens the connections for chunks together with the first one, instead
-	// of when something is to be copied: where each takes many round trips to be
-	// made, a copy need not wait for them.
+	// Eager opens all connections together with the first one, instead of when they
+	// are needed: where each takes many round trips to be made, nothing has to wait
+	// for one more.
 	Eager bool
 	// Connections is the number of connections for chunks, 1 to 32; 8. They are
 	// opened when they are needed, and carry two requests each.
