@@ -37,6 +37,7 @@ func (n *Node) newAdmin() (err error) {
 		Pairings:     pairingsAdmin{n},
 		Resyncs:      resyncsAdmin{n},
 		Faults:       faultsAdmin{n},
+		Verification: verificationAdmin{n},
 		Services:     servicesAdmin{n},
 		Objects:      objectsAdmin{n},
 		Versions:     versionsAdmin{n},

@@ -49,6 +49,7 @@ var who = map[string]struct {
 	"Sites.Invite":            {"site-admin", false, `{"address":"127.0.0.1:14000"}`},
 	"Sites.Pair":              {"site-admin", false, `{"token":"sesame"}`},
 	"Sites.ListPairings":      {"viewer", false, `{}`},
+	"Verification.Verify":     {"operator", false, `{"name":"nowhere"}`},
 	"Faults.List":             {"operator", false, `{"name":"nowhere"}`},
 	"Faults.Retry":            {"operator", false, `{"name":"nowhere"}`},
 	"Faults.Skip":             {"operator", false, `{"name":"nowhere","bucket":"Hawaii/Cola/bk1","keys":["k"]}`},

@@ -81,6 +81,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
 		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes,
+		Mend: func(path string, keys [][]byte) { r.engine.Mend(path, keys) },
 	}); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,9 @@ type Client struct {
 	Pairings Pairings
 	Resyncs  Resyncs
 	Faults   Faults
-	Versions Versions
+	// Verification compares the ends of links.
+	Verification Verification
+	Versions     Versions
 
 	transport *http.Transport
 }
@@ -70,9 +72,11 @@ func newClient(t Target, url string, transport *http.Transport) *Client {
 		Plans:    &plansClient{calls, adminpbconnect.NewPlansClient(httpClient, url, options...)},
 		Access:   &accessClient{calls, adminpbconnect.NewAccessClient(httpClient, url, options...)},
 		Faults:   &faultsClient{calls, adminpbconnect.NewFaultsClient(httpClient, url, options...)},
-		Pairings: &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
-		Resyncs:  &resyncsClient{calls, adminpbconnect.NewResyncsClient(httpClient, url, options...)},
-		Versions: &versionsClient{calls, adminpbconnect.NewVersionsClient(httpClient, url, options...)},
+
+		Verification: &verificationClient{calls, adminpbconnect.NewVerificationClient(httpClient, url, options...)},
+		Pairings:     &pairingsClient{calls, adminpbconnect.NewPairingsClient(httpClient, url, options...)},
+		Resyncs:      &resyncsClient{calls, adminpbconnect.NewResyncsClient(httpClient, url, options...)},
+		Versions:     &versionsClient{calls, adminpbconnect.NewVersionsClient(httpClient, url, options...)},
 
 		transport: transport,
 	}

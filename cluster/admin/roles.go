@@ -63,6 +63,8 @@ var rules = map[string]rule{
 	adminpbconnect.FaultsRetryProcedure: {least: RoleOperator},
 	adminpbconnect.FaultsSkipProcedure:  {least: RoleOperator},
 
+	adminpbconnect.VerificationVerifyProcedure: {least: RoleOperator},
+
 	// What is in a bucket is its tenant's: a viewer does not see it.
 	adminpbconnect.ObjectsListProcedure:   {least: RoleOperator, scope: objectScope},
 	adminpbconnect.ObjectsShowProcedure:   {least: RoleOperator, scope: objectScope},

@@ -34,7 +34,9 @@ type Options struct {
 	Pairings Pairings
 	Resyncs  Resyncs
 	Faults   Faults
-	Versions Versions
+	// Verification compares the ends of links; nil leaves it out.
+	Verification Verification
+	Versions     Versions
 
 	// Node is the node's name, told with every refusal.
 	Node string
@@ -101,6 +103,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Faults != nil {
 		mux.Handle(adminpbconnect.NewFaultsHandler(&faultsHandler{s}, small...))
+	}
+	if o.Verification != nil {
+		mux.Handle(adminpbconnect.NewVerificationHandler(&verificationHandler{s}, small...))
 	}
 	if o.Resyncs != nil {
 		mux.Handle(adminpbconnect.NewResyncsHandler(&resyncsHandler{s}, small...))
