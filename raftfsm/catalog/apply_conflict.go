@@ -23,12 +23,13 @@ type lost struct {
 // displaced returns what a change takes out of the null lane although the greatest
 // record there was written without knowledge of it.
 func (b *Batch) displaced(t *bucketTxn, k *keyTxn, c keyChange) []lost {
-	if len(c.nulls) == 0 {
-		return nil
+	if len(c.nulls) == 0 || !slices.ContainsFunc(k.nulls, func(r *pb.Record) bool { return Live(r) && Conflict(r, c.nulls[0]) }) {
+		return nil // as nearly always
 	}
 	var out []lost
-	for _, r := range k.nulls {
-		if !Live(r) || named(c.nulls, r.GetDot()) != nil || !Conflict(r, c.nulls[0]) {
+	// What goes with them may be what replaced or deleted them on purpose.
+	for _, r := range Losers(c.nulls[0], slices.Concat(k.nulls, c.nulls)) {
+		if named(c.nulls, r.GetDot()) != nil {
 			continue
 		}
 		at, _, err := readDot(b.rows, t.state.GetNumber(), r.GetDot())
@@ -41,11 +42,11 @@ func (b *Batch) displaced(t *bucketTxn, k *keyTxn, c keyChange) []lost {
 }
 
 // contend keeps up which versions of a key are listed as having lost. It is called
-// when the lanes have changed; was is the head before, added the version with an id
-// that is new, aside what may have to be listed although no lane has it. What it
-// costs grows with the key's conflicts, not with its versions: of those with an id
-// only what was listed before, was the head, or is new comes into question.
-func (b *Batch) contend(t *bucketTxn, k *keyTxn, was, added *pb.Record, aside []lost) {
+// when the lanes have changed; was is the head before, aside what may have to be listed
+// although no lane has it. What it costs grows with the key's conflicts, not with its
+// versions: of those with an id only what was listed before, was the head, or is new
+// comes into question.
+func (b *Batch) contend(t *bucketTxn, k *keyTxn, was *pb.Record, c keyChange, aside []lost) {
 	if k.meta.contended == 0 && k.meta.older+k.meta.own == 0 && len(aside) == 0 {
 		return
 	}
@@ -66,13 +67,15 @@ func (b *Batch) contend(t *bucketTxn, k *keyTxn, was, added *pb.Record, aside []
 		if null := k.null(); null != nil {
 			all = append(all, null)
 		}
-		recs := []*pb.Record{was, added}
-		for _, l := range before {
-			recs = append(recs, l.rec)
+		if c.add != nil {
+			all = append(all, c.add)
 		}
-		for _, r := range recs {
-			if r != nil && !nullLane(r) && b.ownVersion(t, k, r.GetDot()) != nil {
-				all = append(all, r)
+		if was != nil && !nullLane(was) && named(c.drop, was.GetDot()) == nil {
+			all = append(all, was)
+		}
+		for _, l := range before {
+			if !nullLane(l.rec) { // else it is of the null version, or gone
+				all = append(all, l.rec)
 			}
 		}
 		losers = append(losers, Losers(head, all)...)
@@ -226,7 +229,7 @@ func (in *ingest) lose(k *keyTxn, r *pb.Record) {
 			in.appendLog(in.t, r, in.via, in.now, false)
 			l.seq = in.t.state.GetSeq()
 		}
-		in.contend(in.t, k, nil, nil, []lost{l})
+		in.contend(in.t, k, nil, keyChange{}, []lost{l})
 		in.applied++
 	}
 	in.save(in.t, k)

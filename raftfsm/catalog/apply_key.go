@@ -164,7 +164,7 @@ func (b *Batch) change(t *bucketTxn, k *keyTxn, c keyChange) {
 	if after := k.prior(); prior != nil && (after == nil || after.GetGeneration() < prior.GetGeneration()) {
 		k.meta.floor = max(k.meta.floor, prior.GetGeneration())
 	}
-	defer b.contend(t, k, was, c.add, aside)
+	defer b.contend(t, k, was, c, aside)
 	if was == head || was != nil && head != nil && sameDot(was, head.GetDot()) {
 		return
 	}
