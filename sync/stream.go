@@ -249,7 +249,7 @@ func (s *session) onHeads(batch *linkpb.ChangeBatch) {
 		if b == nil || b.closed {
 			continue
 		}
-		st.named[b] = true
+		st.named[b], b.heard = true, true
 		b.head = max(h.GetSeq(), b.streamed)
 		b.behind, b.behindBytes, b.oldest = h.GetBacklog(), h.GetBacklogBytes(), time.Time{}
 		if h.GetOldest() != 0 {
