@@ -37,7 +37,7 @@ func TestConverge(t *testing.T) {
 		seeds = append(seeds, n+1)
 	}
 	if testing.Short() {
-		seeds = seeds[:len(regressions)+20]
+		seeds = seeds[:len(regressions)+8]
 	}
 	run := func(seed uint64, beside bool) bool {
 		return t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
