@@ -338,7 +338,7 @@ func probed(t *testing.T, c entitlement, secrets bool) map[string]string {
 func fillProbed(t *testing.T, s *testSite, c entitlement, secrets bool) probeNames {
 	t.Helper()
 	n := probeNames{site: s.id.Bytes()}
-	hiddenContent := random(2, 24<<20)
+	hiddenContent := random(2, 2<<20)
 	n.hidden = append(bytes.Repeat([]byte{s.id[15]}, 15), 2)
 	n.open = append(bytes.Repeat([]byte{s.id[15]}, 15), 1)
 	n.secret = &catalogpb.Dot{Origin: s.id.Bytes(), Epoch: 1, Seq: 40}
