@@ -160,11 +160,11 @@ func offerOf(a *app, cmd *cobra.Command, word string) offer {
 		return paths(2, 2)
 	case "[NAMESPACE[/TENANT]]":
 		return paths(2, 1)
-	case "NAMESPACE/TENANT[/BUCKET]":
+	case "NAMESPACE/TENANT[/BUCKET]", "[NAMESPACE/TENANT[/BUCKET]]":
 		return paths(3, 2)
 	case "[NAMESPACE[/TENANT[/BUCKET]]]":
 		return paths(3, 1)
-	case objectShape, objectShape + "...", "[" + objectShape + "]...", "NAMESPACE/TENANT/BUCKET[/PREFIX]":
+	case objectShape, objectShape + "...", "[" + objectShape + "]...", "NAMESPACE/TENANT/BUCKET[/PREFIX]", "[NAMESPACE/TENANT/BUCKET[/PREFIX]]":
 		return objects
 	case "NAME", "[NAME]":
 		switch {

@@ -12,8 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// unoffered are the words of usage lines that name something new or a secret.
-var unoffered = []string{"TOKEN", "[VERB]...", "VALUE", "NEWNAME"}
+// unoffered are the words of usage lines that name something new, a secret, or a
+// version, which is copied from a list.
+var unoffered = []string{"TOKEN", "[VERB]...", "VALUE", "NEWNAME", "VERSION"}
 
 // TestEveryArgumentIsOffered wants of each word of each usage line that it is
 // completed, or that somebody decided that it cannot be.

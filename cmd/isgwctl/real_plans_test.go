@@ -89,7 +89,11 @@ func TestCreateInOneStep(t *testing.T) {
 		return strings.TrimSpace(out)
 	}
 	create := func(name, token string, more ...string) []string {
-		return append([]string{"service", "create", "isgw", name, "--remote", "ccow://" + beta.node.LinkAddress(), "--pair", token, "--serve", "Hawaii/Cola/bk1"}, more...)
+		bucket := "Hawaii/Cola/bk1"
+		if name != "hawaii" {
+			bucket = "Hawaii/Cola/other" // a bucket is on one link to a site
+		}
+		return append([]string{"service", "create", "isgw", name, "--remote", "ccow://" + beta.node.LinkAddress(), "--pair", token, "--serve", bucket}, more...)
 	}
 	token := invite(beta)
 	plan, _ := alpha.ctl(0, create("hawaii", token, "--lag-target", "45s", "--dry-run")...)
