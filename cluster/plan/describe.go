@@ -157,7 +157,11 @@ func describeService(cfg *state.Config, s *statepb.Service, all []*statepb.Servi
 	}
 	out.Settings = describeSettings(s)
 	site, _, _ := cfg.Site()
-	out.EffectiveProfile = state.EffectiveProfile(s, site)
+	own := s // a link without a profile has its server's
+	if server, _, ok := cfg.Service(s.GetServer()); ok && s.GetProfile() == "" {
+		own = server
+	}
+	out.EffectiveProfile = state.EffectiveProfile(own, site)
 	out.Clients = clientsOf(s.GetName(), all)
 	for _, place := range servicePlaces(cfg, s, all) {
 		if node, _, ok := cfg.Node(place.Node); ok && place.Runs {

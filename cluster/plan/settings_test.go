@@ -197,6 +197,10 @@ func TestServers(t *testing.T) {
 	refusal{state.ErrConflict, "service base is the server of hawaii", "another server first"}.check(t, txn, err)
 	txn, err = DeleteService(s.Config, "base")
 	refusal{state.ErrNotEmpty, "service base is still the server of hawaii", `isgwctl service edit hawaii --server ""`}.check(t, txn, err)
+	s.must(EditService(s.Config, &adminpb.PlanEditService{Name: "base", Settings: &adminpb.LinkSettings{Profile: new("embedded")}}))
+	if d, err := GetService(s.Config, "hawaii"); err != nil || d.GetEffectiveProfile() != "embedded" {
+		t.Errorf("a client has the profile %q, %v", d.GetEffectiveProfile(), err)
+	}
 	if d, err := GetService(s.Config, "base"); err != nil || !slices.Equal(d.GetClients(), []string{"hawaii"}) {
 		t.Errorf("described as %v, %v", d, err)
 	}

@@ -115,7 +115,11 @@ func writeSettings(s *sheet, v *adminpb.Service) {
 	}
 	s.line("chunk cache", cache)
 	profile := v.GetEffectiveProfile()
-	if own.GetProfile() == "" {
+	switch {
+	case own.GetProfile() != "":
+	case own.GetServer() != "":
+		profile += " (as its server has it)"
+	default:
 		profile += " (the site's)"
 	}
 	s.line("resource profile", profile)
