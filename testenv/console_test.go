@@ -50,6 +50,8 @@ func TestConsole(t *testing.T) {
 		}
 		x.keys("Enter")
 	}
+	x.shows("CONNECTIONS", "ctrl-s review the plan") // and more settings, which stay as they are
+	x.keys("C-s")
 	x.shows("WHAT WILL HAPPEN", "pairing", "link", "serve", "CHECKS")
 	if strings.Contains(x.screen, invitation.GetToken()) {
 		t.Error("the token is on the screen")
@@ -93,8 +95,8 @@ func TestConsole(t *testing.T) {
 	x.keys("2")
 	x.shows("[2 Links]", "hawaii")
 	x.keys("p")
-	x.shows("WHAT WILL HAPPEN", "isgwctl service disable hawaii")
-	dry, err := exec.Command(binary, "--connect", "unix:"+a.DataDir()+"/admin.sock", "service", "disable", "hawaii", "--dry-run").Output()
+	x.shows("WHAT WILL HAPPEN", "isgwctl link pause hawaii")
+	dry, err := exec.Command(binary, "--connect", "unix:"+a.DataDir()+"/admin.sock", "link", "pause", "hawaii", "--dry-run").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +112,7 @@ func TestConsole(t *testing.T) {
 	}
 	x.keys("Escape")
 	x.shows("[2 Links]", "o sort")
-	if !a.Status("hawaii").GetEnabled() {
+	if service := a.Status("hawaii"); !service.GetEnabled() || service.GetPaused() {
 		t.Error("a plan that was cancelled was carried out")
 	}
 	x.keys("1")
