@@ -27,7 +27,7 @@ type Local struct {
 
 	mu      sync.Mutex
 	kick    chan struct{} // closed and replaced by Kick
-	told    []servedLine  // what the last Served answered; nil before
+	told    []servedLine  // what the last Served answered, never changed in place; nil before
 	toldSet Settings      // with told
 	peerSet Settings      // the peer's, as it told them last
 	peers   map[string]*peerBucket
@@ -200,25 +200,40 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 	return out, nil
 }
 
-// servedChanged reports whether the served list, or this side's settings, are
-// others than the peer was told last, and remembers them as told.
-func (l *Local) servedChanged() bool {
+// notice is what a change stream announced last of the served list and of this
+// side's settings.
+type notice struct {
+	made  bool
+	lines []servedLine
+	set   Settings
+}
+
+// news reports whether the served list, or this side's settings, are others than
+// those that the peer was answered last and those that the stream announced last,
+// and takes them down as announced. An announcement counts for its stream only: the
+// peer may have left that before it read so far.
+func (l *Local) news(n *notice) bool {
 	settings, paths := l.o.Settings(), l.served()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.told == nil {
+	told, set := l.told, l.toldSet // which are not changed, only replaced
+	l.mu.Unlock()
+	same := func(lines []servedLine, set Settings) bool {
+		if len(paths) != len(lines) || settings != set {
+			return false
+		}
+		for i, path := range paths {
+			if lines[i] != l.line(path) {
+				return false
+			}
+		}
+		return true
+	}
+	if told == nil || same(told, set) || n.made && same(n.lines, n.set) {
 		return false
 	}
-	changed := len(paths) != len(l.told) || settings != l.toldSet
-	for i := 0; i < len(paths) && !changed; i++ {
-		changed = l.told[i] != l.line(paths[i])
-	}
-	if !changed {
-		return false
-	}
-	l.told, l.toldSet = l.told[:0], settings
-	for _, p := range paths {
-		l.told = append(l.told, l.line(p))
+	*n = notice{made: true, set: settings, lines: make([]servedLine, len(paths))}
+	for i, path := range paths {
+		n.lines[i] = l.line(path)
 	}
 	return true
 }

@@ -93,6 +93,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 		return err
 	}
 	looked := l.o.Clock()
+	var announced notice
 	for {
 		look := false
 		select {
@@ -112,7 +113,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 			}
 		}
 		if look {
-			if err := l.reviewServed(fn); err != nil {
+			if err := l.reviewServed(&announced, fn); err != nil {
 				return err
 			}
 		}
@@ -125,8 +126,8 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 // reviewServed tells the peer when the served list changed. The stream of a bucket
 // that is no longer served only rests: when it is served again before the peer has
 // asked, the list is the one that the peer knows, and it waits for what comes next.
-func (l *Local) reviewServed(fn func(*linkpb.ChangeBatch) error) error {
-	if !l.servedChanged() {
+func (l *Local) reviewServed(announced *notice, fn func(*linkpb.ChangeBatch) error) error {
+	if !l.news(announced) {
 		return nil
 	}
 	return fn(&linkpb.ChangeBatch{ServedChanged: true, Clock: l.o.Clock().UnixNano()})

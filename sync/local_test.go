@@ -335,6 +335,43 @@ func TestUnservedAndServedAgain(t *testing.T) {
 	})
 }
 
+// TestNewsOfAStreamThatWasLeft announces a change of the served list to a stream that
+// the peer leaves before it has read that: the next stream announces it again, and
+// only the answer to the peer's question ends that.
+func TestNewsOfAStreamThatWasLeft(t *testing.T) {
+	offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+		s.makeBucket(bk1, 1)
+		if _, err := l.Served(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		*served = []string{bk1, "Hawaii/Cola/new"}
+		announced := func() int {
+			times, beats := 0, 0
+			changes(t, l, func(all []*linkpb.ChangeBatch) bool {
+				switch b := all[len(all)-1]; {
+				case b.GetServedChanged():
+					times++
+				case b.GetBeat():
+					beats++
+				}
+				return beats == 5
+			}, cursorOf(s, bk1, 0))
+			return times
+		}
+		for i := range 2 {
+			if n := announced(); n != 1 {
+				t.Errorf("stream %d announced the change %d times", i+1, n)
+			}
+		}
+		if _, err := l.Served(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if n := announced(); n != 0 {
+			t.Errorf("after the peer has asked it is announced %d times", n)
+		}
+	})
+}
+
 func writeOf(path, key, meta string) *raftfsmpb.Command {
 	return &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
 		Bucket: path,

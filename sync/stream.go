@@ -169,6 +169,9 @@ func (s *session) follow(ctx context.Context, number int, names map[string]*buck
 
 // onBatch takes a batch of the stream, or holds it until there is room.
 func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incoming, taken func()) {
+	if batch.GetServedChanged() {
+		s.served.wanted = true // whichever stream says so
+	}
 	if number != s.stream.number || s.over() {
 		taken()
 		return
@@ -177,9 +180,6 @@ func (s *session) onBatch(number int, batch *linkpb.ChangeBatch, looked []incomi
 	s.heard, s.stream.said = now, now
 	s.noteClock(batch.GetClock())
 	s.onHeads(batch)
-	if batch.GetServedChanged() {
-		s.served.wanted = true
-	}
 	b := s.stream.names[batch.GetPath()]
 	switch {
 	case b == nil || b.closed || b.parked:
