@@ -49,6 +49,7 @@ type bucket struct {
 	parked              bool      // no room: not in the stream until there is
 
 	committing bool
+	deciding   bool      // what is due is being looked at again
 	committed  time.Time // when the last commit ended
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
@@ -391,17 +392,69 @@ func (b *bucket) resolve(v *version) {
 	}
 }
 
-// retry starts the quarantined versions of a bucket that are due.
+// retryBatch bounds the versions that are looked at again together.
+const retryBatch = 1000
+
+// retry starts the quarantined versions of a bucket that are due, unless nothing is
+// left to do for them: another link may have brought them meanwhile, or what replaced
+// them, and then the sender may never have them again.
 func (s *session) retry(b *bucket, now time.Time) {
-	if b.watch {
+	if b.watch || b.deciding {
 		return
 	}
+	var due []*version
+	var entries []*catalogpb.Pending
 	for _, v := range b.pend {
-		due := v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
-			v.kind != failRecord && now.UnixNano() >= v.hold.GetNextRetry()
-		if due && !v.resolving {
+		if v.due(now) && len(due) < retryBatch {
+			due, entries = append(due, v), append(entries, v.hold)
+		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	b.deciding = true
+	s.do(func(context.Context) func() {
+		outlook, err := examinePending(s.o.Catalog, b.path, entries, b.filter)
+		return func() {
+			b.deciding = false
+			switch {
+			case b.closed:
+			case err != nil:
+				s.end(&localError{fmt.Errorf("look at pending table: %w", err)})
+			default:
+				s.onDue(b, due, outlook)
+			}
+		}
+	})
+}
+
+// onDue begins again what is still needed.
+func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
+	now := s.o.Clock()
+	for i, v := range due {
+		in := &outlook[i]
+		switch {
+		case !v.due(now): // an operator skipped it, or it was begun already
+		case v.restore: // it is wanted although it was seen
+			v.rewind()
+			s.tr.add(v, now)
+		case !in.needed:
+			v.phase = phaseGone // nothing is left to be committed
+			b.resolve(v)
+		case in.fault != "":
+			v.kind, v.cause = failRecord, in.fault
+			b.resolve(v)
+		default:
+			v.root = in.root
 			v.rewind()
 			s.tr.add(v, now)
 		}
 	}
+	s.mark(b)
+}
+
+// due reports whether a version of the pending table is to be tried again now.
+func (v *version) due(now time.Time) bool {
+	return v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
+		v.kind != failRecord && !v.resolving && now.UnixNano() >= v.hold.GetNextRetry()
 }

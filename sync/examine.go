@@ -49,6 +49,15 @@ func examineLost(c *catalog.Catalog, path string, records []*catalogpb.Record, f
 	return out, err
 }
 
+// examinePending is examine for entries of the pending table.
+func examinePending(c *catalog.Catalog, path string, entries []*catalogpb.Pending, filter Filter) ([]incoming, error) {
+	records := make([]*catalogpb.Record, len(entries))
+	for i, p := range entries {
+		records[i] = p.GetRecord()
+	}
+	return examine(c, path, records, filter)
+}
+
 // examineBy is examine with the verdicts that decide gives.
 func examineBy(c *catalog.Catalog, path string, records []*catalogpb.Record, filter Filter,
 	decide func(string, []*catalogpb.Record) ([]catalog.Verdict, []string, error)) ([]incoming, error) {

@@ -257,6 +257,48 @@ func TestRefusedChunkQuarantinesItsVersion(t *testing.T) {
 	})
 }
 
+// TestQuarantineEndsByAnotherLink puts a version in quarantine that its sender cannot
+// read, and brings what replaced it over another link: nothing is left to ask for, so
+// nothing is asked for.
+func TestQuarantineEndsByAnotherLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := newTestSite(t, 1), newTestSite(t, 2), newTestSite(t, 3)
+		aToC, cToA := connect(t, a, c, nil, bk1)
+		_, bToA := connect(t, a, b, nil, bk1)
+		_, bToC := connect(t, c, b, nil, bk1)
+		defer func() {
+			for _, h := range []*half{aToC, cToA, bToA, bToC} {
+				h.halt()
+			}
+			for _, s := range []*testSite{a, b, c} {
+				s.close()
+			}
+		}()
+		a.makeBucket(bk1, 1)
+		old := random(7, 3000)
+		a.put(bk1, "k", old)
+		aToC.start()
+		cToA.start()
+		synced(t, 30*time.Second, aToC, cToA)
+		aToC.halt()
+		cToA.halt()
+		a.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(old), Times: 2, Err: chunks.ErrCorrupt})
+		bToA.start()
+		until(t, 30*time.Second, "in quarantine", func() bool { return len(bToA.pendingOf(bk1)) == 1 })
+		c.put(bk1, "k", []byte("new"))
+		bToC.start()
+		until(t, 30*time.Second, "the new one is there", func() bool {
+			got, _ := b.read(bk1, "k")
+			return string(got) == "new"
+		})
+		until(t, 2*time.Minute, "nothing is pending", func() bool { return len(bToA.pendingOf(bk1)) == 0 })
+		until(t, 30*time.Second, "in sync", func() bool { return bToA.engine.Status().State == StateInSync })
+		if n := bToA.engine.Status().Counters; n.Chunks != 0 || n.RemoteErrors != 2 || n.Sessions != 1 {
+			t.Errorf("%d chunks came, after %d errors there, in %d sessions", n.Chunks, n.RemoteErrors, n.Sessions)
+		}
+	})
+}
+
 func TestGoneSettles(t *testing.T) {
 	pair(t, nil, func(t *testing.T, x, y *half) {
 		x.site.makeBucket(bk1, 1)

@@ -24,9 +24,8 @@ type opened struct {
 	first   *page // first page of a new scan
 	why     string
 	pending []*catalogpb.Pending
-	settled []bool // of pending: nothing is left to do for it
-	faults  []string
-	guided  bool // a scan reads only the keys that differ
+	outlook []incoming // pending, looked at again
+	guided  bool       // a scan reads only the keys that differ
 }
 
 // Pauses before a bucket that cannot be opened is tried again.
@@ -117,7 +116,7 @@ func (s *session) prepareWatch(_ context.Context, o *opening) (*opened, time.Dur
 		return &opened{waiting: "the link is paused, and the bucket is to be copied anew"}, againSoon, nil
 	}
 	got := &opened{cursor: cursor}
-	if err := s.loadPending(path, got); err != nil {
+	if err := s.loadPending(path, o.filter, got); err != nil {
 		return nil, 0, &localError{err}
 	}
 	return got, 0, nil
@@ -174,7 +173,7 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 		return nil, 0, err
 	}
 	got.cursor = cursor
-	if err := s.loadPending(path, got); err != nil {
+	if err := s.loadPending(path, o.filter, got); err != nil {
 		return nil, 0, &localError{err}
 	}
 	return got, 0, nil
@@ -255,7 +254,7 @@ func (s *session) commitStart(ctx context.Context, there *linkpb.ServedBucket, o
 
 // loadPending reads the pending table of a bucket and looks at its records as
 // if they came now.
-func (s *session) loadPending(path string, got *opened) error {
+func (s *session) loadPending(path string, filter Filter, got *opened) error {
 	var after *catalogpb.Dot
 	for {
 		entries, err := s.o.Catalog.Pending(path, s.o.Peer, after, 1000)
@@ -265,27 +264,12 @@ func (s *session) loadPending(path string, got *opened) error {
 		if len(entries) == 0 {
 			return nil
 		}
-		records := make([]*catalogpb.Record, len(entries))
-		for i, p := range entries {
-			records[i] = p.GetRecord()
-		}
-		verdicts, why, err := s.o.Catalog.Decide(path, records)
+		outlook, err := examinePending(s.o.Catalog, path, entries, filter)
 		if err != nil {
-			return fmt.Errorf("read pending table: %w", err)
+			return fmt.Errorf("look at pending table: %w", err)
 		}
-		for i, p := range entries {
-			got.pending = append(got.pending, p)
-			v := verdicts[i]
-			got.settled = append(got.settled, v == catalog.Here || v == catalog.Covered)
-			fault := why[i]
-			if v != catalog.Invalid {
-				fault = ""
-				if err := sound(p.GetRecord()); err != nil {
-					fault = err.Error()
-				}
-			}
-			got.faults = append(got.faults, fault)
-		}
+		got.pending = append(got.pending, entries...)
+		got.outlook = append(got.outlook, outlook...)
 		after = entries[len(entries)-1].GetRecord().GetDot()
 	}
 }
@@ -342,33 +326,31 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 // restorePending goes on with what an earlier session left in the pending table.
 func (s *session) restorePending(b *bucket, got *opened, now time.Time) {
 	for i, p := range got.pending {
-		rec := p.GetRecord()
+		rec, in := p.GetRecord(), got.outlook[i]
 		v := &version{
 			bucket: b,
 			rec:    rec,
 			dot:    keyOf(rec.GetDot()),
+			root:   in.root,
 			seq:    p.GetSeq(),
-			size:   sizeOf(rec),
+			size:   in.size,
 			hold:   p,
 			queued: now,
-		}
-		if rec.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
-			v.root, _ = rootOf(rec) // what sound refuses is not fetched
 		}
 		b.pend[v.dot] = v
 		switch {
 		case b.watch:
 			v.phase = phaseFailed // it is only counted
 			continue
-		case got.settled[i]:
+		case !in.needed:
 			v.phase = phaseGone // nothing is left to be committed
 			b.resolve(v)
 			continue
 		case p.GetReason() == catalogpb.PendingReason_PENDING_SKIPPED:
 			v.phase = phaseFailed
 			continue
-		case got.faults[i] != "":
-			v.phase, v.kind, v.cause = phaseFailed, failRecord, got.faults[i]
+		case in.fault != "":
+			v.phase, v.kind, v.cause = phaseFailed, failRecord, in.fault
 			continue
 		}
 		quarantined := p.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED
