@@ -23,7 +23,9 @@ import (
 const convergeSeeds = 200
 
 // regressions are the seeds that have once failed, with what was wrong.
-var regressions = []uint64{}
+var regressions = []uint64{
+	156, // what was replaced meanwhile stayed in quarantine
+}
 
 // TestConverge lets three to five sites, linked in any way, write, delete and purge
 // the same keys while the network delays, swallows and breaks what they say, while

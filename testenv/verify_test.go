@@ -33,6 +33,15 @@ func TestLinkVerify(t *testing.T) {
 		status, out := b.ctl("link", "verify", "hawaii", bucketPath+"/dir/")
 		return status == 0 && strings.Contains(out, "equal: 41 versions of 41 keys")
 	})
+	if _, out := b.ctl("admin", "audit", "-o", "wide"); strings.Contains(out, "Verify") {
+		t.Errorf("to compare is no change, and is noted as one:\n%s", out)
+	}
+	if status, out := b.ctl("link", "verify", "hawaii", "--repair"); status != 0 {
+		t.Errorf("with --repair: exit status %d\n%s", status, out)
+	}
+	if _, out := b.ctl("admin", "audit", "-o", "wide"); !strings.Contains(out, "Verify") || !strings.Contains(out, "hawaii --repair") {
+		t.Errorf("a repair is not in the audit:\n%s", out)
+	}
 	if status, _ := b.ctl("link", "verify", "nowhere"); status != 3 {
 		t.Errorf("of a link that there is not: exit status %d, want 3", status)
 	}

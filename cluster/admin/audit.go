@@ -25,6 +25,13 @@ func entryOf(now time.Time, c Caller, requestID string, spec connect.Spec, objec
 	return e
 }
 
+// onlyReads says of a message whose procedure may change something that it asks
+// for no change.
+func onlyReads(msg any) bool {
+	m, ok := msg.(*adminpb.VerifyRequest)
+	return ok && !m.GetRepair()
+}
+
 // objectOf names what a message is about.
 func objectOf(msg any) string {
 	switch m := msg.(type) {
@@ -36,6 +43,8 @@ func objectOf(msg any) string {
 		return m.GetBucket() + "/" + m.GetKey()
 	case *adminpb.PromoteVersionRequest:
 		return m.GetBucket() + "/" + m.GetKey() + " " + m.GetVersion()
+	case *adminpb.VerifyRequest: // to repair, or it is no change
+		return faultsOf(m.GetName(), m.GetBucket(), nil) + " --repair"
 	case *adminpb.DeleteKeyRequest:
 		return m.GetAccessKey()
 	case *adminpb.RetryFaultsRequest:

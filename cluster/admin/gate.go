@@ -29,6 +29,7 @@ type passage struct {
 	id     string
 	caller Caller
 	object string // what the call is about, once its message was seen
+	reads  bool   // it changes nothing: its procedure never does, or its message asks for no change
 }
 
 // WrapUnary is for calls with one request and one answer.
@@ -98,7 +99,7 @@ func (s *gatedStream) Receive(msg any) error {
 // enter gives a call its request id, the caller's if it is fit to be logged,
 // and finds out who makes it. The passage is there in any case.
 func (g *gate) enter(ctx context.Context, spec connect.Spec, header http.Header) (*passage, error) {
-	p := &passage{gate: g, spec: spec, id: header.Get(requestHeader)}
+	p := &passage{gate: g, spec: spec, id: header.Get(requestHeader), reads: spec.IdempotencyLevel == connect.IdempotencyNoSideEffects}
 	if !validRequestID(p.id) {
 		var err error
 		if p.id, err = newRequestID(g.server.options.Rand); err != nil {
@@ -113,6 +114,7 @@ func (g *gate) enter(ctx context.Context, spec connect.Spec, header http.Header)
 // admit lets a message through, or refuses it.
 func (p *passage) admit(msg any) error {
 	p.object = objectOf(msg)
+	p.reads = p.reads || onlyReads(msg)
 	return mayAsk(p.caller, p.spec.Procedure, msg)
 }
 
@@ -127,18 +129,17 @@ func (p *passage) log(ctx context.Context) func(error) {
 	return func(err error) {
 		now := o.Clock()
 		attrs := []any{"call", p.spec.Procedure, "by", p.caller.Principal, "request", p.id, "took", now.Sub(began)}
-		reads := p.spec.IdempotencyLevel == connect.IdempotencyNoSideEffects
-		if !reads && o.Audit != nil {
+		if !p.reads && o.Audit != nil {
 			o.Audit(entryOf(now, p.caller, p.id, p.spec, p.object, err))
 		}
 		switch {
 		case err != nil && Classify(err).Code == CodeFailed:
 			o.Logger.ErrorContext(ctx, "admin call failed", append(attrs, "err", err)...)
-		case err != nil && !reads:
+		case err != nil && !p.reads:
 			o.Logger.WarnContext(ctx, "admin change refused", append(attrs, "err", err)...)
 		case err != nil:
 			o.Logger.DebugContext(ctx, "admin call refused", append(attrs, "err", err)...)
-		case !reads:
+		case !p.reads:
 			o.Logger.InfoContext(ctx, "admin change", attrs...)
 		default:
 			o.Logger.DebugContext(ctx, "admin call", attrs...)

@@ -125,9 +125,9 @@ func (v *verifyOutput) line(bucket string, d *adminpb.BucketDifference) error {
 // bucket writes how the comparison of a bucket ended.
 func (v *verifyOutput) bucket(m *adminpb.VerifyResponse) error {
 	p := m.GetProgress()
-	what := fmt.Sprintf("%d versions of %d keys", p.GetVersions(), p.GetKeys())
+	what := fmt.Sprintf("%s of %s", counted(p.GetVersions(), "version"), counted(p.GetKeys(), "key"))
 	if p.GetLatest() {
-		what = fmt.Sprintf("the latest versions of %d keys", p.GetKeys())
+		what = fmt.Sprintf("the latest versions of %s", counted(p.GetKeys(), "key"))
 	}
 	var line string
 	switch {
@@ -136,7 +136,7 @@ func (v *verifyOutput) bucket(m *adminpb.VerifyResponse) error {
 	case p.GetDifferences() == 0:
 		line = "equal: " + what
 	default:
-		line = fmt.Sprintf("%d differences, %d repaired: %s", p.GetDifferences(), p.GetRepaired(), what)
+		line = fmt.Sprintf("%s, %d repaired: %s", counted(p.GetDifferences(), "difference"), p.GetRepaired(), what)
 	}
 	if p.GetRead() > 0 {
 		line += fmt.Sprintf(", %s of content read", byteCount(p.GetReadBytes()))
@@ -160,8 +160,16 @@ func (v *verifyOutput) end() error {
 	case v.failed > 0:
 		return admin.Errorf(admin.CodeFailed, "%d of %d buckets could not be compared", v.failed, v.buckets)
 	case left > 0:
-		return admin.Errorf(admin.CodeFailed, "%d differences", left).WithHint("list their causes with -o json, or merge both sites with --repair")
+		return admin.Errorf(admin.CodeFailed, "%s", counted(left, "difference")).WithHint("list their causes with -o json, or merge both sites with --repair")
 	}
-	v.app.done("both ends are equal: %d versions in %d buckets", v.versions, v.buckets)
+	v.app.done("both ends are equal: %s in %s", counted(v.versions, "version"), counted(uint64(v.buckets), "bucket"))
 	return nil
+}
+
+// counted is a number of things in words.
+func counted(n uint64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
