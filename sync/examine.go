@@ -100,6 +100,9 @@ func examineBy(c *catalog.Catalog, path string, records []*catalogpb.Record, fil
 				err = errors.Join(err, cerr)
 				in.needed = contends
 			}
+		case catalog.Here:
+			// As above, for what is kept in the history, with its content.
+			in.needed, in.bare = lost(in.rec), true
 		case catalog.Covered:
 			// As above; but what is covered stays so, and needs no content.
 			in.needed, in.bare = lost(in.rec), true

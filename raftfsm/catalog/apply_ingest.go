@@ -61,7 +61,7 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 	}
 
 	b.advanceEpoch(t)
-	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now, cmd: cmd}
+	in := &ingest{Batch: b, t: t, peer: peer, via: cmd.GetPeer(), now: now, cmd: cmd, began: t.state.GetSeq()}
 	for _, d := range cmd.GetRestore() {
 		if in.restore == nil {
 			in.restore = make(map[dotID]bool, len(cmd.GetRestore()))
@@ -201,6 +201,7 @@ type ingest struct {
 	now     int64
 	applied uint64
 	cmd     *pb.Ingest
+	began   uint64          // the log's last sequence before it
 	restore map[dotID]bool // of the command; nil: none
 }
 
@@ -327,13 +328,14 @@ func (in *ingest) take(r *pb.Record, fault error) {
 	case Apply:
 		in.apply(k, r)
 		in.applied++
+		in.announce(k, r)
 	case Superseded:
 		if rowOf(r) == rowOwn && !removes(in.register(in.t, k, r.GetDot())) {
 			in.sparse(in.t) // there are as many as are kept
 		}
 		in.announce(k, r)
 		in.lose(k, r)
-	case Covered:
+	case Here, Covered:
 		in.announce(k, r)
 	}
 	if v != Covered {
@@ -488,7 +490,10 @@ func (in *ingest) settle(r *pb.Record) {
 }
 
 // announce gives the tombstone that heads a key a new place in the log when the
-// record that lost against it shows that the peer has dropped the tombstone.
+// record that lost against it, kept in the history or not, shows that the peer has
+// dropped the tombstone. An older announcement is not enough: the peer may have heard
+// it before it had the record, and ignored it. How far the peer reports to be comes
+// too late to tell.
 func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 	head := k.null()
 	if !nullLane(lost) || head == nil || Live(head) || Compare(head, lost) <= 0 {
@@ -506,8 +511,8 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 		return
 	}
 	var e pb.LogEntry
-	if at.seq > p.GetCursor().GetSeq() && in.get(logKey(nil, number, at.seq), &e) && e.GetAgain() && !bytes.Equal(e.GetVia(), in.via) {
-		return // the peer is about to hear of it
+	if at.seq > in.began && in.get(logKey(nil, number, at.seq), &e) && e.GetAgain() && !bytes.Equal(e.GetVia(), in.via) {
+		return // the peer hears of it, and had the record before
 	}
 	in.appendLog(in.t, head, nil, in.now, true)
 }

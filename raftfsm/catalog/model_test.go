@@ -155,14 +155,14 @@ func (m *model) last(r *pb.Record) uint64 {
 }
 
 // announce puts the deletion that a record of a peer lost against at the end of the
-// log, if the peer has forgotten it, unless it is about to hear of it. No peer of the
+// log, if the peer has forgotten it, unless that was done since began. No peer of the
 // model tells its progress.
-func (m *model) announce(lost *pb.Record, in *pb.Ingest) {
+func (m *model) announce(lost *pb.Record, in *pb.Ingest, began uint64) {
 	have := m.keys[string(lost.GetKey())]
 	if len(have) == 0 || !Announce(have[0], lost, toldBy(in)) {
 		return
 	}
-	if e := m.log[m.last(have[0])]; !e.GetAgain() || bytes.Equal(e.GetVia(), in.GetPeer()) {
+	if last := m.last(have[0]); last <= began || !m.log[last].GetAgain() || bytes.Equal(m.log[last].GetVia(), in.GetPeer()) {
 		m.enter(have[0], nil, true)
 	}
 }
@@ -193,6 +193,7 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 	case ok && in.GetCursor() != nil && in.GetCursor().GetSeq() < stored:
 		return raftfsmpb.Code_INVALID
 	}
+	began := m.seq
 	for _, r := range in.GetRecords() {
 		v := m.decide(self, r)
 		switch v {
@@ -203,8 +204,9 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 			}
 			covered := bytes.Equal(r.GetDot().GetOrigin(), self.id[:]) || Covers(m.seen, r.GetDot()) && !m.isPending(r)
 			m.insert(r, in.GetPeer(), AnnounceApplied(r, head, covered))
-		case Superseded, Covered:
-			m.announce(r, in)
+			m.announce(r, in, began)
+		case Here, Superseded, Covered:
+			m.announce(r, in, began)
 			if v == Superseded {
 				m.lose(r, in.GetPeer())
 			}
@@ -216,7 +218,7 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 	for _, p := range in.GetHold() {
 		v := m.decide(self, p.GetRecord())
 		if v != Apply {
-			m.announce(p.GetRecord(), in)
+			m.announce(p.GetRecord(), in, began)
 		}
 		if v == Superseded && m.contends(p.GetRecord()) {
 			v = Apply
