@@ -37,6 +37,14 @@ var record = flag.Bool("record", false, "add kinds of requests to the recorded s
 
 const goldenFile = "testdata/session-1.txt"
 
+// What the handshakes of version 1 choose from: not the constants of this package,
+// so that a change of those is seen.
+const (
+	goldenLinkALPN    = "isgw/1"
+	goldenReverseALPN = "isgw-reverse/1"
+	goldenPairALPN    = "isgw-pair/1"
+)
+
 // exchange is what one side sent, and what the other answered.
 type exchange struct{ asked, answered []byte }
 
@@ -44,10 +52,10 @@ const goldenOpening = "opening"
 
 // readGolden reads a recorded session. Lines that begin with # name an exchange, with
 // > and < follow the bytes in the order they were sent, quoted as in Go.
-func readGolden(t *testing.T) map[string]exchange {
+func readGolden(t *testing.T, file string) map[string]exchange {
 	t.Helper()
 	out := make(map[string]exchange)
-	raw, err := os.ReadFile(goldenFile)
+	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) && *record {
 		return out
 	}
@@ -60,7 +68,7 @@ func readGolden(t *testing.T) map[string]exchange {
 		if len(line) > 2 {
 			if text = line[2:]; line[0] != '#' {
 				if text, err = strconv.Unquote(text); err != nil {
-					t.Fatalf("%s: line %d: %v", goldenFile, i+1, err)
+					t.Fatalf("%s: line %d: %v", file, i+1, err)
 				}
 			}
 		}
@@ -81,7 +89,7 @@ func readGolden(t *testing.T) map[string]exchange {
 	return out
 }
 
-func writeGolden(t *testing.T, session map[string]exchange) {
+func writeGolden(t *testing.T, file string, session map[string]exchange) {
 	t.Helper()
 	var b bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(session)) {
@@ -96,10 +104,10 @@ func writeGolden(t *testing.T, session map[string]exchange) {
 		}
 		b.WriteByte('\n')
 	}
-	if err := os.MkdirAll(filepath.Dir(goldenFile), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(goldenFile, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -121,13 +129,15 @@ func goldenSite(t *testing.T, n byte, name string) *site {
 }
 
 // said is what both sides say in the recorded session, as messages: requests by the
-// last part of their paths, and the messages and bodies of the answers.
+// last part of their paths, with a word behind it where there are several of a kind,
+// and the messages and bodies of the answers.
 var said = struct {
 	requests map[string]proto.Message
 	hello    *linkpb.Hello
 	served   *linkpb.Served
 	page     *linkpb.ScanPage
 	digest   *linkpb.DigestReply
+	listed   *linkpb.DigestReply
 	progress *linkpb.ProgressReply
 	batches  []*linkpb.ChangeBatch
 	headers  []*linkpb.ChunkHeader
@@ -153,13 +163,14 @@ func init() {
 		"hello": &linkpb.Hello{
 			Version: 1, MinVersion: 1, Features: []string{"digest"}, Epoch: 2, Clock: 1_700_000_000_000_000_002, Direction: "send+receive", Session: []byte("12345678"),
 		},
-		"served":   &linkpb.Opening{},
-		"changes":  &linkpb.ChangesRequest{Cursors: []*linkpb.BucketCursor{{Path: path, Cursor: cursor, Seen: seen}}},
-		"scan":     &linkpb.ScanRequest{Path: path, FromKey: []byte("a\x00"), Limit: 100, Nodes: 1 << 16},
-		"digest":   &linkpb.DigestRequest{Path: path, Ranges: []*linkpb.KeyRange{{From: []byte("a"), To: []byte("m")}, {From: []byte("m")}}},
-		"records":  &linkpb.RecordsRequest{Path: path, Keys: [][]byte{[]byte("gone"), []byte("käse")}, Mend: true},
-		"fetch":    &linkpb.FetchRequest{Wants: []*linkpb.Want{{Path: path, Dot: dot(6)}, {Path: path, Dot: dot(6), Nodes: [][]byte{id(8)}, Children: []uint32{0, 3}}}},
-		"progress": &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: path, Cursor: cursor, Seen: seen, Holds: []*catalogpb.Dot{dot(4)}, Pending: 1, Cause: "no space is left"}}},
+		"served":      &linkpb.Opening{},
+		"changes":     &linkpb.ChangesRequest{Cursors: []*linkpb.BucketCursor{{Path: path, Cursor: cursor, Seen: seen}}},
+		"scan":        &linkpb.ScanRequest{Path: path, FromKey: []byte("a\x00"), Limit: 100, Nodes: 1 << 16},
+		"digest":      &linkpb.DigestRequest{Path: path, Ranges: []*linkpb.KeyRange{{From: []byte("a"), To: []byte("m")}, {From: []byte("m")}}},
+		"digest list": &linkpb.DigestRequest{Path: path, Ranges: []*linkpb.KeyRange{{From: []byte("a")}}, List: true},
+		"records":     &linkpb.RecordsRequest{Path: path, Keys: [][]byte{[]byte("gone"), []byte("käse")}, Mend: true},
+		"fetch":       &linkpb.FetchRequest{Wants: []*linkpb.Want{{Path: path, Dot: dot(6)}, {Path: path, Dot: dot(6), Nodes: [][]byte{id(8)}, Children: []uint32{0, 3}}}},
+		"progress":    &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: path, Cursor: cursor, Seen: seen, Holds: []*catalogpb.Dot{dot(4)}, Pending: 1, Cause: "no space is left"}}},
 	}
 	said.hello = &linkpb.Hello{Version: 1, MinVersion: 1, Features: []string{"digest"}, Epoch: 3, Clock: 1_700_000_000_000_000_003, Direction: "send", Session: []byte("12345678")}
 	said.served = &linkpb.Served{
@@ -171,6 +182,10 @@ func init() {
 	}
 	said.page = &linkpb.ScanPage{Incarnation: life, Epoch: 3, Seq: 9, Seen: seen, Records: []*catalogpb.Record{gone, version}, NextKey: []byte("käse\x00")}
 	said.digest = &linkpb.DigestReply{Incarnation: life, Epoch: 3, Seq: 9, Sums: []*linkpb.RangeSum{{Keys: 2, Versions: 3, Heads: id(1)[:16], All: id(2)[:16]}, {}}}
+	said.listed = &linkpb.DigestReply{
+		Incarnation: life, Epoch: 3, Seq: 9, Sparse: true, NextKey: []byte("käse\x00"),
+		Keys: []*linkpb.KeySum{{Key: []byte("gone"), Heads: id(1)[:16]}, {Key: []byte("käse"), Heads: id(2)[:16], All: id(3)[:16]}},
+	}
 	said.progress = &linkpb.ProgressReply{Clock: 1_700_000_000_000_000_004}
 	said.batches = []*linkpb.ChangeBatch{
 		{Path: path, From: 6, To: 7, Changes: []*linkpb.Change{{Seq: 6, Committed: 1_700_000_000_000_000_000, Record: version}, {Seq: 7, Committed: 1_700_000_000_000_000_001, Record: gone}}},
@@ -187,16 +202,43 @@ func init() {
 	}
 }
 
-// goldenSource answers as in the recorded session.
-func goldenSource() *linktest.Source {
+// goldenSource answers exchanges of the recorded session, and refuses what it does not
+// understand as what was said in them.
+func goldenSource(names ...string) *linktest.Source {
+	understood := func(req proto.Message) error {
+		for _, name := range names {
+			if proto.Equal(req, said.requests[name]) {
+				return nil
+			}
+		}
+		return link.Refuse(link.CodeInvalid, "the request was understood as %v", req)
+	}
 	return &linktest.Source{
-		OnHello:    func(context.Context, *linkpb.Hello) (*linkpb.Hello, error) { return said.hello, nil },
-		OnServed:   func(context.Context) (*linkpb.Served, error) { return said.served, nil },
-		OnScan:     func(context.Context, *linkpb.ScanRequest) (*linkpb.ScanPage, error) { return said.page, nil },
-		OnRecords:  func(context.Context, *linkpb.RecordsRequest) (*linkpb.ScanPage, error) { return said.page, nil },
-		OnDigest:   func(context.Context, *linkpb.DigestRequest) (*linkpb.DigestReply, error) { return said.digest, nil },
-		OnProgress: func(context.Context, *linkpb.Progress) (*linkpb.ProgressReply, error) { return said.progress, nil },
-		OnChanges: func(_ context.Context, _ *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+		OnHello: func(_ context.Context, req *linkpb.Hello) (*linkpb.Hello, error) {
+			req = proto.CloneOf(req) // the transport fills in who speaks
+			req.Service, req.Site, req.SiteName, req.WantReverse = "", nil, "", 0
+			return said.hello, understood(req)
+		},
+		OnServed: func(context.Context) (*linkpb.Served, error) { return said.served, nil },
+		OnScan: func(_ context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
+			return said.page, understood(req)
+		},
+		OnRecords: func(_ context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
+			return said.page, understood(req)
+		},
+		OnProgress: func(_ context.Context, req *linkpb.Progress) (*linkpb.ProgressReply, error) {
+			return said.progress, understood(req)
+		},
+		OnDigest: func(_ context.Context, req *linkpb.DigestRequest) (*linkpb.DigestReply, error) {
+			if req.GetList() {
+				return said.listed, understood(req)
+			}
+			return said.digest, understood(req)
+		},
+		OnChanges: func(_ context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error {
+			if err := understood(req); err != nil {
+				return err
+			}
 			for _, b := range said.batches {
 				if err := fn(b); err != nil {
 					return err
@@ -204,7 +246,10 @@ func goldenSource() *linktest.Source {
 			}
 			return link.Refuse(link.CodeBusy, "the node is closing")
 		},
-		OnFetch: func(_ context.Context, _ *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+		OnFetch: func(_ context.Context, req *linkpb.FetchRequest, fn func(*linkpb.ChunkHeader, []byte) error) error {
+			if err := understood(req); err != nil {
+				return err
+			}
 			for i, h := range said.headers {
 				body := said.body
 				if i > 0 {
@@ -219,15 +264,15 @@ func goldenSource() *linktest.Source {
 	}
 }
 
-// askGolden makes the request of a kind, and returns the messages of the answer, bodies
+// askGolden makes the request of an exchange, and returns the messages of the answer, bodies
 // after their headers, and the error.
-func askGolden(ctx context.Context, far link.Source, kind string) (out []any, err error) {
+func askGolden(ctx context.Context, far link.Source, name string) (out []any, err error) {
 	one := func(m proto.Message, e error) {
 		if err = e; err == nil {
 			out = append(out, m)
 		}
 	}
-	switch req := said.requests[kind].(type) {
+	switch req := said.requests[name].(type) {
 	case *linkpb.Hello:
 		one(far.Hello(ctx, req))
 	case *linkpb.Opening:
@@ -248,7 +293,7 @@ func askGolden(ctx context.Context, far link.Source, kind string) (out []any, er
 			return nil
 		})
 	default:
-		err = fmt.Errorf("the recorded session has no request of kind %s: say what it is in this file", kind)
+		err = fmt.Errorf("the recorded session has no request of kind %s: say what it is in this file", name)
 	}
 	return out, err
 }
@@ -324,36 +369,45 @@ var answers = map[string]func() proto.Message{
 	"progress": func() proto.Message { return new(linkpb.ProgressReply) },
 }
 
-// kinds are the requests that this release knows.
-func kinds() []string {
-	var out []string
+// exchanges are the names of the exchanges of a session: the requests that this
+// release knows, and further ones of a kind.
+func exchanges() []string {
+	out := slices.Collect(maps.Keys(said.requests))
 	for path := range calls {
-		out = append(out, path[strings.LastIndexByte(path, '/')+1:])
+		if name := path[strings.LastIndexByte(path, '/')+1:]; said.requests[name] == nil {
+			out = append(out, name)
+		}
 	}
 	slices.Sort(out)
 	return out
 }
 
+// answerTo is a message as the answer to an exchange has them.
+func answerTo(name string) func() proto.Message {
+	kind, _, _ := strings.Cut(name, " ")
+	return answers[kind]
+}
+
 // TestGoldenServer says to the present server what a site of protocol version 1 said,
 // byte by byte, and demands the answers that it got.
 func TestGoldenServer(t *testing.T) {
-	session := readGolden(t)
+	session := readGolden(t, goldenFile)
 	near, far := goldenSite(t, 1, "near"), goldenSite(t, 2, "far")
 	near.pin(far)
 	far.pin(near)
-	far.serve("hawaii", goldenSource())
 	if *record {
 		recordSession(t, near, far, session)
-		writeGolden(t, session)
+		writeGolden(t, goldenFile, session)
 	}
-	for _, kind := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			e, ok := session[kind]
+	for _, name := range exchanges() {
+		t.Run(name, func(t *testing.T) {
+			e, ok := session[name]
 			if !ok {
-				t.Fatalf("%s has no request of kind %s: add it by `go test ./sync/link/ccow -run TestGoldenServer -record`", goldenFile, kind)
+				t.Fatalf("%s has no exchange %q: add it by `go test ./sync/link/ccow -run TestGoldenServer -record`", goldenFile, name)
 			}
+			far.serve("hawaii", goldenSource(name))
 			opening := session[goldenOpening]
-			c := rawDial(t, near, far.addr, alpnLink)
+			c := rawDial(t, near, far.addr, goldenLinkALPN)
 			_, _ = c.Write(opening.asked)
 			reply := make([]byte, len(opening.answered))
 			if _, err := io.ReadFull(c, reply); err != nil || !bytes.Equal(reply, opening.answered) {
@@ -361,7 +415,7 @@ func TestGoldenServer(t *testing.T) {
 			}
 			_, _ = c.Write(e.asked)
 			got, want := answerOf(t, bufio.NewReader(c)), answerOf(t, bufio.NewReader(bytes.NewReader(e.answered)))
-			sameFrames(t, got, want, answers[kind])
+			sameFrames(t, got, want, answerTo(name))
 		})
 	}
 }
@@ -383,16 +437,16 @@ func answerOf(t *testing.T, r *bufio.Reader) []string {
 // TestGoldenClient lets the present client ask a site of protocol version 1, whose
 // answers are recorded: it says what that site understands, and understands it.
 func TestGoldenClient(t *testing.T) {
-	session := readGolden(t)
+	session := readGolden(t, goldenFile)
 	near, far := goldenSite(t, 1, "near"), goldenSite(t, 2, "far")
 	near.pin(far)
-	for _, kind := range kinds() {
-		t.Run(kind, func(t *testing.T) {
-			e := session[kind]
+	for _, name := range exchanges() {
+		t.Run(name, func(t *testing.T) {
+			e := session[name]
 			opening := session[goldenOpening]
 			var got *http.Request
 			var body []string
-			address := rawListen(t, far, alpnLink, func(c rawConn) {
+			address := rawListen(t, far, goldenLinkALPN, func(c rawConn) {
 				asked := make([]byte, len(opening.asked))
 				n, err := io.ReadFull(c, asked)
 				if n == 0 {
@@ -418,9 +472,9 @@ func TestGoldenClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			heard, err := askGolden(background(t), client, kind)
+			heard, err := askGolden(background(t), client, name)
 			client.Close()
-			told, wantErr := askGolden(background(t), goldenSource(), kind)
+			told, wantErr := askGolden(background(t), goldenSource(name), name)
 			if (err == nil) != (wantErr == nil) || wantErr != nil && err.Error() != wantErr.Error() {
 				t.Fatalf("the request ends with %v, want %v", err, wantErr)
 			}
@@ -445,7 +499,7 @@ func TestGoldenClient(t *testing.T) {
 			if got.Method != want.Method || got.URL.Path != want.URL.Path || got.Host != want.Host || got.Header.Get("Content-Type") != want.Header.Get("Content-Type") {
 				t.Errorf("the request is %s %s %s, want %s %s %s", got.Method, got.Host, got.URL, want.Method, want.Host, want.URL)
 			}
-			message := func() proto.Message { return said.requests[kind].ProtoReflect().New().Interface() }
+			message := func() proto.Message { return said.requests[name].ProtoReflect().New().Interface() }
 			sameFrames(t, body, frames(t, want.Body), message)
 		})
 	}
@@ -469,13 +523,14 @@ func recordSession(t *testing.T, near, far *site, session map[string]exchange) {
 	if _, ok := session[goldenOpening]; !ok {
 		session[goldenOpening] = exchange{asked: opening, answered: reply}
 	}
-	for _, kind := range kinds() {
-		if _, ok := session[kind]; ok {
+	for _, name := range exchanges() {
+		if _, ok := session[name]; ok {
 			continue
 		}
+		far.serve("hawaii", goldenSource(name))
 		var mu sync.Mutex
 		var e exchange
-		address := rawListen(t, far, alpnLink, func(c rawConn) {
+		address := rawListen(t, far, goldenLinkALPN, func(c rawConn) {
 			if _, err := io.ReadFull(c, make([]byte, len(opening))); err != nil {
 				return
 			}
@@ -495,10 +550,10 @@ func recordSession(t *testing.T, near, far *site, session map[string]exchange) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = askGolden(background(t), client, kind) // it ends without an answer
+		_, _ = askGolden(background(t), client, name) // it ends without an answer
 		client.Close()
 		mu.Lock()
-		c := rawDial(t, near, far.addr, alpnLink)
+		c := rawDial(t, near, far.addr, goldenLinkALPN)
 		_, _ = c.Write(append(bytes.Clone(opening), e.asked...))
 		if _, err := io.ReadFull(c, make([]byte, len(reply))); err != nil {
 			t.Fatal(err)
@@ -507,6 +562,6 @@ func recordSession(t *testing.T, near, far *site, session map[string]exchange) {
 		answerOf(t, bufio.NewReader(io.TeeReader(c, &raw)))
 		e.answered = date.ReplaceAll(raw.Bytes(), []byte("Date: Thu, 01 Jan 1970 00:00:00 GMT"))
 		mu.Unlock()
-		session[kind] = e
+		session[name] = e
 	}
 }

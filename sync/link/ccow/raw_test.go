@@ -29,10 +29,16 @@ func rawDial(t testing.TB, from *site, address, alpn string) rawConn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rawDialWith(t, cert, from.ep.o.Dial, address, alpn)
+}
+
+// rawDialWith is rawDial with a certificate.
+func rawDialWith(t testing.TB, cert *tls.Certificate, dial dialFunc, address, alpn string) rawConn {
+	t.Helper()
 	var c *tls.Conn
 	linktest.WaitFor(t, "a handshake", func() bool { // which has little time in some tests
-		var under net.Conn
-		if under, err = from.ep.o.Dial(background(t), "tcp", address); err != nil {
+		under, err := dial(background(t), "tcp", address)
+		if err != nil {
 			return false
 		}
 		c = tls.Client(under, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
@@ -116,7 +122,14 @@ func rawListen(t testing.TB, as *site, alpn string, serve func(c rawConn)) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}})
+	return rawListenWith(t, &tls.Config{NextProtos: []string{alpn}, Certificates: []tls.Certificate{*cert}}, serve)
+}
+
+// rawListenWith is rawListen with a way of its own to run the handshake.
+func rawListenWith(t testing.TB, config *tls.Config, serve func(c rawConn)) string {
+	t.Helper()
+	config.ClientAuth = tls.RequireAnyClientCert
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
 		t.Fatal(err)
 	}
