@@ -280,6 +280,22 @@ type facts struct {
 	stallAfter time.Duration
 	quarantine uint64
 	blocker    string // what the oldest work waits for
+	held       Hold   // by a bandwidth limit; zero when none is in the way
+}
+
+// Hold says of a direction that a bandwidth limit is what holds it back. The zero
+// Hold says that none does.
+type Hold struct {
+	Words string // "held to 1MiB/s by this site's limit from 08:00 to 18:00"
+	Next  string // what an operator can do; may be empty
+}
+
+// because adds a Hold to a cause that may be empty.
+func (h Hold) because(cause, glue string) string {
+	if cause == "" || h.Words == "" {
+		return cause + h.Words
+	}
+	return cause + glue + h.Words
 }
 
 // quietAfter is how long nothing may be heard of the far end, which sends
@@ -319,7 +335,7 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.stopped != "":
 		return StateLagging, f.stopped, ""
 	case f.scanning > 0:
-		return StateScanning, fmt.Sprintf("copying %d of %d buckets", f.scanning, f.buckets), ""
+		return StateScanning, f.held.because(fmt.Sprintf("copying %d of %d buckets", f.scanning, f.buckets), ", "), f.held.Next
 	case f.waiting == f.buckets:
 		return StateWaiting, "no served bucket exists at both sites yet", ""
 	case f.mute >= quietAfter && !f.work:
@@ -327,9 +343,10 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.quarantine > 0 && f.lag.Age > f.lagTarget:
 		return StateLagging, fmt.Sprintf("%d versions are in quarantine", f.quarantine), "look at the causes (isgwctl service show); they are tried again by themselves"
 	case f.lag.Known && f.lag.Age > f.lagTarget:
-		return StateLagging, fmt.Sprintf("the oldest version not here is %s old, the target is %s", f.lag.Age.Round(time.Second), f.lagTarget), ""
+		cause = fmt.Sprintf("the oldest version not here is %s old, the target is %s", f.lag.Age.Round(time.Second), f.lagTarget)
+		return StateLagging, f.held.because(cause, ": "), f.held.Next
 	case f.work:
-		return StateSyncing, f.blocker, ""
+		return StateSyncing, f.held.because(f.blocker, ", "), f.held.Next
 	case f.copied > 0 && f.copied+f.waiting == f.buckets:
 		return StateCopied, "everything served was copied once; what changed since is not followed",
 			"copy it again with isgwctl service resync NAME, or follow changes with isgwctl service edit NAME --replication initial+continuous"

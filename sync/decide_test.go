@@ -254,6 +254,7 @@ func TestJudge(t *testing.T) {
 
 func TestJudgeLink(t *testing.T) {
 	base := facts{connected: true, buckets: 2, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute}
+	held := Hold{Words: "held to 1MiB/s by the limit from 08:00 to 18:00", Next: "wait until 18:00"}
 	for name, c := range map[string]struct {
 		change func(*facts)
 		want   State
@@ -277,13 +278,42 @@ func TestJudgeLink(t *testing.T) {
 		"mute":              {func(f *facts) { f.mute, f.peer = 8*time.Second, "beta" }, StateLagging, "of what changes at beta for 8s"},
 		"mute for long":     {func(f *facts) { f.mute, f.peer = time.Minute, "beta" }, StateStalled, "of what changes at beta for 1m0s"},
 		"quiet, no buckets": {func(f *facts) { f.buckets, f.silent, f.peer = 0, time.Minute, "beta" }, StateStalled, "nothing was heard of beta for 1m0s"},
+		"late by a limit":   {func(f *facts) { f.work, f.lag.Age, f.held = true, time.Minute, held }, StateLagging, "is 1m0s old, the target is 30s: held to 1MiB/s by the limit"},
+		"a limited copy":    {func(f *facts) { f.work, f.scanning, f.held = true, 1, held }, StateScanning, "copying 1 of 2 buckets, held to 1MiB/s by the limit"},
+		"limited work":      {func(f *facts) { f.work, f.blocker, f.held = true, "key k", held }, StateSyncing, "key k, held to 1MiB/s by the limit"},
+		"only the limit":    {func(f *facts) { f.work, f.held = true, held }, StateSyncing, "held to 1MiB/s by the limit"},
 		"in quarantine":     {func(f *facts) { f.work, f.quarantine, f.lag.Age = true, 3, time.Hour }, StateLagging, "3 versions"},
 	} {
 		f := base
 		c.change(&f)
-		st, cause, _ := judgeLink(f)
+		st, cause, next := judgeLink(f)
 		if st != c.want || !strings.Contains(cause, c.word) {
 			t.Errorf("%s: %s %q, want %s with %q", name, st, cause, c.want, c.word)
+		}
+		if f.held != (Hold{}) && next != held.Next {
+			t.Errorf("%s: the next step is %q", name, next)
+		}
+	}
+}
+
+// TestJudgeLinkBlamesNoLimit: what else keeps a link from its work is told as ever, a
+// limit or not.
+func TestJudgeLinkBlamesNoLimit(t *testing.T) {
+	base := facts{connected: true, buckets: 2, work: true, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute, peer: "beta"}
+	for name, change := range map[string]func(*facts){
+		"no session":       func(f *facts) { f.connected, f.trouble = false, "no route" },
+		"nothing is heard": func(f *facts) { f.silent = 8 * time.Second },
+		"paused":           func(f *facts) { f.paused = "it was paused here" },
+		"nothing moves":    func(f *facts) { f.idle = time.Hour },
+		"no space":         func(f *facts) { f.stopped = "no space" },
+		"quarantine":       func(f *facts) { f.quarantine, f.lag.Age = 1, time.Hour },
+	} {
+		f := base
+		change(&f)
+		st, cause, next := judgeLink(f)
+		f.held = Hold{Words: "held to 1MiB/s", Next: "wait"}
+		if st2, cause2, next2 := judgeLink(f); st != st2 || cause != cause2 || next != next2 {
+			t.Errorf("%s: %s %q with a limit, and %s %q without", name, st2, cause2, st, cause)
 		}
 	}
 }

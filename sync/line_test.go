@@ -100,6 +100,7 @@ type lineOptions struct {
 	within        time.Duration
 	send, receive *limit.Limiter // nil: no limit
 	tunnel        bool           // the link is inside SSH
+	sender        **Local        // where the sending side is put; nil: nowhere
 	fill          func(s *testSite)
 	look          func(now time.Duration, line *linktest.Line, e *Engine) bool
 }
@@ -122,6 +123,9 @@ func overLineWith(t *testing.T, o lineOptions) {
 	var err error
 	if s.local, err = NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: r.id, Limit: o.send, Served: func() []string { return []string{bk1} }}); err != nil {
 		t.Fatal(err)
+	}
+	if o.sender != nil {
+		*o.sender = s.local
 	}
 	far, err := ccow.New(ccow.Options{Site: s.id, SiteName: s.name, Trust: s, Listener: listener, Resolve: s.resolve})
 	if err != nil {

@@ -35,6 +35,9 @@ func (l *Local) Status() SendStatus {
 			out.InSync = false
 		}
 	}
+	if !out.InSync {
+		out.Held = heldBy(l.o.Limit, l.o.Holding)
+	}
 	out.Counters = SendCounters{
 		Offered:   l.count.offered.Load(),
 		Skipped:   l.count.skipped.Load(),

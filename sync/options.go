@@ -91,6 +91,10 @@ type LocalOptions struct {
 	// Limit paces what is let out; nothing is limited by default. It is the Local's
 	// own: what the peer asks for is set in it.
 	Limit *limit.Limiter
+	// Holding says in words by what the direction is held to a rate, while Limit is
+	// what holds it back. It is called with each Status and must be cheap; by default
+	// only the rate is said.
+	Holding func(rate uint64) Hold
 
 	// Mend is called with keys of a bucket that the peer found to differ and mends at
 	// its side, so that this side does too; it returns at once. Nil: nothing is done.
@@ -125,6 +129,9 @@ func (o *LocalOptions) validate() error {
 	}
 	if o.Limit == nil {
 		o.Limit = limit.New(o.Clock)
+	}
+	if o.Holding == nil {
+		o.Holding = plainHold
 	}
 	if o.Terms == nil {
 		o.Terms = func(string) Terms { return Terms{} }
@@ -165,6 +172,8 @@ type EngineOptions struct {
 	// Limit paces what is received; nothing is limited by default. It is the
 	// Engine's own: what the sender tells of its limit is set in it.
 	Limit *limit.Limiter
+	// Holding is that of LocalOptions, for what is received.
+	Holding func(rate uint64) Hold
 	// WantReverse is the number of connections that the far end is asked to
 	// dial, for a side that cannot dial itself.
 	WantReverse uint32
@@ -242,6 +251,9 @@ func (o *EngineOptions) validate() error {
 	}
 	if o.Limit == nil {
 		o.Limit = limit.New(o.Clock)
+	}
+	if o.Holding == nil {
+		o.Holding = plainHold
 	}
 	setDefault(&o.Workers, 16)
 	setDefault(&o.Window, mostWindow)

@@ -1,6 +1,7 @@
 package objsync
 
 import (
+	"fmt"
 	"time"
 
 	"edgefog.dev/isgw/chunks"
@@ -101,6 +102,20 @@ func (b budget) within(rate uint64, rtt time.Duration, raw float64) budget {
 
 // mayFetch reports whether this site's own limit lets more be asked for.
 func (s *session) mayFetch() bool { return s.o.Limit.Owed() <= receiveAhead }
+
+// heldBy says how a limit holds a direction back in which there is work, in the words
+// that holding has for a rate; the zero Hold when it does not.
+func heldBy(l *limit.Limiter, holding func(rate uint64) Hold) Hold {
+	if !l.Held() {
+		return Hold{}
+	}
+	return holding(l.Rate())
+}
+
+// plainHold is what is said of a limit of which nothing but its rate is known.
+func plainHold(rate uint64) Hold {
+	return Hold{Words: fmt.Sprintf("held to %d bytes a second by a limit", rate)}
+}
 
 // compression measures how many raw bytes come with each byte on the wire, over
 // the last chunks.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +95,67 @@ func TestLimitOverLine(t *testing.T) {
 				if math.Abs(got/want-1) > 0.05 {
 					t.Errorf("%.0f bytes a second crossed the line, %+.1f %% of the limit", got, 100*(got/want-1))
 				}
+			})
+		})
+	}
+}
+
+// TestHeldByALimit copies with a limit at either side: both sides say all the time that
+// it is what holds the link, neither does when it is lifted, and neither does of a
+// limit that is far above the line.
+func TestHeldByALimit(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		send, receive uint64
+		line          float64
+		want          string // words of the hold; empty: there is none
+	}{
+		{"slow, at the sender", 16 << 10, 0, 4 << 20, "held to 16384 bytes a second"},
+		{"slow, at the receiver", 0, 16 << 10, 4 << 20, "held to 16384 bytes a second"},
+		{"fast, the lower of both", 8 << 20, 1 << 20, 4 << 20, "held to 1048576 bytes a second"},
+		{"a slow line", 4 << 20, 4 << 20, 1 << 20, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sender *Local
+				send, receive := limited(c.send), limited(c.receive)
+				// In the first seconds there is a hello, and little that is owed.
+				const settled, lifted = 15 * time.Second, 45 * time.Second
+				asked, after := 0, 0
+				overLineWith(t, lineOptions{rate: c.line, within: 5 * time.Minute, send: send, receive: receive, sender: &sender,
+					fill: func(s *testSite) { s.put(bk1, "large", random(1, 96<<20)) },
+					look: func(now time.Duration, _ *linktest.Line, e *Engine) bool {
+						st, out := e.Status(), sender.Status()
+						switch {
+						case st.State == StateInSync:
+							return true
+						case now < settled:
+						case now < lifted:
+							asked++
+							if !strings.HasPrefix(st.Held.Words, c.want) || !strings.HasPrefix(out.Held.Words, c.want) || c.want == "" && st.Held.Words+out.Held.Words != "" {
+								t.Errorf("after %v the receiver says %q and the sender %q", now, st.Held.Words, out.Held.Words)
+								return true
+							}
+							if !strings.Contains(st.Cause, c.want) {
+								t.Errorf("after %v the link is %s, because %q", now, st.State, st.Cause)
+								return true
+							}
+						case c.send != 0 && send.Own() != 0 || c.receive != 0 && receive.Own() != 0:
+							send.Set(nil)
+							receive.Set(nil)
+						case now > lifted+5*time.Second: // the other side has been told
+							if after++; st.Held.Words+out.Held.Words != "" {
+								t.Errorf("%v after the limit was lifted the receiver says %q and the sender %q", now-lifted, st.Held.Words, out.Held.Words)
+								return true
+							}
+						}
+						return false
+					},
+				})
+				if asked == 0 || after == 0 {
+					t.Fatal("it was over before all could be asked")
+				}
+				t.Logf("asked %d times with the limit, %d times without", asked, after)
 			})
 		})
 	}

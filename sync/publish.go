@@ -96,7 +96,10 @@ func (s *session) status(now time.Time) Status {
 		// What was written there since may be as old.
 		st.Lag.Age = max(st.Lag.Age, f.mute)
 	}
-	f.quarantine, f.lag = st.Quarantined, st.Lag
+	if f.work || f.scanning > 0 {
+		st.Held = heldBy(s.o.Limit, s.o.Holding)
+	}
+	f.quarantine, f.lag, f.held = st.Quarantined, st.Lag, st.Held
 	if !s.served.known {
 		st.State, st.Cause = StateConnecting, fmt.Sprintf("asking %s for its buckets", st.PeerName)
 		st.Lag = Lag{Since: s.opened}
@@ -268,7 +271,7 @@ func (e *Engine) disconnected(err error, s *session) {
 	st.State, st.Cause, st.Next = state, cause, next
 	st.Connected, st.ConnectedSince, st.Session = false, time.Time{}, ""
 	st.Lag = unknownSince(st.Lag, now)
-	st.InFlight, st.Queued = 0, 0
+	st.InFlight, st.Queued, st.Held = 0, 0, Hold{}
 	st.Counters = e.count
 	st.Delay = e.delay
 	e.rates.update(now, float64(e.count.Versions), float64(e.count.VersionBytes), float64(e.count.Bytes))

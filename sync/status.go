@@ -69,6 +69,9 @@ type Status struct {
 	// Queued are bytes of records that wait for their content, or for a commit.
 	Queued int64
 
+	// Held says by which limit what there is to do is held back; zero when none is.
+	Held Hold
+
 	// Delay is the moving average of the time from a version's commit at the
 	// sender, by the sender's clock, to its commit here; 0 while none has come.
 	Delay time.Duration
@@ -141,7 +144,10 @@ type SendStatus struct {
 	// empty when there is none, or when it is not known which.
 	OldestBucket, OldestKey string
 	// InSync says that the peer told that it has everything offered to it.
-	InSync   bool
+	InSync bool
+	// Held says by which limit what is not at the peer yet is held back; zero when
+	// none is.
+	Held     Hold
 	Buckets  []SendBucketStatus
 	Counters SendCounters
 	Rates    Rates // Versions are versions offered

@@ -20,6 +20,15 @@ const (
 	// forgiven, are noticed; leastNap keeps timers from firing for a few bytes.
 	nap      = time.Second
 	leastNap = time.Millisecond
+	// A limit holds a link back from when at least heldOwed is owed until a quarter
+	// longer than that takes, in which the next piece comes; and while the traffic of
+	// the last seconds, a mean over heldOver, is at least heldShare of what the rate
+	// allows. The first is for slow limits, on which a chunk is many seconds, the second
+	// for fast ones, on which hardly anything is owed at any moment, and for a receiver,
+	// whose sender keeps to the rate before it does.
+	heldOwed  = 500 * time.Millisecond
+	heldOver  = 5 * time.Second
+	heldShare = 0.8
 )
 
 // Limiter admits bytes at a rate. Any number of goroutines may use it at once.
@@ -95,6 +104,16 @@ func (l *Limiter) Owed() time.Duration {
 	defer l.mu.Unlock()
 	l.settle(time.Now())
 	return l.bucket.owed()
+}
+
+// Held reports whether the rate that holds now is what keeps more from passing: the
+// traffic is as much as it allows, or nearly. Of a limit that nothing comes near, and
+// of none, it is false.
+func (l *Limiter) Held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(time.Now())
+	return l.bucket.held()
 }
 
 // Charge takes n bytes into account that were not waited for.
@@ -182,12 +201,20 @@ type bucket struct {
 	rate uint64    // bytes per second; 0 is no limit
 	debt float64   // bytes; negative is credit
 	paid time.Time // up to here
+	// holds is up to when the debt is taken for what holds the link back.
+	holds time.Time
+	// recent are the bytes charged, of which the old ones fade: divided by heldOver
+	// they are the traffic.
+	recent float64
 }
 
 // pay takes off what the rate has allowed since the last time.
 func (b *bucket) pay(now time.Time) {
 	passed := now.Sub(b.paid).Seconds()
 	b.paid = now
+	if passed > 0 {
+		b.recent *= math.Exp(-passed / heldOver.Seconds())
+	}
 	if b.rate == 0 {
 		b.debt = 0
 		return
@@ -203,11 +230,22 @@ func (b *bucket) setRate(rate uint64) {
 	}
 	b.rate = rate
 	b.debt = max(b.debt, -credit.Seconds()*float64(rate))
+	b.holds = time.Time{}
+	b.hold()
 }
 
 func (b *bucket) charge(n int) {
+	b.recent += float64(n)
 	if b.rate != 0 {
 		b.debt += float64(n)
+	}
+	b.hold()
+}
+
+// hold notes how long the debt holds the link back.
+func (b *bucket) hold() {
+	if owed := b.owed(); owed >= heldOwed {
+		b.holds = b.paid.Add(owed + owed/4)
 	}
 }
 
@@ -217,4 +255,10 @@ func (b *bucket) owed() time.Duration {
 		return 0
 	}
 	return time.Duration(math.Ceil(b.debt / float64(b.rate) * float64(time.Second)))
+}
+
+// held says whether the rate is what keeps more from passing, at the time of the last
+// pay.
+func (b *bucket) held() bool {
+	return b.rate != 0 && (b.paid.Before(b.holds) || b.recent >= heldShare*heldOver.Seconds()*float64(b.rate))
 }

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -247,6 +248,80 @@ func TestOrder(t *testing.T) {
 			if i != n {
 				t.Fatalf("the order was %v", order)
 			}
+		}
+	})
+}
+
+// TestHeld plays traffic of a share of several rates, in pieces as links have them,
+// for longer than the mean lasts: a limit holds what comes up to it and nothing else.
+func TestHeld(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rate  uint64
+		piece int
+		share float64
+		want  bool
+	}{
+		{"slow and full", 16 << 10, 256 << 10, 0.97, true},
+		{"slow, in small pieces", 16 << 10, 4 << 10, 0.97, true},
+		{"one piece a second", 256 << 10, 256 << 10, 0.97, true},
+		{"fast and full", 100 << 20, 256 << 10, 0.97, true},
+		{"a receiver whose sender keeps to it", 1 << 20, 64 << 10, 0.95, true},
+		{"half", 1 << 20, 64 << 10, 0.5, false},
+		{"fast and half", 1 << 30, 256 << 10, 0.5, false},
+		{"idle", 1 << 20, 100, 0.01, false},
+		{"no limit", 0, 256 << 10, 1, false},
+	} {
+		b := bucket{rate: c.rate, paid: time.Unix(0, 0)}
+		now := time.Unix(0, 0)
+		gap := time.Duration(float64(c.piece) / (c.share * float64(cmp.Or(c.rate, 1<<20))) * float64(time.Second))
+		settled := now.Add(3 * heldOver)
+		asked := 0
+		for end := settled.Add(10*gap + time.Second); now.Before(end); now = now.Add(gap) {
+			b.pay(now)
+			b.charge(c.piece)
+			// Also in the middle of two pieces, and right before the next one.
+			for _, at := range []time.Duration{0, gap / 2, gap - 1} {
+				if b.pay(now.Add(at)); now.After(settled) {
+					if asked++; b.held() != c.want {
+						t.Fatalf("%s: held %v, %v after a piece, with %v owed and %.0f bytes of the last seconds", c.name, b.held(), at, b.owed(), b.recent)
+					}
+				}
+			}
+		}
+		if asked == 0 {
+			t.Errorf("%s: it was never asked", c.name)
+		}
+	}
+}
+
+// TestHeldEnds lets a limit go: with the traffic, and at once with the limit.
+func TestHeldEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(nil)
+		l.Set(fixed(64 << 10))
+		if l.Held() {
+			t.Error("held before anything was admitted")
+		}
+		if err := l.Wait(t.Context(), 256<<10); err != nil {
+			t.Fatal(err)
+		}
+		if !l.Held() {
+			t.Error("not held with four seconds owed")
+		}
+		time.Sleep(time.Minute) // simulated
+		if l.Held() {
+			t.Error("held a minute after the traffic ended")
+		}
+		l.Charge(1 << 20)
+		l.Set(nil)
+		if l.Held() {
+			t.Error("held by no limit")
+		}
+		l.SetPeer(16 << 10)
+		l.Charge(64 << 10)
+		if !l.Held() {
+			t.Error("not held by what the other site asks for")
 		}
 	})
 }
