@@ -1541,7 +1541,7 @@ func (x *ProgressReply) GetClock() int64 {
 // Refusal answers a request that the sender does not serve.
 type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // unpaired, no-service, disabled, not-served, version, invalid, busy, internal
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // unpaired, no-service, disabled, tunnel, not-served, paused, version, invalid, busy, internal
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
