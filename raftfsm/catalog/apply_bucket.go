@@ -97,9 +97,11 @@ func (b *Batch) CheckDeleteBucket(path string) *raftfsmpb.Result {
 // DeleteBucket drops the bucket's records, log, cursors, what peers told, and
 // uploads. Kept under the path are the sequence, the generation floor, the seen
 // vector, the incarnations, and the pending table: what that names was never
-// applied here, so the vector does not count for it. While this site's copy from
-// some peer is not complete, the vector does not cover what came from that peer,
-// so the tombstones and the log stay too. NOT_EMPTY: a key exists.
+// applied here, so the vector does not count for it. The tombstones and the log
+// stay too as long as the vector does not cover all that they have deleted, or what
+// a peer has of it would be news: while this site's copy from some peer is not
+// complete, and when records have come whose place in the peer's log the cursor had
+// not passed. NOT_EMPTY: a key exists.
 func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	if res := b.CheckDeleteBucket(path); res.GetCode() != raftfsmpb.Code_OK {
 		return res
@@ -108,7 +110,7 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	s := t.state
 	b.noteIncomplete(t)
 	drop := []byte{rowVersion, rowOwn, rowAttributes, rowField, rowCursor, rowProgress, rowUpload, rowUploadByKey, rowPart}
-	if len(s.GetIncomplete()) == 0 {
+	if len(s.GetIncomplete()) == 0 && b.allTold(t) {
 		drop = append(drop, rowHead, rowConflict, rowRegister, rowDot, rowLog)
 		s.Trimmed = s.GetSeq()
 		s.GenerationFloor = max(s.GetGenerationFloor(), s.GetMaxGeneration())
@@ -125,6 +127,36 @@ func (b *Batch) DeleteBucket(path string) *raftfsmpb.Result {
 	t.dirty = true
 	b.sumAgain(t)
 	return b.result(ok())
+}
+
+// allTold reports whether the vector that a bucket keeps speaks for everything that
+// its tombstones and purges have deleted, and for them. It reads the bucket's keys,
+// all of which are deleted, up to the first of which that is not so.
+func (b *Batch) allTold(t *bucketTxn) bool {
+	n, all := &needed{seen: t.told(b.c.self)}, true
+	lower, upper := bounds(rowHead, t.state.GetNumber())
+	err := scan(b.rows, lower, upper, func(_, value []byte) (bool, error) {
+		_, head, err := decodeHead(value)
+		all = head == nil || n.told(head)
+		return all, err
+	})
+	if err != nil {
+		b.fail(err)
+	}
+	if !all {
+		return false
+	}
+	lower, upper = bounds(rowRegister, t.state.GetNumber())
+	err = scan(b.rows, lower, upper, func(_, value []byte) (bool, error) {
+		r := new(pb.Record)
+		err := proto.Unmarshal(value, r)
+		all = n.told(r)
+		return all, err
+	})
+	if err != nil {
+		b.fail(err)
+	}
+	return all
 }
 
 // noteIncomplete notes the peers whose initial copy is under way.

@@ -201,7 +201,7 @@ type ingest struct {
 	now     int64
 	applied uint64
 	cmd     *pb.Ingest
-	began   uint64          // the log's last sequence before it
+	began   uint64         // the log's last sequence before it
 	restore map[dotID]bool // of the command; nil: none
 }
 

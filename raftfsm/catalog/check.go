@@ -414,7 +414,7 @@ func (k *checker) totals() error {
 		return fmt.Errorf("%d versions and delete markers, but the state says %d", k.counts, s.GetVersioned())
 	case k.sum != parseSum(s.GetDigest()):
 		return errors.New("the rows do not have the digest that the state says")
-	case s.GetDeleted() && len(s.GetIncomplete()) == 0 && (k.records > 0 || s.GetTrimmed() != s.GetSeq()):
+	case s.GetDeleted() && (s.GetTrimmed() == s.GetSeq() && k.records > 0 || s.GetTrimmed() != s.GetSeq() && k.records == 0 && len(s.GetIncomplete()) == 0):
 		return fmt.Errorf("it is deleted, but %d records are left, and the log above %d", k.records, s.GetTrimmed())
 	}
 	return nil

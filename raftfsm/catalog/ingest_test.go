@@ -445,6 +445,39 @@ func TestTombstoneIsAnnouncedAgain(t *testing.T) {
 	}
 }
 
+// A bucket deleted when a record had come whose place in the peer's log the cursor had
+// not passed: the vector does not cover it, and what was deleted stays deleted when the
+// bucket is made again.
+func TestBucketDeletedBeforeTheVector(t *testing.T) {
+	for _, versioning := range []pb.Versioning{pb.Versioning_VERSIONING_NEVER, pb.Versioning_VERSIONING_ENABLED} {
+		a, b := testSite(t, 1).makeBucket(0), testSite(t, 2).makeBucket(0)
+		if versioning != pb.Versioning_VERSIONING_NEVER {
+			b.must(1, &pb.SetBucketAttribute{Bucket: testPath, Field: FieldVersioning, Value: &pb.Value{Versioning: versioning}})
+		}
+		v := b.put(1, "k", "one")
+		take(a, b, nil, v)
+		a.must(3, &pb.Purge{Bucket: testPath, Key: []byte("k"), Target: v.GetDot(), Inferred: !HasID(v)})
+		remove := func(kept bool) {
+			t.Helper()
+			if res := a.run(step{cmd: &statepb.Bucket{Path: testPath}, remove: true})[0]; res.GetCode() != raftfsmpb.Code_OK {
+				t.Fatalf("delete: %v", res)
+			}
+			a.check()
+			if st, _ := a.cat.BucketAny(testPath); (st.GetTrimmed() < st.GetSeq()) != kept {
+				t.Fatalf("the log is kept up to %d of %d", st.GetTrimmed(), st.GetSeq())
+			}
+		}
+		remove(true)
+		a.must(4, bucketObj(testPath, 0, 9))
+		if take(a, b, nil, v); a.body("k") != "" {
+			t.Fatal("the deleted key is back")
+		}
+		// The vector speaks for it once the cursor has passed it.
+		a.must(5, &pb.Ingest{Bucket: testPath, Peer: b.id.Bytes(), Cursor: at(b.state().GetSeq()), Seen: b.seen()})
+		remove(false)
+	}
+}
+
 // A bucket deleted while its first copy was under way: what was deleted in it
 // stays deleted when it is made again.
 func TestBucketDeletedDuringInitialCopy(t *testing.T) {

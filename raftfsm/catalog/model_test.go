@@ -252,9 +252,16 @@ func (m *model) told() *pb.Vector {
 	return CapVector(m.seen, except)
 }
 
+// known reports whether the vector speaks for a deletion and for what it deleted.
+func (m *model) known(r *pb.Record, self *site) bool {
+	told := m.told()
+	return !slices.ContainsFunc(append(slices.Clone(r.GetContext()), r.GetDot()), func(d *pb.Dot) bool {
+		return !bytes.Equal(d.GetOrigin(), self.id[:]) && !Covers(told, d)
+	})
+}
+
 // trim drops everything up to a sequence, as nobody pins it.
 func (m *model) trim(upTo uint64, self *site) {
-	told := m.told()
 	for m.trimmed < upTo {
 		m.trimmed++
 		e := m.log[m.trimmed]
@@ -264,12 +271,7 @@ func (m *model) trim(upTo uint64, self *site) {
 		if len(have) == 0 || !sameDot(have[0], e.GetDot()) || Live(have[0]) || m.last(have[0]) > 0 {
 			continue
 		}
-		covered := func(d *pb.Dot) bool { return bytes.Equal(d.GetOrigin(), self.id[:]) || Covers(told, d) }
-		known := covered(e.GetDot())
-		for _, d := range have[0].GetContext() {
-			known = known && covered(d)
-		}
-		if !known {
+		if !m.known(have[0], self) {
 			m.enter(have[0], nil, true)
 			continue
 		}
@@ -279,7 +281,7 @@ func (m *model) trim(upTo uint64, self *site) {
 	}
 }
 
-func (m *model) remove() raftfsmpb.Code {
+func (m *model) remove(self *site) raftfsmpb.Code {
 	if !m.exists {
 		return raftfsmpb.Code_NOT_FOUND
 	}
@@ -288,13 +290,22 @@ func (m *model) remove() raftfsmpb.Code {
 			return raftfsmpb.Code_NOT_EMPTY
 		}
 	}
-	m.exists, m.trimmed, m.floor = false, m.seq, max(m.floor, m.maxGen)
-	clear(m.keys)
+	m.exists = false
 	clear(m.aside)
-	clear(m.log)
 	clear(m.cursors)
 	clear(m.uploads)
 	clear(m.parts)
+	for _, have := range m.keys {
+		if !m.known(have[0], self) { // or it could come back
+			for key, have := range m.keys {
+				m.keys[key] = have[:1]
+			}
+			return raftfsmpb.Code_OK
+		}
+	}
+	m.trimmed, m.floor = m.seq, max(m.floor, m.maxGen)
+	clear(m.keys)
+	clear(m.log)
 	return raftfsmpb.Code_OK
 }
 
@@ -470,7 +481,7 @@ func TestModel(t *testing.T) {
 			},
 			"bucket": func(t *rapid.T) {
 				if m.exists && rapid.Bool().Draw(t, "remove") {
-					code := m.remove()
+					code := m.remove(s)
 					expect(s.run(step{now: now, cmd: &statepb.Bucket{Path: testPath}, remove: true})[0], code)
 					return
 				}
