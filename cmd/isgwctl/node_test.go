@@ -73,7 +73,8 @@ func newTestNode(all *federation, name string, id byte, dir string) *node {
 func (n *node) start() error {
 	server, err := admin.NewServer(admin.Options{
 		System: nodeSystem{n}, Paths: nodePaths{n}, Keys: nodeKeys{n}, Sites: nodeSites{n},
-		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Console: nodeConsole{n}, Faults: nodeFaults{n}, Node: n.name,
+		Services: nodeServices{n}, Objects: nodeObjects{n}, Plans: nodePlans{n}, Console: nodeConsole{n}, Faults: nodeFaults{n},
+		Verification: nodeVerification{n}, Versions: nodeVersions{n}, Node: n.name,
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,10 @@ differing. What is only on its way is waited for, so writes may go on.
 With --content all content at this site is read and hashed too, and what is
 damaged or missing is listed as corrupt; run it at the other site for its own.
 
+The site that asks has to be one that receives, because the other one is asked
+what it sends: of a link that goes one way, run it where it arrives. A link that
+is paused is compared from the site that has paused it.
+
 With --repair both sites take from each other what they lack, and corrupt
 content is fetched again. Nothing is removed by a repair but what a deletion
 that is still known removes.
@@ -41,7 +45,7 @@ The exit status is 1 when something differs that was not repaired.`,
 			}
 			req.Bucket, req.Prefix = bucket, prefix
 		}
-		v := &verifyOutput{app: a}
+		v := &verifyOutput{app: a, link: args[0]}
 		if err := c.Verification.Verify(cmd.Context(), req, v.take); err != nil {
 			return err
 		}
@@ -67,6 +71,7 @@ func splitPrefix(path string) (bucket, prefix string, err error) {
 // verifyOutput writes what a comparison finds as it comes.
 type verifyOutput struct {
 	app                             *app
+	link                            string
 	results                         []*adminpb.VerifyResponse // for the structured forms
 	buckets, failed                 int
 	versions, differences, repaired uint64
@@ -92,7 +97,11 @@ func (v *verifyOutput) take(m *adminpb.VerifyResponse) error {
 		}
 		return nil
 	case d != nil && v.app.form == formName:
-		_, err := fmt.Fprintln(v.app.out, plain(m.GetBucket()+"/"+d.GetKey()))
+		name := m.GetBucket()
+		if d.GetKey() != "" { // else it is a setting of the bucket
+			name += "/" + d.GetKey()
+		}
+		_, err := fmt.Fprintln(v.app.out, plain(name))
 		return err
 	case d != nil:
 		return v.line(m.GetBucket(), d)
@@ -141,8 +150,11 @@ func (v *verifyOutput) bucket(m *adminpb.VerifyResponse) error {
 	if p.GetRead() > 0 {
 		line += fmt.Sprintf(", %s of content read", byteCount(p.GetReadBytes()))
 	}
-	if v.app.form == formName {
+	switch v.app.form {
+	case formName:
 		return nil
+	case formWide:
+		line += ", " + counted(p.GetRequests(), "request") + " to the other site"
 	}
 	_, err := fmt.Fprintln(v.app.out, plain(m.GetBucket()+"  "+line))
 	return err
@@ -157,10 +169,13 @@ func (v *verifyOutput) end() error {
 	}
 	left := v.differences - v.repaired
 	switch {
+	case v.buckets == 0: // which is no proof of anything
+		return admin.Errorf(admin.CodeFailed, "nothing was compared: link %s serves no bucket here", v.link).
+			WithHint("serve one with `isgwctl service serve %s`", v.link)
 	case v.failed > 0:
 		return admin.Errorf(admin.CodeFailed, "%d of %d buckets could not be compared", v.failed, v.buckets)
 	case left > 0:
-		return admin.Errorf(admin.CodeFailed, "%s", counted(left, "difference")).WithHint("list their causes with -o json, or merge both sites with --repair")
+		return admin.Errorf(admin.CodeFailed, "%s", counted(left, "difference")).WithHint("merge both sites with --repair")
 	}
 	v.app.done("both ends are equal: %s in %s", counted(v.versions, "version"), counted(uint64(v.buckets), "bucket"))
 	return nil

@@ -27,8 +27,16 @@ lost against a version that was written at another site without knowledge of it.
 			if err != nil {
 				return err
 			}
-			if a.listed() {
+			switch {
+			case a.structured():
 				return listJSON(a, list.GetVersions())
+			case a.form == formName: // what object promote takes; the key is the same for all
+				for _, v := range list.GetVersions() {
+					if _, err := fmt.Fprintln(a.out, plain(v.GetObject().GetVersionId())); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
 			header := []string{"VERSION", "STATE", "GENERATION", "MODIFIED", "SIZE", "ORIGIN", "ETAG"}
 			if a.form == formWide {
@@ -82,7 +90,11 @@ ends when the object is written or deleted again where both are known.`,
 				return err
 			}
 			var all []*adminpb.Conflict
-			t := a.table("KEY", "LOST", "SIZE", "MODIFIED", "AGAINST", "SIZE", "MODIFIED")
+			header := []string{"KEY", "LOST", "SIZE", "MODIFIED", "AGAINST", "SIZE", "MODIFIED"}
+			if a.form == formWide {
+				header = append(header, "LOST ORIGIN", "ORIGIN")
+			}
+			t := a.table(header...)
 			for {
 				page, err := c.Versions.Conflicts(cmd.Context(), req)
 				if err != nil {
@@ -91,15 +103,27 @@ ends when the object is written or deleted again where both are known.`,
 				for _, conflict := range page.GetConflicts() {
 					lost, won := conflict.GetLoser(), conflict.GetWinner()
 					all = append(all, conflict)
-					t.row(lost.GetKey(), lost.GetVersionId(), fmt.Sprint(lost.GetSize()), instant(lost.GetModified()),
-						won.GetVersionId(), sizeOrDeleted(won), instant(won.GetModified()))
+					row := []string{lost.GetKey(), lost.GetVersionId(), fmt.Sprint(lost.GetSize()), instant(lost.GetModified()),
+						won.GetVersionId(), sizeOrDeleted(won), instant(won.GetModified())}
+					if a.form == formWide {
+						row = append(row, lost.GetOrigin(), won.GetOrigin())
+					}
+					t.row(row...)
 				}
 				if req.After = page.GetNext(); req.After == "" {
 					break
 				}
 			}
-			if a.listed() {
+			switch {
+			case a.structured():
 				return listJSON(a, all)
+			case a.form == formName: // what object versions and object promote take
+				for _, conflict := range all {
+					if _, err := fmt.Fprintln(a.out, plain(req.GetBucket()+"/"+conflict.GetLoser().GetKey())); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
 			if len(all) == 0 {
 				fmt.Fprintf(a.out, "%s has no conflicts\n", args[0])
