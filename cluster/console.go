@@ -93,7 +93,7 @@ func (s *site) consoleLinks(now time.Time) ([]*adminpb.ConsoleLink, error) {
 	for i, service := range services {
 		var buckets int
 		service.Status, buckets = s.linkSummary(service)
-		l := consoleLink(service, s.node.opts.Site, s.history.recent(service.GetName(), now, slopeSeconds))
+		l := consoleLink(service, s.node.opts.Site)
 		l.Buckets = uint32(buckets)
 		if err := nameContent(l, s.history.sparks(service.GetName(), now)); err != nil {
 			return nil, err
@@ -103,12 +103,9 @@ func (s *site) consoleLinks(now time.Time) ([]*adminpb.ConsoleLink, error) {
 	return out, nil
 }
 
-// slopeSeconds is the time over which a backlog's slope is taken.
-const slopeSeconds = 30
-
-// consoleLink is a link as a screen shows it, by its status and the backlog of
-// the last seconds, without its small charts.
-func consoleLink(service *adminpb.Service, here string, recent []float64) *adminpb.ConsoleLink {
+// consoleLink is a link as a screen shows it, by its status, without its small
+// charts.
+func consoleLink(service *adminpb.Service, here string) *adminpb.ConsoleLink {
 	st := service.GetStatus()
 	there := service.GetPeerName()
 	if there == "" {
@@ -119,7 +116,7 @@ func consoleLink(service *adminpb.Service, here string, recent []float64) *admin
 		Remote: service.GetRemote(), Enabled: service.GetEnabled(), Paused: service.GetPaused(), State: st.GetState(), Cause: st.GetCause(), NextStep: st.GetNextStep(),
 		LagSeconds: lagOf(st), LagTargetSeconds: st.GetLagTargetSeconds(), InFlightBytes: st.GetInFlightBytes(), Errors: errorsOf(st),
 		Connected: st.GetConnected(), Serves: service.GetServes(), LatencySeconds: st.GetReceive().LatencySeconds,
-		Revision: service.GetRevision(),
+		Revision: service.GetRevision(), BacklogVersions: backlogVersions(st), Slope: st.Slope, DrainSeconds: st.DrainSeconds, Held: heldOf(st),
 	}
 	if running(st) {
 		l.OutRate, l.InRate = new(st.GetSend().GetThroughput()), new(st.GetReceive().GetThroughput())
@@ -131,21 +128,12 @@ func consoleLink(service *adminpb.Service, here string, recent []float64) *admin
 		if b.GetOldestKey() != "" && l.OldestKey == "" {
 			l.OldestBucket, l.OldestKey = b.GetOldestBucket(), b.GetOldestKey()
 		}
-		if b != nil && b.Versions != nil {
-			l.BacklogVersions = new(l.GetBacklogVersions() + b.GetVersions())
-		}
 		if b != nil && b.Bytes != nil {
 			l.BacklogBytes = new(l.GetBacklogBytes() + b.GetBytes())
 		}
 	}
 	l.Severity, l.StateWord = standing(st.GetState(), l.LagSeconds, l.LagTargetSeconds, l.Quarantined)
 	l.Glyph = glyphOf(l.Severity)
-	if grows, ok := slope(recent); ok && l.BacklogVersions != nil {
-		l.Slope = &grows
-		if seconds, ok := drainTime(l.GetBacklogVersions(), grows); ok {
-			l.DrainSeconds = &seconds
-		}
-	}
 	return l
 }
 
@@ -171,6 +159,16 @@ func lagOf(st *adminpb.ServiceStatus) *float64 {
 	return lag
 }
 
+// heldOf is how a limit holds a link back, in words: in the direction that is later,
+// if in both.
+func heldOf(st *adminpb.ServiceStatus) string {
+	send, receive := st.GetSend(), st.GetReceive()
+	if send.GetHeld() == "" || receive.GetHeld() != "" && receive.GetBacklog().GetLagSeconds() > send.GetBacklog().GetLagSeconds() {
+		return receive.GetHeld()
+	}
+	return send.GetHeld()
+}
+
 func errorsOf(st *adminpb.ServiceStatus) uint64 {
 	return st.GetLocalIoErrors() + st.GetRemoteIoErrors() + st.GetNetworkErrors()
 }
@@ -190,13 +188,8 @@ func pointOf(st *adminpb.ServiceStatus, errors uint64, seconds float64) point {
 	if lag := lagOf(st); lag != nil {
 		p[measureLag] = float32(*lag)
 	}
-	for _, d := range []*adminpb.DirectionStats{st.GetSend(), st.GetReceive()} {
-		if b := d.GetBacklog(); b != nil && b.Versions != nil {
-			if !known(p[measureBacklog]) {
-				p[measureBacklog] = 0
-			}
-			p[measureBacklog] += float32(b.GetVersions())
-		}
+	if versions := backlogVersions(st); versions != nil {
+		p[measureBacklog] = float32(*versions)
 	}
 	return p
 }

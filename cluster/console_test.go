@@ -24,7 +24,7 @@ func linkIn(name string, state adminpb.ServiceState, lag float64, quarantined ui
 		service.Status.Send.Backlog.LagSeconds = &lag
 		service.Status.Receive.Backlog.LagSeconds = new(lag / 2)
 	}
-	return consoleLink(service, "alpha", nil)
+	return consoleLink(service, "alpha")
 }
 
 func TestVerdict(t *testing.T) {
@@ -112,12 +112,13 @@ func TestConsoleLink(t *testing.T) {
 		t.Errorf("a link with numbers: %v", l)
 	}
 	service := &adminpb.Service{Name: "a", Status: &adminpb.ServiceStatus{State: adminpb.ServiceState_SERVICE_STATE_DISABLED, Send: &adminpb.DirectionStats{}, Receive: &adminpb.DirectionStats{}}}
-	if l := consoleLink(service, "alpha", nil); l.LagSeconds != nil || l.OutRate != nil || l.BacklogVersions != nil || l.GetRoute() != "alpha <-> ?" {
+	if l := consoleLink(service, "alpha"); l.LagSeconds != nil || l.OutRate != nil || l.BacklogVersions != nil || l.GetRoute() != "alpha <-> ?" {
 		t.Errorf("a link without numbers: %v", l)
 	}
 	service.Status.State = adminpb.ServiceState_SERVICE_STATE_BEHIND
 	service.Status.Send.Backlog = &adminpb.Backlog{Versions: new(uint64(50))}
-	l = consoleLink(service, "alpha", []float64{100, 90, 80, 70, 60, 50})
+	service.Status.Slope, service.Status.DrainSeconds = trend([]float64{100, 90, 80, 70, 60, 50}, backlogVersions(service.Status))
+	l = consoleLink(service, "alpha")
 	if err := nameContent(l, drawSparks(1, []point{gap, only(measureOut, 3)})); err != nil {
 		t.Fatal(err)
 	}

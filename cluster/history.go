@@ -265,6 +265,36 @@ func (h *history) recent(name string, now time.Time, seconds int) []float64 {
 	return out
 }
 
+// slopeSeconds is the time over which a backlog's slope is taken.
+const slopeSeconds = 30
+
+// trend is by how many versions a second a backlog grows, by its values of the last
+// seconds, one a second, and in how many seconds it is gone at that pace; nil is not
+// known, or for the second never. Values from before the backlog began say nothing of
+// how it does: with them one that came all at once would seem to grow for as long as
+// they are looked at.
+func trend(recent []float64, backlog *uint64) (grows, drains *float64) {
+	if backlog == nil {
+		return nil, nil
+	}
+	if *backlog > 0 {
+		for i := len(recent) - 1; i >= 0; i-- {
+			if recent[i] == 0 {
+				recent = recent[i+1:]
+				break
+			}
+		}
+	}
+	perSecond, ok := slope(recent)
+	if !ok {
+		return nil, nil
+	}
+	if seconds, ok := drainTime(*backlog, perSecond); ok {
+		drains = &seconds
+	}
+	return &perSecond, drains
+}
+
 // leastPoints is how many points a slope needs.
 const leastPoints = 5
 

@@ -52,6 +52,71 @@ func TestDrainTime(t *testing.T) {
 	}
 }
 
+// TestTrend plays backlogs that change at known rates, a second at a time: while one
+// drains the time that is told is the one that it takes, and one that grows or stands
+// is never said to drain.
+func TestTrend(t *testing.T) {
+	const settled = leastPoints // seconds after which a slope is known
+	for _, c := range []struct {
+		name  string
+		quiet int // seconds without a backlog before
+		at    func(second int) float64
+		until int // seconds
+		slope float64
+		// ends is the second in which it is gone; -1: never.
+		ends  int
+		slack float64 // of the time, seconds
+	}{
+		{"drains", 0, func(i int) float64 { return 6000 - 100*float64(i) }, 60, -100, 60, 0.001},
+		{"comes at once and drains", 40, func(i int) float64 { return 1000 - 20*float64(i) }, 50, -20, 50, 0.001},
+		{"drains slowly", 0, func(i int) float64 { return 100_000 - float64(i) }, 100, -1, 100_000, 0.01},
+		{"grows", 40, func(i int) float64 { return 5 + 3*float64(i) }, 60, 3, -1, 0},
+		{"stands", 40, func(int) float64 { return 70 }, 60, 0, -1, 0},
+	} {
+		h := newHistory()
+		unix := int64(1_800_000_000)
+		add := func(backlog float64) {
+			unix++
+			h.record(time.Unix(unix, 0), map[string]point{"a": only(measureBacklog, float32(backlog))})
+		}
+		for range c.quiet {
+			add(0)
+		}
+		told := 0
+		for i := range c.until {
+			backlog := c.at(i)
+			add(backlog)
+			versions := uint64(backlog)
+			grows, drains := trend(h.recent("a", time.Unix(unix, 0), slopeSeconds), &versions)
+			switch {
+			case i+1 < settled:
+				if grows != nil || drains != nil {
+					t.Fatalf("%s: a slope is told after %d values", c.name, i+1)
+				}
+				continue
+			case grows == nil || c.slack < 1 && math.Abs(*grows-c.slope) > 1e-3:
+				t.Fatalf("%s: after %d s the slope is %v, want %v", c.name, i, grows, c.slope)
+			case c.ends < 0 && drains != nil:
+				t.Fatalf("%s: after %d s it is said to drain in %v s", c.name, i, *drains)
+			case c.ends >= 0 && (drains == nil || math.Abs(*drains-float64(c.ends-i)) > c.slack*max(1, *drains/float64(c.ends-i))):
+				t.Fatalf("%s: after %d s it is said to drain in %v, and takes %d", c.name, i, drains, c.ends-i)
+			}
+			told++
+		}
+		if told < 20 {
+			t.Errorf("%s: it was told %d times", c.name, told)
+		}
+	}
+	// Nothing behind: gone already, however it went before.
+	none := uint64(0)
+	if grows, drains := trend([]float64{9, 7, 5, 3, 1, 0}, &none); grows == nil || *grows >= 0 || drains == nil || *drains != 0 {
+		t.Errorf("nothing behind: %v, %v", grows, drains)
+	}
+	if grows, drains := trend([]float64{1, 2, 3, 4, 5, 6}, nil); grows != nil || drains != nil {
+		t.Errorf("a backlog that nobody knows: %v, %v", grows, drains)
+	}
+}
+
 // only is a point of one measure.
 func only(measure int, v float32) point {
 	p := gap

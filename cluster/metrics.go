@@ -113,6 +113,8 @@ var (
 	linkTarget      = desc("link_lag_target_seconds", "Lag above which the link counts as lagging.", "service", "peer")
 	linkInFlight    = desc("link_in_flight_bytes", "Bytes of chunks that were asked for and are not durable yet.", "service", "peer")
 	linkLatency     = desc("link_latency_seconds", "Time that a request to the other end takes; absent when unknown.", "service", "peer")
+	linkSlope       = desc("link_backlog_slope", "Versions by which the backlog of both directions grows in a second, over the last half minute; negative when it drains, absent when unknown.", "service", "peer")
+	linkDrain       = desc("link_drain_seconds", "Time until the backlog is gone at its slope; absent when it does not drain, or the slope is unknown.", "service", "peer")
 	linkBacklog     = desc("link_backlog_versions", "Versions that have not arrived.", "service", "peer", "direction")
 	linkBacklogSize = desc("link_backlog_bytes", "Logical bytes of the versions that have not arrived.", "service", "peer", "direction")
 	linkPending     = desc("link_pending_versions", "Versions below the cursor that are not applied yet.", "service", "peer", "direction")
@@ -121,6 +123,9 @@ var (
 	linkManifests   = desc("link_manifests_total", "Nodes of manifests that crossed the link.", "service", "peer", "direction")
 	linkChunks      = desc("link_chunks_total", "Data chunks that crossed the link.", "service", "peer", "direction")
 	linkSkipped     = desc("link_chunks_skipped_total", "Data chunks that the receiver had already.", "service", "peer", "direction")
+	linkThroughput  = desc("link_throughput_bytes_per_second", "Bytes per second on the connections of the link, over the last seconds.", "service", "peer", "direction")
+	linkLimit       = desc("link_limit_bytes_per_second", "Limit in bytes per second that holds now, the lower of both sites'; absent without one.", "service", "peer", "direction")
+	linkHeld        = desc("link_limit_holds", "1 while the limit is what holds the direction back.", "service", "peer", "direction")
 	linkWire        = desc("link_wire_bytes_total", "Bytes that crossed the connections of the link.", "service", "peer", "direction")
 )
 
@@ -192,6 +197,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		if latency := st.GetReceive().LatencySeconds; latency != nil {
 			gauge(linkLatency, *latency, name, peer)
 		}
+		if st.Slope != nil {
+			gauge(linkSlope, st.GetSlope(), name, peer)
+		}
+		if st.DrainSeconds != nil {
+			gauge(linkDrain, st.GetDrainSeconds(), name, peer)
+		}
 		counter(linkErrors, st.GetNetworkErrors(), name, peer, "network")
 		counter(linkErrors, st.GetLocalIoErrors(), name, peer, "local")
 		counter(linkErrors, st.GetRemoteIoErrors(), name, peer, "remote")
@@ -212,6 +223,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			counter(linkChunks, d.GetChunks(), labels...)
 			counter(linkSkipped, d.GetChunksSkipped(), labels...)
 			counter(linkWire, d.GetWireBytes(), labels...)
+			gauge(linkThroughput, d.GetThroughput(), labels...)
+			if d.GetLimitRate() > 0 {
+				gauge(linkLimit, float64(d.GetLimitRate()), labels...)
+			}
+			gauge(linkHeld, boolean(d.GetHeld() != ""), labels...)
 		}
 	}
 }

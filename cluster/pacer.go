@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"edgefog.dev/isgw/cluster/plan"
 	"edgefog.dev/isgw/raftfsm/state/statepb"
+	objsync "edgefog.dev/isgw/sync"
 	"edgefog.dev/isgw/sync/link/limit"
 )
 
@@ -41,9 +43,26 @@ func holdingOf(own *statepb.Limit, rate uint64, now time.Time) holding {
 	mine, _ := plan.RateAt(own, now)
 	switch {
 	case rate != 0 && rate != mine:
-		return holding{rate, plan.FormatLimit(&statepb.Limit{Rate: rate}) + ", as the other site asks"}
+		return holding{rate, plan.FormatRate(rate) + ", as the other site asks"}
 	case plan.FormatLimit(own) == plan.FormatLimit(nil):
 		return holding{}
 	}
 	return holding{mine, plan.LimitNow(own, now)}
+}
+
+// heldTo says in words whose limit holds a direction to a rate, and what to do about
+// it. own is this site's limit of the direction and is called here, there the one that
+// the other site has for it: "send", "receive".
+func heldTo(own *statepb.Limit, here, there string, rate uint64, now time.Time) objsync.Hold {
+	if mine, _ := plan.RateAt(own, now); mine != rate {
+		return objsync.Hold{
+			Words: fmt.Sprintf("held to %s by the other site's %s limit", plan.FormatRate(rate), there),
+			Next:  "wait, or see the limits at the other site (isgwctl service show NAME -s)",
+		}
+	}
+	words := fmt.Sprintf("held to %s by this site's %s limit", plan.FormatRate(rate), here)
+	if times := plan.LimitTime(own, now); times != "" {
+		words += " " + times
+	}
+	return objsync.Hold{Words: words, Next: fmt.Sprintf("wait, or raise the limit (isgwctl service edit NAME --%s-limit)", here)}
 }

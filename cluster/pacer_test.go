@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,29 @@ func TestHolding(t *testing.T) {
 		}
 		if got := holdingOf(own, c.rate, noon); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestHeldTo(t *testing.T) {
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		own, here, there string
+		rate             uint64
+		words, next      string
+	}{
+		{"1MiB/s", "send", "receive", 1 << 20, "held to 1MiB/s by this site's send limit", "edit NAME --send-limit"},
+		{"10MiB/s,1MiB/s@08:00-18:00", "receive", "send", 1 << 20, "held to 1MiB/s by this site's receive limit from 08:00 to 18:00", "edit NAME --receive-limit"},
+		{"1MiB/s,10MiB/s@18:00-08:00", "send", "receive", 1 << 20, "held to 1MiB/s by this site's send limit until 18:00", "edit NAME --send-limit"},
+		{"none", "send", "receive", 64 << 10, "held to 64KiB/s by the other site's receive limit", "at the other site"},
+		{"1MiB/s", "receive", "send", 64 << 10, "held to 64KiB/s by the other site's send limit", "at the other site"},
+	} {
+		own, err := plan.ParseLimit(c.own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := heldTo(own, c.here, c.there, c.rate, noon); got.Words != c.words || !strings.Contains(got.Next, c.next) {
+			t.Errorf("%s, %s: %+v, want %q and %q", c.own, c.here, got, c.words, c.next)
 		}
 	}
 }

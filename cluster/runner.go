@@ -81,7 +81,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
 		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes,
-		Mend: func(path string, keys [][]byte) { r.engine.Mend(path, keys) },
+		Mend: func(path string, keys [][]byte) { r.engine.Mend(path, keys) }, Holding: r.holding("send", "receive", (*statepb.Service).GetSendLimit),
 	}); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	receiving := objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, Terms: r.terms, EnsureBucket: r.ensureBucket,
-		Rand: s.node.opts.Rand, LagTarget: w.lagTarget,
+		Rand: s.node.opts.Rand, LagTarget: w.lagTarget, Holding: r.holding("receive", "send", (*statepb.Service).GetReceiveLimit),
 	}
 	receiving.Use(w.bounds)
 	if r.engine, err = objsync.NewEngine(receiving); err != nil {
@@ -128,6 +128,15 @@ func (r *runner) stop() {
 
 // setting returns the link's settings as they are now.
 func (r *runner) setting() objsync.Settings { return *r.settings.Load() }
+
+// holding says by which limit a direction is held to a rate, by the config as it is
+// now; see heldTo.
+func (r *runner) holding(here, there string, own func(*statepb.Service) *statepb.Limit) func(rate uint64) objsync.Hold {
+	return func(rate uint64) objsync.Hold {
+		service, _, _ := r.site.replica.Config().Service(r.service)
+		return heldTo(own(service), here, there, rate, r.site.node.opts.Clock().Local())
+	}
+}
 
 // settingsOf takes from a service what bears on what flows over its link.
 func settingsOf(service *statepb.Service) objsync.Settings {

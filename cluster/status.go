@@ -107,6 +107,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	}
 	st.Send.LimitRate, st.Send.Limit = v.out.rate, v.out.words
 	st.Receive.LimitRate, st.Receive.Limit = v.in.rate, v.in.words
+	st.Send.Held, st.Receive.Held = s.Held.Words, r.Held.Words
 	st.Receive.State, st.Receive.Cause = receiveStanding(r)
 	st.Send.State, st.Send.Cause = sendStanding(s)
 	out := st.Send.Backlog
@@ -196,6 +197,10 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	case objsync.StateScanning:
 		return adminpb.ServiceState_SERVICE_STATE_COPYING, r.Cause, r.Next
 	case objsync.StateSyncing, objsync.StateLagging:
+		if r.State == objsync.StateSyncing && s.Lag.Known && s.Lag.Age > v.lagTarget && s.Held.Words != "" {
+			// What is late is what is sent.
+			return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken + ": " + s.Held.Words, s.Held.Next
+		}
 		return adminpb.ServiceState_SERVICE_STATE_BEHIND, r.Cause, r.Next
 	case objsync.StatePaused:
 		return adminpb.ServiceState_SERVICE_STATE_PAUSED, r.Cause, r.Next
@@ -226,11 +231,21 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 				"see `isgwctl service show` at the other site"
 		}
 		if b.Scanning {
-			return adminpb.ServiceState_SERVICE_STATE_COPYING, fmt.Sprintf("the other site is copying %s", b.Path), ""
+			cause := fmt.Sprintf("the other site is copying %s", b.Path)
+			if s.Held.Words != "" {
+				cause += ", " + s.Held.Words
+			}
+			return adminpb.ServiceState_SERVICE_STATE_COPYING, cause, s.Held.Next
 		}
 	}
-	return adminpb.ServiceState_SERVICE_STATE_BEHIND, "the other site has not taken everything yet", ""
+	if s.Held.Words != "" {
+		return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken + ": " + s.Held.Words, s.Held.Next
+	}
+	return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken, ""
 }
+
+// notTaken is the cause of a link of which only the other site is behind.
+const notTaken = "the other site has not taken everything yet"
 
 // bucketRows joins what both directions know of each bucket.
 func bucketRows(v linkView) []*adminpb.BucketStatus {
@@ -304,7 +319,7 @@ func sendStanding(s objsync.SendStatus) (word, cause string) {
 			word = "copying"
 		}
 	}
-	return word, ""
+	return word, s.Held.Words
 }
 
 func sendWord(b objsync.SendBucketStatus) string {
@@ -354,6 +369,7 @@ func receiveWord(s objsync.State) string {
 func (s *site) linkStatus(service *adminpb.Service) *adminpb.ServiceStatus {
 	v := s.links.view(service.GetName(), true)
 	st := judge(service, v)
+	s.addTrend(service.GetName(), st, v.now)
 	if v.running {
 		st.Buckets = bucketRows(v)
 	}
@@ -364,7 +380,28 @@ func (s *site) linkStatus(service *adminpb.Service) *adminpb.ServiceStatus {
 // number.
 func (s *site) linkSummary(service *adminpb.Service) (st *adminpb.ServiceStatus, buckets int) {
 	v := s.links.view(service.GetName(), false)
-	return judge(service, v), countRows(v)
+	st = judge(service, v)
+	s.addTrend(service.GetName(), st, v.now)
+	return st, countRows(v)
+}
+
+// addTrend adds to a status whether the link's backlog grows or drains.
+func (s *site) addTrend(name string, st *adminpb.ServiceStatus, now time.Time) {
+	st.Slope, st.DrainSeconds = trend(s.history.recent(name, now, slopeSeconds), backlogVersions(st))
+}
+
+// backlogVersions is the backlog of both directions; nil when neither is known.
+func backlogVersions(st *adminpb.ServiceStatus) *uint64 {
+	var sum *uint64
+	for _, d := range []*adminpb.DirectionStats{st.GetSend(), st.GetReceive()} {
+		if b := d.GetBacklog(); b != nil && b.Versions != nil {
+			if sum == nil {
+				sum = new(uint64)
+			}
+			*sum += b.GetVersions()
+		}
+	}
+	return sum
 }
 
 // countRows is how many rows bucketRows makes.

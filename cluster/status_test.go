@@ -28,6 +28,7 @@ func inSync() linkView {
 }
 
 func TestLinkState(t *testing.T) {
+	held := objsync.Hold{Words: "held to 1MiB/s by this site's send limit from 08:00 to 18:00", Next: "wait"}
 	for _, c := range []struct {
 		name  string
 		set   func(*linkView)
@@ -85,6 +86,13 @@ func TestLinkState(t *testing.T) {
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "not asked for anything"},
 		{"the other site says why", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Cause = "no space left" },
 			adminpb.ServiceState_SERVICE_STATE_BEHIND, "no space left"},
+		{"a limit holds what is sent", func(v *linkView) { v.send.InSync, v.send.Held = false, held }, adminpb.ServiceState_SERVICE_STATE_BEHIND,
+			"the other site has not taken everything yet: held to 1MiB/s by this site's send limit from 08:00 to 18:00"},
+		{"a limit holds the other site's copy", func(v *linkView) { v.send.InSync, v.send.Buckets[0].Scanning, v.send.Held = false, true, held },
+			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b, held to 1MiB/s"},
+		{"what is sent is late, and something is received", func(v *linkView) {
+			v.receive.State, v.receive.Cause, v.send.InSync, v.send.Held, v.send.Lag.Age = objsync.StateSyncing, "fetching key", false, held, time.Minute
+		}, adminpb.ServiceState_SERVICE_STATE_BEHIND, "held to 1MiB/s"},
 		{"the other site copies", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Scanning = true },
 			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b"},
 	} {
@@ -97,6 +105,37 @@ func TestLinkState(t *testing.T) {
 		if st.GetSynced() != (c.want == adminpb.ServiceState_SERVICE_STATE_SYNCED) {
 			t.Errorf("%s: synced %v", c.name, st.GetSynced())
 		}
+	}
+}
+
+// TestHeldIsTold: what holds a direction is told of that direction, of the link on a
+// screen, and in the alert of one that is late, whether it drains or not.
+func TestHeldIsTold(t *testing.T) {
+	v := inSync()
+	v.lagTarget = 30 * time.Second
+	v.send.InSync, v.send.Lag.Age = false, time.Minute
+	v.send.Held = objsync.Hold{Words: "held to 1MiB/s by this site's send limit", Next: "raise it (isgwctl service edit NAME --send-limit)"}
+	v.out = holding{1 << 20, "1MiB/s"}
+	service := &adminpb.Service{Name: "hawaii"}
+	service.Status = judge(service, v)
+	st := service.GetStatus()
+	if st.GetSend().GetHeld() != v.send.Held.Words || st.GetSend().GetCause() != v.send.Held.Words || st.GetReceive().GetHeld() != "" || st.GetSend().GetLimitRate() != 1<<20 {
+		t.Errorf("the directions: %v, %v", st.GetSend(), st.GetReceive())
+	}
+	if st.GetNextStep() != "raise it (isgwctl service edit hawaii --send-limit)" {
+		t.Errorf("the next step is %q", st.GetNextStep())
+	}
+	for _, drains := range []*float64{nil, new(120.0)} {
+		st.DrainSeconds = drains
+		l := consoleLink(service, "alpha")
+		alerts := alertsOf(true, true, nil, []*adminpb.ConsoleLink{l})
+		if l.GetHeld() != v.send.Held.Words || len(alerts) != 1 || !strings.Contains(alerts[0].GetCause(), v.send.Held.Words) {
+			t.Errorf("on a screen %q, in alerts %v", l.GetHeld(), alerts)
+		}
+	}
+	v.receive.Held, v.receive.Lag.Age = objsync.Hold{Words: "held to 2MiB/s by this site's receive limit"}, time.Hour
+	if got := heldOf(judge(service, v)); got != v.receive.Held.Words {
+		t.Errorf("of both directions %q is told", got)
 	}
 }
 

@@ -89,6 +89,9 @@ func alertsOf(initialised, quorum bool, problems []*adminpb.Problem, links []*ad
 			cause = fmt.Sprintf("lag %s > target %s", shortSpan(l.GetLagSeconds()), shortSpan(l.GetLagTargetSeconds()))
 			if l.DrainSeconds != nil {
 				cause += ", drains in ~" + shortSpan(l.GetDrainSeconds())
+				if l.GetHeld() != "" {
+					cause += ", " + l.GetHeld()
+				}
 			} else if l.GetCause() != "" {
 				cause += ": " + l.GetCause()
 			}

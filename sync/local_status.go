@@ -12,6 +12,7 @@ func (l *Local) Status() SendStatus {
 	now := l.o.Clock()
 	out := SendStatus{Peer: l.o.Peer, InSync: true, Off: l.flow().off}
 	out.Lag.Known = true
+	var oldest time.Duration // age of OldestKey
 	for _, path := range l.served() {
 		b := l.bucketStatus(path, now)
 		if out.Off != "" {
@@ -27,8 +28,8 @@ func (l *Local) Status() SendStatus {
 		out.BacklogVersions += b.BacklogVersions
 		out.BacklogBytes += b.BacklogBytes
 		out.Estimated = out.Estimated || b.Estimated
-		if b.OldestKey != "" && (out.OldestKey == "" || b.Lag.Age > out.Lag.Age) {
-			out.OldestBucket, out.OldestKey = path, b.OldestKey
+		if b.OldestKey != "" && (out.OldestKey == "" || b.Lag.Age > oldest) {
+			out.OldestBucket, out.OldestKey, oldest = path, b.OldestKey, b.Lag.Age
 		}
 		out.Lag = worse(out.Lag, b.Lag)
 		if b.BacklogVersions > 0 || b.Pending > 0 || !b.Lag.Known {

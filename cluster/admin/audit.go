@@ -89,6 +89,8 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "pause " + objectOf(c.Pause)
 	case *adminpb.PlanRequest_Resume:
 		return "resume " + objectOf(c.Resume)
+	case *adminpb.PlanRequest_Resync:
+		return "resync " + objectOf(c.Resync)
 	case *adminpb.PlanRequest_DeleteService:
 		return "delete service " + objectOf(c.DeleteService)
 	case *adminpb.PlanRequest_EditService:

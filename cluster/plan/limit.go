@@ -151,16 +151,40 @@ func LimitNow(l *statepb.Limit, now time.Time) string {
 	return fmt.Sprintf("%s until %s, then %s", formatRate(rate), until.Format("15:04"), formatRate(rateOnTheWall(l, until)))
 }
 
+// LimitTime says in words at which time of day the rate holds that a limit has now:
+// "from 08:00 to 18:00" in one of its windows, "until 18:00" outside of them, and ""
+// when it never changes.
+func LimitTime(l *statepb.Limit, now time.Time) string {
+	if w := windowOnTheWall(l, now); w != nil {
+		return fmt.Sprintf("from %s to %s", clockTime(w.GetFrom()), clockTime(w.GetTo()))
+	}
+	if _, until := RateAt(l, now); !until.IsZero() {
+		return "until " + until.Format("15:04")
+	}
+	return ""
+}
+
+// FormatRate writes a rate in bytes per second as limits have it: 1MiB/s; none for 0.
+func FormatRate(rate uint64) string { return formatRate(rate) }
+
 // rateOnTheWall is the rate that holds at a time.
 func rateOnTheWall(l *statepb.Limit, now time.Time) uint64 {
+	if w := windowOnTheWall(l, now); w != nil {
+		return w.GetRate()
+	}
+	return l.GetRate()
+}
+
+// windowOnTheWall is the window that is in force at a time; nil when none is.
+func windowOnTheWall(l *statepb.Limit, now time.Time) *statepb.LimitWindow {
 	minute := uint32(now.Hour()*60 + now.Minute())
 	for _, w := range l.GetWindows() {
 		from, to := w.GetFrom(), w.GetTo()
 		if from < to && minute >= from && minute < to || from >= to && (minute >= from || minute < to) {
-			return w.GetRate()
+			return w
 		}
 	}
-	return l.GetRate()
+	return nil
 }
 
 // changes are the times after now, in order, at which a window of a limit may

@@ -185,3 +185,26 @@ func FuzzParseLimit(f *testing.F) {
 		}
 	})
 }
+
+func TestLimitTime(t *testing.T) {
+	for _, c := range []struct{ limit, at, want string }{
+		{"1MiB/s", "12:00", ""},
+		{"none", "12:00", ""},
+		{"10MiB/s,1MiB/s@08:00-18:00", "12:00", "from 08:00 to 18:00"},
+		{"10MiB/s,1MiB/s@08:00-18:00", "18:00", "until 08:00"},
+		{"1MiB/s@22:00-06:00", "03:00", "from 22:00 to 06:00"},
+		{"1MiB/s@22:00-06:00", "12:00", "until 22:00"},
+	} {
+		l, err := ParseLimit(c.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := time.Parse("15:04", c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := LimitTime(l, at); got != c.want {
+			t.Errorf("%s at %s: %q, want %q", c.limit, c.at, got, c.want)
+		}
+	}
+}

@@ -144,6 +144,8 @@ func Subject(req *adminpb.PlanRequest) string {
 		return change.Pause.GetName()
 	case *adminpb.PlanRequest_Resume:
 		return change.Resume.GetName()
+	case *adminpb.PlanRequest_Resync:
+		return change.Resync.GetName()
 	case *adminpb.PlanRequest_DeleteService:
 		return change.DeleteService.GetName()
 	case *adminpb.PlanRequest_EditService:
@@ -176,6 +178,8 @@ func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Tim
 		err = b.pause(change.Pause.GetName(), true)
 	case *adminpb.PlanRequest_Resume:
 		err = b.pause(change.Resume.GetName(), false)
+	case *adminpb.PlanRequest_Resync:
+		err = b.resync(change.Resync.GetName(), change.Resync.GetPath())
 	case *adminpb.PlanRequest_DeleteService:
 		err = b.deleteService(change.DeleteService.GetName())
 	case *adminpb.PlanRequest_EditService:

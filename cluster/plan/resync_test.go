@@ -72,3 +72,58 @@ func TestResyncIsKept(t *testing.T) {
 		t.Errorf("the second wish is %d", got)
 	}
 }
+
+// TestResyncPlan shows a re-sync before it is asked for.
+func TestResyncPlan(t *testing.T) {
+	s := newSite(t)
+	s.must(s.create(namespace, "Hawaii"))
+	s.must(s.create(tenant, "Hawaii/Cola"))
+	s.must(s.create(tenant, "Hawaii/Pepsi"))
+	s.must(s.create(bucket, "Hawaii/Cola/bk1"))
+	s.must(CreateService(s.Config, &adminpb.CreateServiceRequest{Name: "hawaii", Type: state.TypeLink}, now))
+	s.must(Serve(s.Config, "hawaii", "Hawaii/Cola"))
+	s.must(Serve(s.Config, "hawaii", "Hawaii/Cola/bk2,exclude=tmp/"))
+	s.must(Serve(s.Config, "hawaii", "Hawaii/Pepsi"))
+	facts := Facts{Site: "alpha", Bucket: func(string) (uint64, uint64, bool) { return 12, 3 << 20, true }}
+	show := func(path string) (*Preview, error) {
+		return Show(s.Config, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Resync{
+			Resync: &adminpb.StartResyncRequest{Name: "hawaii", Path: path},
+		}}, facts, now)
+	}
+	for _, c := range []struct {
+		path, command string
+		compared      string // with spaces between
+	}{
+		{"", "isgwctl service resync hawaii", "Hawaii/Cola Hawaii/Cola/bk2 Hawaii/Pepsi"},
+		{"Hawaii/Cola", "isgwctl service resync hawaii Hawaii/Cola", "Hawaii/Cola Hawaii/Cola/bk2"},
+		{"Hawaii/Cola/bk1", "isgwctl service resync hawaii Hawaii/Cola/bk1", "Hawaii/Cola/bk1"},
+		{"Hawaii/Cola/bk2", "isgwctl service resync hawaii Hawaii/Cola/bk2", "Hawaii/Cola/bk2"},
+	} {
+		got, err := show(c.path)
+		if err != nil {
+			t.Fatalf("%q: %v", c.path, err)
+		}
+		var compared []string
+		for _, step := range got.Plan.GetWhat() {
+			compared = append(compared, step.GetName())
+		}
+		if got.Plan.GetCommand() != c.command || strings.Join(compared, " ") != c.compared || got.Plan.GetBlocked() || len(got.Plan.GetBound()) == 0 {
+			t.Errorf("%q: command %q compares %q, %v", c.path, got.Plan.GetCommand(), compared, got.Plan)
+		}
+		if resyncs := got.Txn.GetPuts()[0].GetService().GetResyncs(); len(resyncs) != 1 || resyncs[0].GetPath() != c.path {
+			t.Errorf("%q: it would remember %v", c.path, resyncs)
+		}
+		for _, word := range []string{"only what differs crosses", "Nothing is removed", c.command} {
+			if !strings.Contains(got.Plan.GetText(), word) {
+				t.Errorf("%q: %q is not in\n%s", c.path, word, got.Plan.GetText())
+			}
+		}
+	}
+	if _, err := show("Hawaii/Fanta"); err == nil || !strings.Contains(err.Error(), "does not serve") {
+		t.Errorf("of a path that is not served: %v", err)
+	}
+	s.must(SetPaused(s.Config, "hawaii", true))
+	if got, err := show(""); err != nil || !strings.Contains(got.Plan.GetText(), "compared when it is resumed") {
+		t.Errorf("of a paused link: %v, %v", got, err)
+	}
+}

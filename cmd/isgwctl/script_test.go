@@ -157,6 +157,7 @@ func testStatuses() map[string]*adminpb.ServiceStatus {
 		"behind": {
 			Time: at(0), State: adminpb.ServiceState_SERVICE_STATE_BEHIND, Cause: "12 versions are on their way", Mode: "complete",
 			Connected: true, RemoteAddress: "10.3.32.240:14000", ConnectedSince: at(time.Hour), Connections: 5, LagTargetSeconds: 30, Server: "north-1", NetworkErrors: 1,
+			Slope: new(-2.5), DrainSeconds: new(4.8),
 			Send: direction(10, &adminpb.Backlog{
 				LagSeconds: new(41.23), Versions: new(uint64(12)), Bytes: new(uint64(3 << 20)),
 				OldestBucket: "Hawaii/Cola/bk1", OldestKey: "photos/\x1b[31ma.jpg", Pending: 2, Quarantined: 1,

@@ -299,6 +299,8 @@ func (a *app) serviceStats(st *adminpb.ServiceStatus) error {
 	}
 	s.line("open connections", fmt.Sprint(st.GetConnections()))
 	s.line("lag target", seconds(&st.LagTargetSeconds))
+	s.line("backlog grows by", perSecond(st.Slope))
+	s.line("drains in", drainsIn(st.Slope, st.DrainSeconds))
 	s.line("network errors", fmt.Sprint(st.GetNetworkErrors()))
 	s.line("local I/O errors", fmt.Sprint(st.GetLocalIoErrors()))
 	s.line("remote I/O errors", fmt.Sprint(st.GetRemoteIoErrors()))
@@ -347,6 +349,7 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 		{"logical bytes", func(d *adminpb.DirectionStats) string { return byteCount(d.GetLogicalBytes()) }},
 		{"throughput", func(d *adminpb.DirectionStats) string { return roundBytes(d.GetThroughput()) + "/s" }},
 		{"limit", func(d *adminpb.DirectionStats) string { return orDash(d.GetLimit()) }},
+		{"limit holds it", func(d *adminpb.DirectionStats) string { return yesNo(d.GetHeld() != "") }},
 		{"versions per second", func(d *adminpb.DirectionStats) string { return fmt.Sprintf("%.1f", d.GetVersionsRate()) }},
 	} {
 		cells := []string{row.name, unknown, unknown}
@@ -358,6 +361,22 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 		t.row(cells...)
 	}
 	return t.end()
+}
+
+// perSecond writes a slope of versions; a negative one drains.
+func perSecond(slope *float64) string {
+	if slope == nil {
+		return unknown
+	}
+	return fmt.Sprintf("%.1f versions/s", *slope)
+}
+
+// drainsIn is how long a backlog needs at its slope, which may not be known.
+func drainsIn(slope, drains *float64) string {
+	if slope != nil && drains == nil {
+		return "never, as it goes now"
+	}
+	return seconds(drains)
 }
 
 // backlogOf is a backlog whose numbers can be asked for, also when there is none.

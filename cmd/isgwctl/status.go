@@ -111,7 +111,7 @@ func (a *app) writeSnapshot(snapshot *adminpb.ConsoleSnapshot) error {
 	for _, l := range snapshot.GetLinks() {
 		row := []string{
 			l.GetName(), l.GetGlyph() + " " + l.GetStateWord(), l.GetRoute(), rate(l.OutRate), rate(l.InRate), seconds(l.LagSeconds),
-			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), drainsIn(l),
+			seconds(&l.LagTargetSeconds), optionalCount(l.BacklogVersions, false), linkDrainsIn(l),
 		}
 		if a.form == formWide {
 			oldest := unknown
@@ -134,9 +134,9 @@ func rate(perSecond *float64) string {
 	return roundBytes(*perSecond) + "/s"
 }
 
-// drainsIn is how long a link needs at the present pace; what has no backlog has
+// linkDrainsIn is how long a link needs at the present pace; what has no backlog has
 // nothing to drain.
-func drainsIn(l *adminpb.ConsoleLink) string {
+func linkDrainsIn(l *adminpb.ConsoleLink) string {
 	if l.BacklogVersions != nil && l.GetBacklogVersions() == 0 {
 		return unknown
 	}

@@ -2620,8 +2620,12 @@ type ServiceStatus struct {
 	RemoteIoErrors   uint64                 `protobuf:"varint,18,opt,name=remote_io_errors,json=remoteIoErrors,proto3" json:"remote_io_errors,omitempty"` // that the other end told
 	NetworkErrors    uint64                 `protobuf:"varint,19,opt,name=network_errors,json=networkErrors,proto3" json:"network_errors,omitempty"`      // sessions and connections that broke
 	InFlightBytes    uint64                 `protobuf:"varint,20,opt,name=in_flight_bytes,json=inFlightBytes,proto3" json:"in_flight_bytes,omitempty"`    // asked for, or received and not yet durable
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// By how many versions a second the backlog of both directions grows, over the last
+	// half minute; negative: it drains. Absent when it is not known.
+	Slope         *float64 `protobuf:"fixed64,21,opt,name=slope,proto3,oneof" json:"slope,omitempty"`
+	DrainSeconds  *float64 `protobuf:"fixed64,22,opt,name=drain_seconds,json=drainSeconds,proto3,oneof" json:"drain_seconds,omitempty"` // until the backlog is gone at this slope; absent when it never is, or nobody knows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceStatus) Reset() {
@@ -2794,6 +2798,20 @@ func (x *ServiceStatus) GetInFlightBytes() uint64 {
 	return 0
 }
 
+func (x *ServiceStatus) GetSlope() float64 {
+	if x != nil && x.Slope != nil {
+		return *x.Slope
+	}
+	return 0
+}
+
+func (x *ServiceStatus) GetDrainSeconds() float64 {
+	if x != nil && x.DrainSeconds != nil {
+		return *x.DrainSeconds
+	}
+	return 0
+}
+
 // DirectionStats counts one direction of a link since the node started.
 type DirectionStats struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
@@ -2812,10 +2830,13 @@ type DirectionStats struct {
 	Backlog                *Backlog               `protobuf:"bytes,13,opt,name=backlog,proto3" json:"backlog,omitempty"`
 	// How this direction stands by itself: off, connecting, refused, waiting, copying,
 	// behind, lagging, stalled, synced, copied or paused, with the cause in words.
-	State         string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
-	Cause         string `protobuf:"bytes,15,opt,name=cause,proto3" json:"cause,omitempty"`
-	LimitRate     uint64 `protobuf:"varint,16,opt,name=limit_rate,json=limitRate,proto3" json:"limit_rate,omitempty"` // bytes per second that hold now, the lower of both sites' limits; 0: none
-	Limit         string `protobuf:"bytes,17,opt,name=limit,proto3" json:"limit,omitempty"`                           // in words, with until when: "1MiB/s until 18:00, then 10MiB/s"; empty: no limit
+	State     string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
+	Cause     string `protobuf:"bytes,15,opt,name=cause,proto3" json:"cause,omitempty"`
+	LimitRate uint64 `protobuf:"varint,16,opt,name=limit_rate,json=limitRate,proto3" json:"limit_rate,omitempty"` // bytes per second that hold now, the lower of both sites' limits; 0: none
+	Limit     string `protobuf:"bytes,17,opt,name=limit,proto3" json:"limit,omitempty"`                           // in words, with until when: "1MiB/s until 18:00, then 10MiB/s"; empty: no limit
+	// That the limit is what holds the direction back now, in words: "held to 1MiB/s by
+	// this site's send limit from 08:00 to 18:00"; empty when it is not.
+	Held          string `protobuf:"bytes,18,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2965,6 +2986,13 @@ func (x *DirectionStats) GetLimitRate() uint64 {
 func (x *DirectionStats) GetLimit() string {
 	if x != nil {
 		return x.Limit
+	}
+	return ""
+}
+
+func (x *DirectionStats) GetHeld() string {
+	if x != nil {
+		return x.Held
 	}
 	return ""
 }
@@ -5201,7 +5229,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x11effective_profile\x18\x11 \x01(\tR\x10effectiveProfile\x12\x18\n" +
 	"\aclients\x18\x12 \x03(\tR\aclients\x12\x14\n" +
 	"\x05nodes\x18\x13 \x03(\tR\x05nodes\x12\x16\n" +
-	"\x06paused\x18\x14 \x01(\bR\x06paused\"\xc6\x06\n" +
+	"\x06paused\x18\x14 \x01(\bR\x06paused\"\xa7\a\n" +
 	"\rServiceStatus\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.isgw.admin.v1.ServiceStateR\x05state\x12\x14\n" +
@@ -5223,7 +5251,11 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x0flocal_io_errors\x18\x11 \x01(\x04R\rlocalIoErrors\x12(\n" +
 	"\x10remote_io_errors\x18\x12 \x01(\x04R\x0eremoteIoErrors\x12%\n" +
 	"\x0enetwork_errors\x18\x13 \x01(\x04R\rnetworkErrors\x12&\n" +
-	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\"\xfd\x04\n" +
+	"\x0fin_flight_bytes\x18\x14 \x01(\x04R\rinFlightBytes\x12\x19\n" +
+	"\x05slope\x18\x15 \x01(\x01H\x00R\x05slope\x88\x01\x01\x12(\n" +
+	"\rdrain_seconds\x18\x16 \x01(\x01H\x01R\fdrainSeconds\x88\x01\x01B\b\n" +
+	"\x06_slopeB\x10\n" +
+	"\x0e_drain_seconds\"\x91\x05\n" +
 	"\x0eDirectionStats\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1a\n" +
 	"\bversions\x18\x02 \x01(\x04R\bversions\x12\x1c\n" +
@@ -5246,7 +5278,8 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x05cause\x18\x0f \x01(\tR\x05cause\x12\x1d\n" +
 	"\n" +
 	"limit_rate\x18\x10 \x01(\x04R\tlimitRate\x12\x14\n" +
-	"\x05limit\x18\x11 \x01(\tR\x05limitB\x12\n" +
+	"\x05limit\x18\x11 \x01(\tR\x05limit\x12\x12\n" +
+	"\x04held\x18\x12 \x01(\tR\x04heldB\x12\n" +
 	"\x10_latency_secondsB\x1b\n" +
 	"\x19_processing_delay_seconds\"\xb0\x02\n" +
 	"\aBacklog\x12$\n" +
@@ -5707,6 +5740,7 @@ func file_cluster_admin_adminpb_admin_proto_init() {
 	}
 	file_cluster_admin_adminpb_settings_proto_init()
 	file_cluster_admin_adminpb_admin_proto_msgTypes[12].OneofWrappers = []any{}
+	file_cluster_admin_adminpb_admin_proto_msgTypes[35].OneofWrappers = []any{}
 	file_cluster_admin_adminpb_admin_proto_msgTypes[36].OneofWrappers = []any{}
 	file_cluster_admin_adminpb_admin_proto_msgTypes[37].OneofWrappers = []any{}
 	file_cluster_admin_adminpb_admin_proto_msgTypes[60].OneofWrappers = []any{

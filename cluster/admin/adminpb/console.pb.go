@@ -638,6 +638,7 @@ type ConsoleLink struct {
 	Revision         uint64                 `protobuf:"varint,35,opt,name=revision,proto3" json:"revision,omitempty"`                                          // config revision of the service
 	Content          uint64                 `protobuf:"varint,36,opt,name=content,proto3" json:"content,omitempty"`                                            // names what is shown of the link, to compare for equality only; never 0
 	Paused           bool                   `protobuf:"varint,38,opt,name=paused,proto3" json:"paused,omitempty"`                                              // by this site
+	Held             string                 `protobuf:"bytes,39,opt,name=held,proto3" json:"held,omitempty"`                                                   // that a limit is what holds it back, in words; as in DirectionStats
 	SparksKept       bool                   `protobuf:"varint,37,opt,name=sparks_kept,json=sparksKept,proto3" json:"sparks_kept,omitempty"`                    // of a partial snapshot: the four sparks are as they were and left out
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -930,6 +931,13 @@ func (x *ConsoleLink) GetPaused() bool {
 		return x.Paused
 	}
 	return false
+}
+
+func (x *ConsoleLink) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
 }
 
 func (x *ConsoleLink) GetSparksKept() bool {
@@ -1545,7 +1553,7 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\aservice\x18\x04 \x01(\tR\aservice\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x1b\n" +
 	"\tnext_step\x18\x06 \x01(\tR\bnextStep\x12\x10\n" +
-	"\x03key\x18\a \x01(\tR\x03key\"\xb3\v\n" +
+	"\x03key\x18\a \x01(\tR\x03key\"\xc7\v\n" +
 	"\vConsoleLink\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpeer_name\x18\x02 \x01(\tR\bpeerName\x12\x17\n" +
@@ -1587,7 +1595,8 @@ const file_cluster_admin_adminpb_console_proto_rawDesc = "" +
 	"\abuckets\x18\" \x01(\rR\abuckets\x12\x1a\n" +
 	"\brevision\x18# \x01(\x04R\brevision\x12\x18\n" +
 	"\acontent\x18$ \x01(\x04R\acontent\x12\x16\n" +
-	"\x06paused\x18& \x01(\bR\x06paused\x12\x1f\n" +
+	"\x06paused\x18& \x01(\bR\x06paused\x12\x12\n" +
+	"\x04held\x18' \x01(\tR\x04held\x12\x1f\n" +
 	"\vsparks_kept\x18% \x01(\bR\n" +
 	"sparksKeptB\v\n" +
 	"\t_out_rateB\n" +

@@ -88,6 +88,7 @@ type PlanRequest struct {
 	//	*PlanRequest_ApplyManifest
 	//	*PlanRequest_Pause
 	//	*PlanRequest_Resume
+	//	*PlanRequest_Resync
 	//	*PlanRequest_EditSite
 	Change        isPlanRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
@@ -221,6 +222,15 @@ func (x *PlanRequest) GetResume() *ResumeServiceRequest {
 	return nil
 }
 
+func (x *PlanRequest) GetResync() *StartResyncRequest {
+	if x != nil {
+		if x, ok := x.Change.(*PlanRequest_Resync); ok {
+			return x.Resync
+		}
+	}
+	return nil
+}
+
 func (x *PlanRequest) GetEditSite() *PlanEditSite {
 	if x != nil {
 		if x, ok := x.Change.(*PlanRequest_EditSite); ok {
@@ -274,6 +284,10 @@ type PlanRequest_Resume struct {
 	Resume *ResumeServiceRequest `protobuf:"bytes,10,opt,name=resume,proto3,oneof"`
 }
 
+type PlanRequest_Resync struct {
+	Resync *StartResyncRequest `protobuf:"bytes,11,opt,name=resync,proto3,oneof"`
+}
+
 type PlanRequest_EditSite struct {
 	EditSite *PlanEditSite `protobuf:"bytes,20,opt,name=edit_site,json=editSite,proto3,oneof"`
 }
@@ -297,6 +311,8 @@ func (*PlanRequest_ApplyManifest) isPlanRequest_Change() {}
 func (*PlanRequest_Pause) isPlanRequest_Change() {}
 
 func (*PlanRequest_Resume) isPlanRequest_Change() {}
+
+func (*PlanRequest_Resync) isPlanRequest_Change() {}
 
 func (*PlanRequest_EditSite) isPlanRequest_Change() {}
 
@@ -1215,7 +1231,7 @@ var File_cluster_admin_adminpb_plans_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\n" +
-	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\x1a\"cluster/admin/adminpb/faults.proto\x1a$cluster/admin/adminpb/settings.proto\"\xe8\x05\n" +
+	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\x1a\"cluster/admin/adminpb/faults.proto\x1a\"cluster/admin/adminpb/resync.proto\x1a$cluster/admin/adminpb/settings.proto\"\xa5\x06\n" +
 	"\vPlanRequest\x12I\n" +
 	"\x0ecreate_service\x18\x01 \x01(\v2 .isgw.admin.v1.PlanCreateServiceH\x00R\rcreateService\x123\n" +
 	"\x05serve\x18\x02 \x01(\v2\x1b.isgw.admin.v1.ServeRequestH\x00R\x05serve\x129\n" +
@@ -1227,7 +1243,8 @@ const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\x0eapply_manifest\x18\b \x01(\v2 .isgw.admin.v1.PlanApplyManifestH\x00R\rapplyManifest\x12:\n" +
 	"\x05pause\x18\t \x01(\v2\".isgw.admin.v1.PauseServiceRequestH\x00R\x05pause\x12=\n" +
 	"\x06resume\x18\n" +
-	" \x01(\v2#.isgw.admin.v1.ResumeServiceRequestH\x00R\x06resume\x12:\n" +
+	" \x01(\v2#.isgw.admin.v1.ResumeServiceRequestH\x00R\x06resume\x12;\n" +
+	"\x06resync\x18\v \x01(\v2!.isgw.admin.v1.StartResyncRequestH\x00R\x06resync\x12:\n" +
 	"\tedit_site\x18\x14 \x01(\v2\x1b.isgw.admin.v1.PlanEditSiteH\x00R\beditSiteB\b\n" +
 	"\x06change\"\x80\x01\n" +
 	"\x11PlanCreateService\x12=\n" +
@@ -1352,10 +1369,11 @@ var file_cluster_admin_adminpb_plans_proto_goTypes = []any{
 	(*DeleteServiceRequest)(nil),  // 20: isgw.admin.v1.DeleteServiceRequest
 	(*PauseServiceRequest)(nil),   // 21: isgw.admin.v1.PauseServiceRequest
 	(*ResumeServiceRequest)(nil),  // 22: isgw.admin.v1.ResumeServiceRequest
-	(*CreateServiceRequest)(nil),  // 23: isgw.admin.v1.CreateServiceRequest
-	(*LinkSettings)(nil),          // 24: isgw.admin.v1.LinkSettings
-	(Severity)(0),                 // 25: isgw.admin.v1.Severity
-	(*Service)(nil),               // 26: isgw.admin.v1.Service
+	(*StartResyncRequest)(nil),    // 23: isgw.admin.v1.StartResyncRequest
+	(*CreateServiceRequest)(nil),  // 24: isgw.admin.v1.CreateServiceRequest
+	(*LinkSettings)(nil),          // 25: isgw.admin.v1.LinkSettings
+	(Severity)(0),                 // 26: isgw.admin.v1.Severity
+	(*Service)(nil),               // 27: isgw.admin.v1.Service
 }
 var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	2,  // 0: isgw.admin.v1.PlanRequest.create_service:type_name -> isgw.admin.v1.PlanCreateService
@@ -1368,32 +1386,33 @@ var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	5,  // 7: isgw.admin.v1.PlanRequest.apply_manifest:type_name -> isgw.admin.v1.PlanApplyManifest
 	21, // 8: isgw.admin.v1.PlanRequest.pause:type_name -> isgw.admin.v1.PauseServiceRequest
 	22, // 9: isgw.admin.v1.PlanRequest.resume:type_name -> isgw.admin.v1.ResumeServiceRequest
-	4,  // 10: isgw.admin.v1.PlanRequest.edit_site:type_name -> isgw.admin.v1.PlanEditSite
-	23, // 11: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
-	24, // 12: isgw.admin.v1.PlanEditService.settings:type_name -> isgw.admin.v1.LinkSettings
-	6,  // 13: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
-	3,  // 14: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
-	8,  // 15: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
-	7,  // 16: isgw.admin.v1.PlanApplyService.group:type_name -> isgw.admin.v1.PlanGroup
-	10, // 17: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
-	11, // 18: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
-	1,  // 19: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
-	12, // 20: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
-	13, // 21: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
-	25, // 22: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
-	10, // 23: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
-	0,  // 24: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
-	10, // 25: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
-	26, // 26: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
-	1,  // 27: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
-	14, // 28: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
-	9,  // 29: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
-	15, // 30: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
-	29, // [29:31] is the sub-list for method output_type
-	27, // [27:29] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	23, // 10: isgw.admin.v1.PlanRequest.resync:type_name -> isgw.admin.v1.StartResyncRequest
+	4,  // 11: isgw.admin.v1.PlanRequest.edit_site:type_name -> isgw.admin.v1.PlanEditSite
+	24, // 12: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
+	25, // 13: isgw.admin.v1.PlanEditService.settings:type_name -> isgw.admin.v1.LinkSettings
+	6,  // 14: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
+	3,  // 15: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
+	8,  // 16: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
+	7,  // 17: isgw.admin.v1.PlanApplyService.group:type_name -> isgw.admin.v1.PlanGroup
+	10, // 18: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
+	11, // 19: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
+	1,  // 20: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
+	12, // 21: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
+	13, // 22: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
+	26, // 23: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
+	10, // 24: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
+	0,  // 25: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
+	10, // 26: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
+	27, // 27: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
+	1,  // 28: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
+	14, // 29: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
+	9,  // 30: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
+	15, // 31: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
+	30, // [30:32] is the sub-list for method output_type
+	28, // [28:30] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_plans_proto_init() }
@@ -1404,6 +1423,7 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 	file_cluster_admin_adminpb_admin_proto_init()
 	file_cluster_admin_adminpb_console_proto_init()
 	file_cluster_admin_adminpb_faults_proto_init()
+	file_cluster_admin_adminpb_resync_proto_init()
 	file_cluster_admin_adminpb_settings_proto_init()
 	file_cluster_admin_adminpb_plans_proto_msgTypes[0].OneofWrappers = []any{
 		(*PlanRequest_CreateService)(nil),
@@ -1416,6 +1436,7 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 		(*PlanRequest_ApplyManifest)(nil),
 		(*PlanRequest_Pause)(nil),
 		(*PlanRequest_Resume)(nil),
+		(*PlanRequest_Resync)(nil),
 		(*PlanRequest_EditSite)(nil),
 	}
 	file_cluster_admin_adminpb_plans_proto_msgTypes[2].OneofWrappers = []any{}
