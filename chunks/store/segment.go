@@ -20,6 +20,8 @@ type segment struct {
 	no   uint32
 	file vfs.File
 	size int64 // bytes appended, those in the writer's buffer included
+	// written is how much of them was given to the kernel.
+	written int64
 	// indexed is the end of what the index knows, 0 when it knows nothing of
 	// the segment: the records after it belong to the group being committed.
 	indexed int64
@@ -73,9 +75,12 @@ func (w *segmentWriter) append(c *chunks.Chunk) (location, error) {
 			data = data[room:]
 		}
 		if len(w.buf) >= writeSize {
+			from := w.cur.written
 			if err := w.flush(); err != nil {
 				return location{}, err
 			}
+			// The disk begins with it while the rest of the group is gathered.
+			startWriting(w.cur.file, from, w.cur.written-from)
 		}
 	}
 	return loc, nil
@@ -110,9 +115,11 @@ func (w *segmentWriter) flush() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	if _, err := w.cur.file.Write(w.buf); err != nil {
+	n, err := w.cur.file.Write(w.buf)
+	if err != nil {
 		return fmt.Errorf("write %s: %w", segmentName(w.cur.no), asNoSpace(err))
 	}
+	w.cur.written += int64(n)
 	w.buf = w.buf[:0]
 	return nil
 }

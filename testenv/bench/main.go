@@ -26,6 +26,8 @@ type bench struct {
 	out      io.Writer
 	report   *report
 	profiles profiles
+	leave    int64    // bytes of memory to leave, in use already; 0: as it is
+	ballast  *ballast // nil as it is
 }
 
 // workload measures one thing and verifies what came out of it.
@@ -76,6 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		prof   = flags.String("profile", "", "directory for profiles of the sites, one set for each section; they cost some speed")
 	)
 	flags.StringVar(&b.binary, "node", "", "isgwnode to measure (default it is built)")
+	gibs := flags.Float64("memory", 0, "leave `GiB` of memory, the cache of files included, and let it be in use already (default as it is)")
 	flags.Float64Var(&b.scale, "scale", 1, "multiplies sizes and numbers of objects; figures are compared at 1 only")
 	flags.Uint64Var(&b.seed, "seed", 1, "seed of the content")
 	flags.BoolVar(&b.keep, "keep", false, "leave the sites' data and logs")
@@ -100,6 +103,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("%q: workloads are chosen with -run", flags.Arg(0))
 	case *runs < 1:
 		err = fmt.Errorf("-runs %d: at least 1", *runs)
+	case *gibs != 0 && *gibs < 1:
+		err = fmt.Errorf("-memory %v: at least 1", *gibs)
 	case b.scale <= 0 || b.scale > 1000:
 		err = fmt.Errorf("-scale %v: above 0, at most 1000", b.scale)
 	}
@@ -108,6 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	b.profiles.dir, b.profiles.taken = *prof, map[string]bool{}
+	b.leave = int64(*gibs * gib)
 	b.report.Scale, b.report.Runs, b.report.Revision = b.scale, *runs, revision()
 
 	err = b.measureAll(ctx, chosen, *runs, *dir)
@@ -171,8 +177,22 @@ func (b *bench) measureAll(ctx context.Context, chosen []workload, runs int, par
 	} else if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
 	}
+	fresh, err := writeCost(b.dir)
+	if err != nil {
+		return err
+	}
+	b.say("machine.write", "CPU s/GiB", fresh.Seconds())
+	if b.leave > 0 {
+		if b.ballast, err = takeMemory(b.leave, b.dir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.ballast.release()) }()
+	}
 	for _, w := range chosen {
 		for i := range runs {
+			if err := b.fillMemory(); err != nil {
+				return err
+			}
 			began := time.Now()
 			err := w.run(ctx, b, i)
 			if ctx.Err() != nil {
@@ -190,6 +210,23 @@ func (b *bench) measureAll(ctx context.Context, chosen []workload, runs int, par
 		}
 	}
 	return nil
+}
+
+// fillMemory lets what is left of memory be in use before a run, and says what it
+// then takes to write a file.
+func (b *bench) fillMemory() error {
+	if b.ballast == nil {
+		return nil
+	}
+	if err := b.ballast.fill(); err != nil {
+		return err
+	}
+	used, err := writeCost(b.dir)
+	if err != nil {
+		return err
+	}
+	b.say("machine.write-used", "CPU s/GiB", used.Seconds())
+	return b.ballast.fill()
 }
 
 // count scales a number of objects, to at least least.
