@@ -32,7 +32,8 @@ var _ net.Conn = (*Conn)(nil)
 
 // newConn starts a connection on its channel. It owns all that it is given.
 func newConn(raw *rawConn, conn ssh.Conn, channel ssh.Channel, peer any, alive time.Duration, strangers service) *Conn {
-	c := &Conn{raw: raw, ssh: conn, channel: channel, peer: peer, in: newRing(), out: newRing()}
+	c := &Conn{raw: raw, ssh: conn, channel: channel, peer: peer, in: newRing(inRing), out: newRing(outRing)}
+	raw.gatherNotes()
 	ctx, cancel := context.WithCancel(context.Background())
 	c.wg.Go(c.pumpIn)
 	c.wg.Go(c.pumpOut)
@@ -88,7 +89,9 @@ func (c *Conn) pumpOut() {
 		c.out.taken(n)
 	}
 	if !c.closing.Load() {
-		_ = c.channel.CloseWrite() // fails only when the connection does, as all else will
+		// Both fail only when the connection does, as all else will.
+		_ = c.channel.CloseWrite()
+		_ = c.raw.uncork()
 	}
 }
 

@@ -2,12 +2,14 @@ package tunnel
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,7 +137,7 @@ func TestWriteDeadline(t *testing.T) {
 		}
 	}
 	// The window of the channel and a ring at each end; not what the kernel would hold.
-	if most := 2<<20 + 2*ringSize; sent > most {
+	if most := 2<<20 + inRing + outRing; sent > most {
 		t.Errorf("%d bytes were taken, more than %d", sent, most)
 	}
 	_ = here.SetWriteDeadline(time.Time{})
@@ -166,7 +168,7 @@ func TestBroken(t *testing.T) {
 		t.Error("reading from nobody succeeds")
 	}
 	until(t, "writing fails", func() bool {
-		_, err := here.Write(make([]byte, ringSize))
+		_, err := here.Write(make([]byte, outRing))
 		return err != nil
 	})
 	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
@@ -310,6 +312,64 @@ func TestLongLine(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNotesAreGathered receives at a tenth of 1 Gbit/s over a long line: what is said
+// of the window goes out in about a third of the writes that it would take one by one.
+func TestNotesAreGathered(t *testing.T) {
+	const size, rate = 16 << 20, 12.5e6
+	synctest.Test(t, func(t *testing.T) {
+		near, far := twoParties()
+		line := &linktest.Line{Delay: 50 * time.Millisecond, Rate: rate, Window: 3 << 20}
+		inner, dial := line.Listen()
+		l, _ := listenOn(t, inner, far, nil)
+		var writes atomic.Int64
+		here, there := connect(t, l, dialer(t, near, func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			return &writeCounter{c, &writes}, err
+		}, nil))
+		writes.Store(0)
+		sent := make(chan error, 1)
+		go func() {
+			block := make([]byte, outRing)
+			for range size / outRing {
+				if _, err := there.Write(block); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- nil
+		}()
+		began := time.Now()
+		if _, err := io.ReadFull(here, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took.Seconds() > 1.15*size/rate {
+			t.Errorf("it took %s, though the line takes %.2f s", took, size/rate)
+		}
+		const alone = size / (128 << 10)
+		t.Logf("%d writes; %d one by one", writes.Load(), alone)
+		if n := writes.Load(); n > alone/2 {
+			t.Errorf("%d writes are more than half of the %d that it would take one by one", n, alone)
+		}
+		here.Close()
+		there.Close()
+		l.Close()
+	})
+}
+
+// writeCounter counts the writes of a connection.
+type writeCounter struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c *writeCounter) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }
 
 // BenchmarkTunnel measures both ends of a tunnel over loopback.

@@ -19,8 +19,10 @@ type rawConn struct {
 
 	wmu    sync.Mutex // guards what is written, and its order
 	corked bool
+	noting bool // notes may wait
+	notes  int  // of them, waiting
 	wbuf   []byte
-	spill  *time.Timer
+	spill  *time.Timer // made with the first cork or note
 
 	mu       sync.Mutex
 	greeting []byte // the first bytes of the other side
@@ -50,11 +52,22 @@ func (r *rawConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Of a corked connection: how much is gathered, two packets with their frames, and
-// for how long at most.
+// Of a corked connection: how much is gathered, a ring with the frames of its
+// packets, and for how long at most.
 const (
-	gather     = ringSize + 1<<10
+	gather     = outRing + 1<<10
 	gatherTime = 2 * time.Millisecond
+)
+
+// A note is a short packet that x/crypto sends of itself: nearly all of them say that
+// so much of the channel's window is free again, after each 128 KiB. Each by itself
+// would cost both sides a system call, a segment, and two goroutines to be woken. So
+// some wait for each other, or for what is sent next; but not so many that the other
+// side would have to wait for the window, and not long.
+const (
+	noteSize = 256
+	maxNotes = 4
+	noteTime = 40 * time.Millisecond
 )
 
 // cork makes writes gather until uncork. x/crypto gives a packet in two pieces, the
@@ -65,10 +78,15 @@ func (r *rawConn) cork() {
 	r.wmu.Lock()
 	defer r.wmu.Unlock()
 	r.corked = true
+	r.spillIn(gatherTime)
+}
+
+// spillIn uncorks after d; r.wmu is held.
+func (r *rawConn) spillIn(d time.Duration) {
 	if r.spill == nil {
-		r.spill = time.AfterFunc(gatherTime, func() { _ = r.uncork() }) // the next write meets the error again
+		r.spill = time.AfterFunc(d, func() { _ = r.uncork() }) // the next write meets the error again
 	} else {
-		r.spill.Reset(gatherTime)
+		r.spill.Reset(d)
 	}
 }
 
@@ -77,12 +95,22 @@ func (r *rawConn) uncork() error {
 	r.wmu.Lock()
 	defer r.wmu.Unlock()
 	r.corked = false
-	r.spill.Stop()
+	if r.spill != nil {
+		r.spill.Stop()
+	}
 	return r.flush()
+}
+
+// gatherNotes lets notes wait from now on. In the handshake each one is waited for.
+func (r *rawConn) gatherNotes() {
+	r.wmu.Lock()
+	defer r.wmu.Unlock()
+	r.noting = true
 }
 
 // flush sends what was gathered; r.wmu is held.
 func (r *rawConn) flush() error {
+	r.notes = 0
 	if len(r.wbuf) == 0 {
 		return nil
 	}
@@ -96,9 +124,19 @@ func (r *rawConn) flush() error {
 func (r *rawConn) Write(p []byte) (int, error) {
 	r.wmu.Lock()
 	defer r.wmu.Unlock()
-	if r.corked && len(r.wbuf)+len(p) <= gather {
+	switch {
+	case r.corked && len(r.wbuf)+len(p) <= gather:
 		r.wbuf = append(r.wbuf, p...)
 		return len(p), nil
+	case !r.corked && r.noting && len(p) <= noteSize && r.notes < maxNotes-1:
+		if r.notes++; r.notes == 1 {
+			r.spillIn(noteTime)
+		}
+		r.wbuf = append(r.wbuf, p...)
+		return len(p), nil
+	case !r.corked && len(r.wbuf) > 0 && len(r.wbuf)+len(p) <= gather: // the last note
+		r.wbuf = append(r.wbuf, p...)
+		return len(p), r.flush()
 	}
 	if err := r.flush(); err != nil {
 		return 0, err

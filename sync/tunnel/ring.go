@@ -1,14 +1,22 @@
 package tunnel
 
 import (
+	"math/bits"
 	"os"
 	"sync"
 	"time"
 )
 
-// ringSize is what waits at most between a connection's user and its channel, in
-// each direction. It only has to keep both busy: two packets.
-const ringSize = 64 << 10
+// What waits at most between a connection's user and its channel. Coming in it only
+// has to keep both busy: two packets. Going out it is what the link's transport hands
+// over in one go, for which the two then wake each other once, and the kernel is
+// called once.
+const (
+	inRing  = 64 << 10
+	outRing = 256 << 10
+	// leastRing is what a ring begins with.
+	leastRing = 4 << 10
+)
 
 // ring is a bounded queue of bytes between the user of a connection, whose
 // calls end at a deadline, and a pump, which waits inside of x/crypto and cannot
@@ -16,7 +24,8 @@ const ringSize = 64 << 10
 type ring struct {
 	mu    sync.Mutex
 	cond  sync.Cond // whatever changes
-	buf   []byte    // allocated with the first byte
+	size  int       // the most that fits in
+	buf   []byte    // grows with what is written
 	start int       // of the oldest byte
 	count int
 	err   error // nothing is put in any more; told when the ring is empty
@@ -26,8 +35,8 @@ type ring struct {
 	timer    *time.Timer
 }
 
-func newRing() *ring {
-	r := new(ring)
+func newRing(size int) *ring {
+	r := &ring{size: size}
 	r.cond.L = &r.mu
 	return r
 }
@@ -63,9 +72,6 @@ func (r *ring) expired() bool {
 
 // free returns the room behind the newest byte that is in one piece; r.mu is held.
 func (r *ring) free() []byte {
-	if r.buf == nil {
-		r.buf = make([]byte, ringSize)
-	}
 	if r.count == 0 {
 		r.start = 0
 	}
@@ -74,6 +80,16 @@ func (r *ring) free() []byte {
 		return r.buf[end:]
 	}
 	return r.buf[end-len(r.buf) : r.start]
+}
+
+// fit makes the ring as large as it may be for n bytes, unless there is something in
+// it, and returns how large it is; r.mu is held.
+func (r *ring) fit(n int) int {
+	if r.count == 0 && len(r.buf) < min(n, r.size) {
+		r.buf = make([]byte, min(r.size, max(leastRing, 1<<bits.Len(uint(n-1)))))
+		r.start = 0
+	}
+	return len(r.buf)
 }
 
 // filled returns the oldest bytes that are in one piece; r.mu is held.
@@ -133,7 +149,7 @@ func (r *ring) write(p []byte) (n int, err error) {
 				return n, nil
 			}
 			return n, os.ErrDeadlineExceeded
-		case n < len(p) && r.count < ringSize:
+		case n < len(p) && r.count < r.fit(len(p)-n):
 			k := copy(r.free(), p[n:])
 			n += k
 			r.count += k
@@ -149,12 +165,13 @@ func (r *ring) write(p []byte) (n int, err error) {
 func (r *ring) room() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.count == ringSize && r.shut == nil {
+	for r.count == r.size && r.shut == nil {
 		r.cond.Wait()
 	}
 	if r.shut != nil {
 		return nil
 	}
+	r.fit(r.size)
 	return r.free()
 }
 
