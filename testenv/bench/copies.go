@@ -393,6 +393,8 @@ func runLine(roundTrip time.Duration, tunnel bool) func(context.Context, *bench,
 				b.say(name+".large-steady", "% of the line", share(u.trace.steady(int64(total))))
 				b.say(name+".large-start", "ms", milliseconds(u.trace.reached(mib)))
 				b.say(name+".large-rate", "MiB/s", total/mib/u.wall.Seconds())
+				b.say(name+".large-idle", "% of the cores", 100*u.idle)
+				b.say(name+".large-client-cpu", "s", u.client.Seconds())
 			} else {
 				b.say(name+".small", "objects/s", float64(s.n)/u.wall.Seconds())
 			}

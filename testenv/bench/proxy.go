@@ -217,12 +217,11 @@ type segment struct {
 	due  time.Time
 }
 
-// Of one direction: how much is read at a time, how many segments wait at most,
-// and below which size a segment is kept in memory of its own size.
+// Of one direction: how much is read at a time, and below which size a segment is
+// kept in memory of its own size.
 const (
-	delayRead     = 256 << 10
-	delaySegments = 1 << 16
-	delaySmall    = delayRead / 4
+	delayRead  = 256 << 10
+	delaySmall = delayRead / 4
 )
 
 // delayWay moves bytes from a connection to another until an end or an error.
@@ -230,13 +229,12 @@ const (
 // earliest. At most bound bytes wait.
 func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time.Time, counted *atomic.Int64) {
 	var (
-		queue = make(chan segment, delaySegments)
-		room  = newRoom(bound)
-		pool  = sync.Pool{New: func() any { return new([delayRead]byte) }}
-		done  sync.WaitGroup
+		waiting = newQueue(bound)
+		pool    = sync.Pool{New: func() any { return new([delayRead]byte) }}
+		done    sync.WaitGroup
 	)
 	done.Go(func() {
-		defer close(queue)
+		defer waiting.end()
 		for {
 			buf := pool.Get().(*[delayRead]byte)
 			n, err := from.Read(buf[:])
@@ -251,14 +249,13 @@ func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time
 					data = append([]byte(nil), data...)
 					pool.Put(buf)
 				}
-				if !room.take(int64(n)) {
+				if !waiting.put(segment{data: data, due: now.Add(delay)}) {
 					return
 				}
-				queue <- segment{data: data, due: now.Add(delay)}
 			}
 			if err != nil {
 				if errors.Is(err, io.EOF) {
-					queue <- segment{due: time.Now().Add(delay)}
+					waiting.put(segment{due: time.Now().Add(delay)})
 				}
 				return
 			}
@@ -266,7 +263,11 @@ func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time
 	})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for s := range queue {
+	for {
+		s, ok := waiting.take()
+		if !ok {
+			break
+		}
 		if wait := time.Until(s.due); wait > 0 {
 			timer.Reset(wait)
 			<-timer.C
@@ -283,12 +284,10 @@ func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time
 			// Nothing more can cross: end the reader and drop what waits.
 			from.Close()
 			to.Close()
-			room.shut()
-			for range queue {
-			}
+			waiting.shut()
 			break
 		}
-		room.give(int64(len(s.data)))
+		waiting.gone(len(s.data))
 		if cap(s.data) == delayRead {
 			pool.Put((*[delayRead]byte)(s.data[:delayRead]))
 		}
@@ -296,42 +295,82 @@ func delayWay(to, from net.Conn, delay time.Duration, bound int64, earliest time
 	done.Wait()
 }
 
-// room bounds the bytes of a queue.
-type room struct {
-	mu   sync.Mutex
-	more sync.Cond
-	left int64
-	gone bool
+// queue holds the segments of one direction that wait, up to a number of bytes.
+type queue struct {
+	mu       sync.Mutex
+	change   sync.Cond
+	segments []segment // those before head are taken
+	head     int
+	left     int64 // bytes that may still be put
+	ended    bool  // nothing is put any more
+	closed   bool  // nothing is put or taken any more
 }
 
-func newRoom(bound int64) *room {
-	r := &room{left: bound}
-	r.more.L = &r.mu
-	return r
+func newQueue(bound int64) *queue {
+	q := &queue{left: bound}
+	q.change.L = &q.mu
+	return q
 }
 
-// take waits until anything is left and takes n, also beyond it, so that a
-// segment larger than the bound passes. It is false when the room was shut.
-func (r *room) take(n int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.left <= 0 && !r.gone {
-		r.more.Wait()
+// put waits until there is any room and puts a segment in, also one beyond the bound,
+// so that one larger than that passes. It is false when the queue was shut.
+func (q *queue) put(s segment) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.left <= 0 && !q.closed {
+		q.change.Wait()
 	}
-	r.left -= n
-	return !r.gone
+	if q.closed {
+		return false
+	}
+	q.left -= int64(len(s.data))
+	if len(q.segments) == cap(q.segments) && q.head > len(q.segments)/2 { // rather than to grow
+		n := copy(q.segments, q.segments[q.head:])
+		clear(q.segments[n:])
+		q.segments, q.head = q.segments[:n], 0
+	}
+	q.segments = append(q.segments, s)
+	q.change.Broadcast()
+	return true
 }
 
-func (r *room) give(n int64) {
-	r.mu.Lock()
-	r.left += n
-	r.mu.Unlock()
-	r.more.Signal()
+// take waits for the oldest segment, of which gone is to be called once it has left.
+// It is false at the end.
+func (q *queue) take() (segment, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.head == len(q.segments) && !q.ended && !q.closed {
+		q.change.Wait()
+	}
+	if q.head == len(q.segments) || q.closed {
+		return segment{}, false
+	}
+	s := q.segments[q.head]
+	q.segments[q.head] = segment{}
+	q.head++
+	return s, true
 }
 
-func (r *room) shut() {
-	r.mu.Lock()
-	r.gone = true
-	r.mu.Unlock()
-	r.more.Signal()
+// gone makes room for n bytes.
+func (q *queue) gone(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left += int64(n)
+	q.change.Broadcast()
+}
+
+// end says that nothing more is put.
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.change.Broadcast()
+}
+
+// shut ends the queue at once.
+func (q *queue) shut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.change.Broadcast()
 }

@@ -218,6 +218,19 @@ func TestParse(t *testing.T) {
 	if n, err := parseField("a: 1\nVmHWM:\t  77 kB\n", "VmHWM:"); n != 77 || err != nil {
 		t.Errorf("field: %d %v", n, err)
 	}
+	stat := "cpu  10 20 30 400 50 1 2 3 7 7\ncpu0 1 1 1 1\n"
+	if c, err := parseCores(stat); err != nil || c != (cores{all: 516, idle: 450}) {
+		t.Errorf("cores: %+v, %v", c, err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", strings.Replace(stat, "cpu ", "cpu0 ", 1), strings.Replace(stat, "400", "x", 1)} {
+		if _, err := parseCores(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	before := cores{all: 500, idle: 440}
+	if idle := (cores{all: 516, idle: 450}).idleSince(before); idle != 0.625 || before.idleSince(before) != 0 {
+		t.Errorf("idle: %v", idle)
+	}
 	for _, bad := range []string{"", "VmHWM:\n", "VmHWM: x"} {
 		if _, err := parseField(bad, "VmHWM:"); err == nil {
 			t.Errorf("%q is accepted", bad)

@@ -90,6 +90,54 @@ func parseField(text, name string) (int64, error) {
 	return 0, fmt.Errorf("no %s in it", strings.TrimSuffix(name, ":"))
 }
 
+// cores are what the kernel has counted of all cores, in ticks.
+type cores struct{ all, idle int64 }
+
+// readCores reads what all cores have done since the machine began.
+func readCores() (cores, error) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return cores{}, fmt.Errorf("read time of the cores: %w", err)
+	}
+	c, err := parseCores(string(data))
+	if err != nil {
+		return c, fmt.Errorf("read time of the cores: %w", err)
+	}
+	return c, nil
+}
+
+// parseCores adds the times of the first line of /proc/stat, of which the fourth and
+// the fifth are without work: idle, and idle while something waits for a disk. The
+// ninth and tenth, of guests, are in the first two already.
+func parseCores(stat string) (cores, error) {
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return cores{}, errors.New("it does not begin with the times of all cores")
+	}
+	var c cores
+	for i, f := range fields[1:9] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return cores{}, err
+		}
+		c.all += n
+		if i == 3 || i == 4 {
+			c.idle += n
+		}
+	}
+	return c, nil
+}
+
+// idleSince is the share of the time since before in which the cores were idle; 0 when
+// no time has passed.
+func (c cores) idleSince(before cores) float64 {
+	if c.all <= before.all {
+		return 0
+	}
+	return float64(c.idle-before.idle) / float64(c.all-before.all)
+}
+
 // ownCPU is what this program has used: the load generator and the proxies.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
