@@ -37,6 +37,10 @@ func (a verificationAdmin) Verify(ctx context.Context, req *adminpb.VerifyReques
 		_, cause, next := s.links.whyIdle(req.GetName())
 		return admin.Errorf(admin.CodeUnavailable, "link %s does not run: %s", req.GetName(), cause).WithHint("%s", next)
 	}
+	if req.GetRepair() && r.setting().Paused {
+		return admin.Errorf(admin.CodeConflict, "link %s is paused here, and nothing is merged until it goes on", req.GetName()).
+			WithHint("run `isgwctl link resume %s`, or compare without --repair", req.GetName())
+	}
 	for _, bucket := range buckets {
 		if err := r.verify(ctx, req, bucket, fn); err != nil {
 			return err
@@ -66,6 +70,9 @@ func (r *runner) verify(ctx context.Context, req *adminpb.VerifyRequest, bucket 
 			}
 		},
 	}
+	if r.setting().Paused {
+		o.Settle = time.Millisecond // what is on its way does not come
+	}
 	done, err := objsync.NewVerifier(r.engine, r.local).Verify(ctx, bucket, o, func(d *objsync.Difference) error {
 		return send(&adminpb.VerifyResponse{Difference: &adminpb.BucketDifference{
 			Key: string(d.Key), Version: d.Version, Kind: d.Kind.String(), Cause: d.Cause, Repaired: d.Repaired,
@@ -79,17 +86,27 @@ func (r *runner) verify(ctx context.Context, req *adminpb.VerifyRequest, bucket 
 	}
 	last := &adminpb.VerifyResponse{Done: true, Progress: verifyProgress(done)}
 	if err != nil {
-		last.Failure = verifyFailure(err, r.peerName)
+		st := r.engine.Status()
+		last.Failure = verifyFailure(err, r.service, bucket, r.peerName, &st)
 	}
 	return send(last)
 }
 
-// verifyFailure says in a sentence why a bucket could not be compared.
-func verifyFailure(err error, peer string) string {
+// verifyFailure says in a sentence why a bucket could not be compared over a link, and
+// what to do. A site answers for what it sends, so of what only leaves this site it is
+// the other one that can compare.
+func verifyFailure(err error, service, bucket, peer string, st *objsync.Status) string {
 	refused, ok := errors.AsType[*link.Refused](err)
+	there := "run `isgwctl link verify " + service + " " + bucket + "` at " + peer
 	switch {
 	case ok && refused.Code == link.CodeVersion:
 		return "the release at " + peer + " cannot compare buckets: upgrade it"
+	case ok && refused.Code == link.CodePaused:
+		return "link " + service + " is paused at " + peer + ", which lets nothing out meanwhile: resume it there, or compare from there: " + there
+	case ok && refused.Code == link.CodeNotServed && st.State == objsync.StateOff:
+		return st.Cause + ", so " + peer + " answers for nothing: compare where the bucket is received: " + there
+	case ok && refused.Code == link.CodeNotServed:
+		return refused.Message + "; if it is only received there, " + there
 	case ok:
 		return refused.Message
 	}

@@ -1,0 +1,79 @@
+package objsync
+
+import (
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/chunks/chunkstest"
+)
+
+// TestRetryOfASkippedVersionThatWasReplaced has an operator skip a version that cannot be
+// read at the sender, which is replaced there, or deleted, before the operator takes
+// the skip back. Nothing is left to be fetched: the version settles as superseded or
+// gone, and is not listed as failed any more. The sender replaces it while the two
+// talk, and while they do not.
+func TestRetryOfASkippedVersionThatWasReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		away    bool // the line is cut while the version is replaced
+		before  bool // the operator retries before the line is back
+		replace func(s *testSite)
+	}{
+		{"replaced", false, false, func(s *testSite) { s.put(bk1, "bad", random(9, 2000)) }},
+		{"deleted", false, false, func(s *testSite) { s.del(bk1, "bad") }},
+		{"replaced while away", true, false, func(s *testSite) { s.put(bk1, "bad", random(9, 2000)) }},
+		{"replaced while away, retried first", true, true, func(s *testSite) { s.put(bk1, "bad", random(9, 2000)) }},
+		{"deleted while away, retried first", true, true, func(s *testSite) { s.del(bk1, "bad") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pair(t, nil, func(t *testing.T, x, y *half) {
+				x.site.makeBucket(bk1, 1)
+				bad := random(7, 3000)
+				x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
+				x.start()
+				y.start()
+				synced(t, 30*time.Second, x, y)
+				x.site.put(bk1, "bad", bad)
+				until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+				if did := amend(t, y, RemedySkip, "bad"); did.Versions != 1 {
+					t.Fatalf("the skip did %+v", did)
+				}
+				synced(t, 30*time.Second, x, y)
+
+				if c.away {
+					y.wire.cut()
+					until(t, 30*time.Second, "cut off", func() bool { return !y.engine.Status().Connected })
+				}
+				c.replace(x.site)
+				if !c.away {
+					synced(t, 30*time.Second, x, y)
+				}
+				if c.away && !c.before {
+					y.wire.mend()
+					y.engine.Kick()
+					synced(t, time.Minute, x, y)
+				}
+				// It may have settled with what came in its place, and then there is
+				// nothing to be retried.
+				if reasonOf(y, "bad") != nil {
+					if did := amend(t, y, RemedyRetry, "bad"); did.Versions != 1 {
+						t.Errorf("the retry did %+v", did)
+					}
+				} else if c.before {
+					t.Error("the skipped version settled without a word of the sender")
+				}
+				if c.before {
+					y.wire.mend()
+					y.engine.Kick()
+				}
+				until(t, time.Minute, "nothing is failed any more", func() bool { return len(y.pendingOf(bk1)) == 0 })
+				synced(t, time.Minute, x, y)
+				sameHeads(t, bk1, x.site, y.site)
+				if st := y.engine.Status(); st.Quarantined != 0 || st.Pending != 0 {
+					t.Errorf("the status says %+v", st)
+				}
+			})
+		})
+	}
+}
