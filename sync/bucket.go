@@ -249,7 +249,9 @@ const reopenPause = time.Second
 // advance does what can be done for a bucket now.
 func (s *session) advance(b *bucket, now time.Time) {
 	if !b.live {
-		if !b.opening && !b.queued && !now.Before(b.again) {
+		// What was begun for it before it was closed the last time may still write
+		// its cursor, and what is read here would be outdated without anybody seeing it.
+		if !b.opening && !b.queued && !now.Before(b.again) && s.writing[b.path] == 0 {
 			b.queued = true
 			s.queue = append(s.queue, b)
 		}

@@ -46,12 +46,14 @@ func (s *session) commit(b *bucket, now time.Time) {
 	}
 	cmd, entries := s.ingest(b, p, now)
 	b.committing = true
+	s.writing[b.path]++
 	b.log.planned, b.scan.planned = p.popLog, p.popScan
 	s.e.count.Commits++
 	s.do(func(ctx context.Context) func() {
 		res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: cmd}})
 		return func() {
 			b.committing = false
+			s.wrote(b)
 			b.log.planned, b.scan.planned = 0, 0
 			b.committed = s.o.Clock()
 			if b.closed {

@@ -11,10 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/sync/link/limit"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -27,6 +27,7 @@ var regressions = []uint64{
 	156,        // what was replaced meanwhile stayed in quarantine
 	367,        // a site that kept a deleted version in its history did not say that it was deleted
 	404,        // a deletion was not announced again, as the peer was believed to hear of it yet
+	4997,       // a version was lost with a backup, and an operator has to give it up
 	8250, 8811, // a bucket made again forgot deletions of what its vector did not cover yet
 }
 
@@ -49,7 +50,7 @@ func TestConverge(t *testing.T) {
 			if beside {
 				t.Parallel()
 			}
-			synctest.Test(t, func(t *testing.T) { runWorld(t, seed) })
+			synctest.Test(t, func(t *testing.T) { runWorld(t, seed, false) })
 			if t.Failed() {
 				t.Logf("to replay: ISGW_SEEDS=%d go test ./sync -run TestConverge", seed)
 			}
@@ -88,6 +89,8 @@ type world struct {
 	epochs  map[*simSite]uint32 // the highest that the site ever had
 	trace   []string
 
+	operators *operators // who change settings meanwhile; nil: nobody
+
 	contests int // listed at the end
 }
 
@@ -96,12 +99,18 @@ type simEnd struct {
 	*half
 	site, peer *simSite
 	seed       uint64
+
+	gone            bool           // the link was removed
+	sends, receives *limit.Limiter // nil: nothing is limited
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t *testing.T, seed uint64, operated bool) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 7)),
 		backups: make(map[*simSite]*simBackup), epochs: make(map[*simSite]uint32),
+	}
+	if operated {
+		w.operators = newOperators(seed)
 	}
 	w.versioned = w.rng.IntN(2) == 0
 	w.locks = w.versioned && w.rng.IntN(2) == 0
@@ -128,7 +137,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.epochs[s] = 1
 	}
 	for _, l := range w.topology(n) {
-		w.join(w.sites[l[0]], w.sites[l[1]])
+		w.join(w.sites[l[0]], w.sites[l[1]], w.rng)
 	}
 	return w
 }
@@ -182,13 +191,17 @@ func (w *world) note(format string, args ...any) {
 }
 
 // join makes a link of two sites, whose wires delay what they carry.
-func (w *world) join(a, b *simSite) {
-	slowest := time.Duration(1+w.rng.IntN(200)) * time.Millisecond
+func (w *world) join(a, b *simSite, draw *rand.Rand) {
+	slowest := time.Duration(1+draw.IntN(200)) * time.Millisecond
+	plain := w.operators != nil && w.operators.rng.IntN(3) == 0
 	for _, p := range [][2]*simSite{{a, b}, {b, a}} {
-		e := &simEnd{site: p[0], peer: p[1], seed: w.rng.Uint64()}
+		e := &simEnd{site: p[0], peer: p[1], seed: draw.Uint64()}
 		e.half = &half{site: e.site.testSite, peer: e.peer.testSite, served: []string{bk1}, wire: newWire(w.t, nil)}
 		rng := rand.New(rand.NewPCG(e.seed, 1))
 		e.wire.delay = func() time.Duration { return time.Duration(rng.Int64N(int64(slowest))) }
+		if w.operators != nil {
+			w.operators.equip(e, plain)
+		}
 		w.ends = append(w.ends, e)
 	}
 }
@@ -203,23 +216,32 @@ func (w *world) other(e *simEnd) *simEnd {
 func (w *world) boot(s *simSite) {
 	s.boot()
 	for _, e := range w.ends {
-		if e.site != s {
-			continue
+		if e.site == s && !e.gone {
+			w.open(e)
 		}
-		local, err := NewLocal(LocalOptions{Site: s.site(), Service: "hawaii", Peer: e.peer.id, PeerName: e.peer.name, Settings: settingsFrom(&e.settings), Served: e.list})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		e.local = local
-		w.other(e).wire.attach(local)
-		w.run(e)
 	}
+}
+
+// open starts an end of a link.
+func (w *world) open(e *simEnd) {
+	local, err := NewLocal(LocalOptions{
+		Site: e.site.site(), Service: "hawaii", Peer: e.peer.id, PeerName: e.peer.name,
+		Settings: settingsFrom(&e.settings), Terms: e.termsOf, Limit: e.sends, Served: e.list,
+		Mend: func(path string, keys [][]byte) { e.engine.Mend(path, keys) },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e.local = local
+	w.run(e)
+	w.other(e).wire.attach(local)
 }
 
 // run starts the engine of an end.
 func (w *world) run(e *simEnd) {
 	e.opts = EngineOptions{
-		Site: e.site.site(), Service: "hawaii", Peer: e.peer.id, PeerName: e.peer.name, Settings: settingsFrom(&e.settings),
+		Site: e.site.site(), Service: "hawaii", Peer: e.peer.id, PeerName: e.peer.name,
+		Settings: settingsFrom(&e.settings), Terms: e.termsOf, Limit: e.receives,
 		Source: e.wire, Codec: testCodec(),
 		Accepts:      func(path string) bool { return slices.Contains(e.list(), path) },
 		EnsureBucket: func(ctx context.Context, b *linkpb.ServedBucket) error { return e.site.ensure(ctx, b.GetPath()) },
@@ -270,8 +292,8 @@ func (w *world) fall(s *simSite, orderly bool) {
 	s.fallen(orderly)
 }
 
-func runWorld(t *testing.T, seed uint64) {
-	w := newWorld(t, seed)
+func runWorld(t *testing.T, seed uint64, operated bool) {
+	w := newWorld(t, seed, operated)
 	defer w.close()
 	defer w.explain()
 	for _, s := range w.sites {
@@ -287,10 +309,19 @@ func runWorld(t *testing.T, seed uint64) {
 	}
 	for range 80 + w.rng.IntN(120) {
 		w.step()
+		if w.operators != nil && w.operators.rng.IntN(4) == 0 {
+			w.operate()
+		}
 	}
 	w.heal()
+	if w.operators != nil {
+		w.undo()
+	}
 	w.settle()
 	w.check()
+	if w.operators != nil {
+		w.compared()
+	}
 }
 
 // close stops everything.
@@ -433,85 +464,6 @@ func (w *world) restore(s *simSite, b *simBackup) {
 	w.boot(s)
 }
 
-// stepKeys does what users do.
-func (w *world) stepKeys(s *simSite, key string) {
-	content := random(w.rng.Uint64N(40), w.rng.IntN(60_000))
-	p := w.rng.IntN(100)
-	if !s.up() {
-		return
-	}
-	if _, err := s.cat.Bucket(bk1); err != nil {
-		return
-	}
-	switch {
-	case w.versioned && p < 35:
-		w.stepVersions(s, key)
-	case p < 80:
-		s.write(key, content)
-	default:
-		s.remove(key)
-	}
-	if w.rng.IntN(3) == 0 {
-		s.power.users.Wait() // who waits for one thing before the next
-	}
-}
-
-// stepVersions does one thing with versions, tags, locks and settings.
-func (w *world) stepVersions(s *simSite, key string) {
-	cmd := &raftfsmpb.Command{}
-	if w.rng.IntN(3) == 0 {
-		cmd.Command = &raftfsmpb.Command_SetBucketAttribute{SetBucketAttribute: w.setting()}
-		s.use(nil, cmd)
-		return
-	}
-	all := s.versionsOf(bk1, key)
-	if len(all) == 0 {
-		s.write(key, random(w.rng.Uint64N(40), w.rng.IntN(60_000)))
-		return
-	}
-	v := all[w.rng.IntN(len(all))]
-	if w.rng.IntN(2) == 0 {
-		cmd.Command = &raftfsmpb.Command_Purge{Purge: &catalogpb.Purge{
-			Bucket: bk1, Key: []byte(key), Target: targetOf(v.Record), Bypass: w.rng.IntN(2) == 0,
-		}}
-	} else {
-		cmd.Command = &raftfsmpb.Command_SetAttribute{SetAttribute: w.attribute(s, key, v)}
-	}
-	s.use(nil, cmd)
-}
-
-func (w *world) setting() *catalogpb.SetBucketAttribute {
-	out := &catalogpb.SetBucketAttribute{Bucket: bk1, Field: catalog.FieldVersioning, Value: &catalogpb.Value{Versioning: catalogpb.Versioning_VERSIONING_ENABLED}}
-	switch n := w.rng.IntN(6); {
-	case n == 0:
-		out.Value.Versioning = catalogpb.Versioning_VERSIONING_SUSPENDED
-	case n == 1:
-		out.Field, out.Value = catalog.FieldTags, &catalogpb.Value{Tags: map[string]string{"n": fmt.Sprint(w.rng.IntN(100))}}
-	case n == 2:
-		out.Field, out.Value = catalog.FieldCORS, &catalogpb.Value{Cors: fmt.Append(nil, w.rng.IntN(100))}
-	case n == 3 && w.locks:
-		out.Field, out.Value = catalog.FieldLock, &catalogpb.Value{Lock: &catalogpb.DefaultLock{Enabled: true}}
-	}
-	return out
-}
-
-func (w *world) attribute(s *simSite, key string, v *catalog.Version) *catalogpb.SetAttribute {
-	out := &catalogpb.SetAttribute{
-		Bucket: bk1, Key: []byte(key), Target: targetOf(v.Record), Field: catalog.FieldTags,
-		Value: &catalogpb.Value{Tags: map[string]string{"n": fmt.Sprint(w.rng.IntN(100))}}, Bypass: w.rng.IntN(2) == 0,
-	}
-	switch w.rng.IntN(3) {
-	case 0:
-		out.Field, out.Value = catalog.FieldHold, &catalogpb.Value{Hold: w.rng.IntN(2) == 0}
-	case 1:
-		out.Field, out.Value = catalog.FieldRetention, &catalogpb.Value{
-			Mode:  catalogpb.RetentionMode(1 + w.rng.IntN(2)),
-			Until: s.wall() + int64(w.rng.IntN(20_000))*int64(time.Millisecond),
-		}
-	}
-	return out
-}
-
 // trim drops what a log has held for a few seconds, even from those who need it
 // unless pins is set.
 func (w *world) trim(s *simSite) {
@@ -572,6 +524,9 @@ func (w *world) heal() {
 // settle waits until the sites say that they are in sync, and are silent.
 func (w *world) settle() {
 	within := 30 * time.Minute
+	if w.restores {
+		w.giveUp(10 * time.Minute)
+	}
 	synced(w.t, within, w.halves()...)
 	pause(15 * time.Second)
 	for _, e := range w.ends {
@@ -586,6 +541,43 @@ func (w *world) settle() {
 	if after := w.logs(); !maps.Equal(before, after) || offers != 0 {
 		w.t.Errorf("at rest the logs went from %v to %v and %d records were offered", before, after, offers)
 	}
+}
+
+// giveUp does what an operator has to do where a site was put back to a backup: versions
+// of it that another site was still fetching are lost, and wait in quarantine. When the
+// sites are not in sync after some time, the versions that no site has are skipped.
+func (w *world) giveUp(after time.Duration) {
+	inSync := func() bool {
+		return !slices.ContainsFunc(w.ends, func(e *simEnd) bool {
+			return e.engine.Status().State != StateInSync || !e.local.Status().InSync
+		})
+	}
+	for began := time.Now(); !inSync(); pause(5 * time.Second) {
+		synctest.Wait()
+		if time.Since(began) < after {
+			continue
+		}
+		for _, e := range w.ends {
+			for _, p := range e.pendingOf(bk1) {
+				if w.lost(p) {
+					w.note("%s gives up %s of %s", e.site.name, shortDot(p.GetRecord().GetDot()), p.GetRecord().GetKey())
+					if _, err := e.engine.Amend(context.Background(), Amendment{Bucket: bk1, Remedy: RemedySkip, Keys: []string{string(p.GetRecord().GetKey())}}); err != nil {
+						w.t.Errorf("skip: %v", err)
+					}
+				}
+			}
+		}
+		return
+	}
+}
+
+// lost reports whether no site has a version that is pending somewhere, because the one
+// that had it was put back to a backup.
+func (w *world) lost(p *catalogpb.Pending) bool {
+	return w.restores && !slices.ContainsFunc(w.sites, func(s *simSite) bool {
+		_, err := s.cat.ByDot(bk1, p.GetRecord().GetDot())
+		return err == nil
+	})
 }
 
 func (w *world) halves() []*half {

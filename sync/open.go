@@ -38,6 +38,7 @@ const (
 func (s *session) open(b *bucket) {
 	b.opening = true
 	s.opening++
+	s.writing[b.path]++
 	there, want, filter, fresh, watch := b.there, b.want, b.filter, b.fresh, b.watch
 	s.do(func(ctx context.Context) func() {
 		prepare := s.prepare
@@ -48,6 +49,7 @@ func (s *session) open(b *bucket) {
 		return func() {
 			b.opening = false
 			s.opening--
+			s.wrote(b)
 			if b.closed {
 				return
 			}
@@ -58,6 +60,17 @@ func (s *session) open(b *bucket) {
 			s.onOpened(b, got, pause)
 		}
 	})
+}
+
+// wrote ends what may have written the cursor of a bucket; if that was closed
+// meanwhile, the one that is in its place can be opened now.
+func (s *session) wrote(b *bucket) {
+	if s.writing[b.path]--; s.writing[b.path] == 0 {
+		delete(s.writing, b.path)
+	}
+	if now := s.buckets[b.path]; now != nil {
+		s.mark(now)
+	}
 }
 
 // openFailed decides what a failure to open a bucket means for the session.

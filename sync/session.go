@@ -41,6 +41,7 @@ type session struct {
 	buckets map[string]*bucket
 	queue   []*bucket            // to be opened
 	opening int                  // buckets that are being opened
+	writing map[string]int       // openings and commits under way, by path
 	dirty   map[*bucket]struct{} // to be looked at by step
 	// reopened says when a bucket was opened again, delayed until when the next
 	// opening waits.
@@ -81,6 +82,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		dirty:   make(map[*bucket]struct{}),
 
 		reopened: make(map[string]time.Time),
+		writing:  make(map[string]int),
 		delayed:  make(map[string]time.Time),
 	}
 	s.tr = newTransfers(e.o.Workers, budgetFor(e.o.Window, e.o.Line, 0, 0, 0), &e.count)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -482,6 +483,38 @@ func TestPauseWithinACopy(t *testing.T) {
 		sameHeads(t, bk1, x.site, y.site)
 		if st := y.engine.Status(); st.Quarantined != 0 || st.Counters.Chunks > 260 {
 			t.Errorf("%d chunks came for 200 objects, %d are in quarantine", st.Counters.Chunks, st.Quarantined)
+		}
+	})
+}
+
+// TestResyncAskedForTwice asks for a second re-sync while the first page of the first is
+// on its way. The first must not begin a copy any more once the second is through: nobody
+// would carry it out.
+func TestResyncAskedForTwice(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.site.put(bk1, "k", []byte("one"))
+		y.wire.plain = true
+		x.start()
+		y.start()
+		synced(t, time.Minute, x, y)
+		entered, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		y.wire.page = func(*linkpb.ScanPage) {
+			once.Do(func() {
+				close(entered)
+				<-release
+			})
+		}
+		y.agree(Terms{Resync: 1})
+		<-entered
+		y.agree(Terms{Resync: 2})
+		pause(5 * time.Second)
+		close(release)
+		pause(5 * time.Second)
+		synced(t, time.Minute, x, y)
+		if c, err := y.site.cat.Cursor(bk1, x.site.id); err != nil || c.GetResync() != 2 || c.GetScan() != nil || !c.GetInitialDone() {
+			t.Errorf("cursor: %v %v", c, err)
 		}
 	})
 }

@@ -36,6 +36,8 @@ type wire struct {
 	compared, compares int
 	// body, when set, may change a chunk on its way, or fail the request.
 	body func(h *linkpb.ChunkHeader, body []byte) ([]byte, error)
+	// plain says that the far end answers as one of a release that knows no features.
+	plain bool
 	// gate, when set, is asked before each chunk passes.
 	gate func(ctx context.Context, h *linkpb.ChunkHeader) error
 	// change, when set, may change what the sender says.
@@ -166,7 +168,12 @@ func (w *wire) Hello(ctx context.Context, h *linkpb.Hello) (*linkpb.Hello, error
 		return nil, err
 	}
 	defer end()
-	return w.src.Hello(in, proto.CloneOf(h))
+	out, err := w.src.Hello(in, proto.CloneOf(h))
+	if err == nil && w.plain {
+		out = proto.CloneOf(out)
+		out.Features = nil
+	}
+	return out, err
 }
 
 func (w *wire) Served(ctx context.Context) (*linkpb.Served, error) {
