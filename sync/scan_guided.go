@@ -17,8 +17,11 @@ import (
 // came from here.
 //
 // A guided scan that was interrupted goes on as one; it has no vector to begin with.
+// One of a bucket that is copied once, and again when somebody asks, has no log that is
+// followed beside it: it claims nothing of what the sender has seen, as no copy of that
+// kind does, and what it passes over another one can still bring.
 func guides(c *catalogpb.Cursor, there *linkpb.ServedBucket, objects uint64) bool {
-	copied := c.GetInitialDone() || c.GetScan() != nil && len(c.GetScan().GetSeen().GetUpto()) == 0
+	copied := c.GetInitialDone() || c.GetPart() == partOnce || c.GetScan() != nil && len(c.GetScan().GetSeen().GetUpto()) == 0
 	return copied && c.GetEpoch() == there.GetEpoch() && bytes.Equal(c.GetIncarnation(), there.GetIncarnation()) &&
 		c.GetSeq() <= there.GetSeq() && objects > 0 && there.GetObjects() > 0 &&
 		min(objects, there.GetObjects()) >= max(objects, there.GetObjects())/2

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
 // TestScanReadsWhatDiffers lets a site be away for longer than the log is kept: what
@@ -47,6 +49,39 @@ func TestScanReadsWhatDiffers(t *testing.T) {
 		}
 		t.Logf("%d requests with %d bytes", y.wire.compares, y.wire.compared)
 	})
+}
+
+// TestGuides says of which cursors a scan reads only what differs.
+func TestGuides(t *testing.T) {
+	life := []byte("life")
+	there := &linkpb.ServedBucket{Epoch: 1, Incarnation: life, Seq: 100, Objects: 1000}
+	cursor := func(change func(*catalogpb.Cursor)) *catalogpb.Cursor {
+		c := &catalogpb.Cursor{Epoch: 1, Incarnation: life, Seq: 50, InitialDone: true}
+		change(c)
+		return c
+	}
+	for _, c := range []struct {
+		name    string
+		cursor  *catalogpb.Cursor
+		objects uint64
+		want    bool
+	}{
+		{"copied and followed", cursor(func(*catalogpb.Cursor) {}), 1000, true},
+		{"copied once", cursor(func(c *catalogpb.Cursor) { c.InitialDone, c.Part = false, partOnce }), 1000, true},
+		{"a part of it copied once", cursor(func(c *catalogpb.Cursor) { c.InitialDone, c.Part = false, partOnce+"scope" }), 1000, false},
+		{"only what changed since", cursor(func(c *catalogpb.Cursor) { c.InitialDone, c.Part = false, partSince }), 1000, false},
+		{"a guided scan goes on", cursor(func(c *catalogpb.Cursor) { c.InitialDone, c.Scan = false, &catalogpb.Scan{} }), 1000, true},
+		{"never copied", nil, 1000, false},
+		{"another life", cursor(func(c *catalogpb.Cursor) { c.Incarnation = []byte("other") }), 1000, false},
+		{"the sender was restored", cursor(func(c *catalogpb.Cursor) { c.Epoch = 2 }), 1000, false},
+		{"its log is shorter", cursor(func(c *catalogpb.Cursor) { c.Seq = 101 }), 1000, false},
+		{"little of it is here", cursor(func(*catalogpb.Cursor) {}), 400, false},
+		{"nothing of it is here", cursor(func(*catalogpb.Cursor) {}), 0, false},
+	} {
+		if got := guides(c.cursor, there, c.objects); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
 }
 
 func TestAdmitsRange(t *testing.T) {
