@@ -26,12 +26,14 @@ type shown struct {
 		NetworkErrors                 float64
 		LocalIoErrors, RemoteIoErrors float64
 		LagTargetSeconds              float64
+		Slope, DrainSeconds           *float64
 		Send, Receive                 direction
 	}
 }
 
 type direction struct {
 	Versions, Manifests, Chunks, ChunksSkipped, WireBytes, Throughput float64
+	LimitRate                                                         float64
 	Backlog                                                           struct {
 		LagSeconds, Versions, Bytes *float64
 		Pending, Quarantined        float64
@@ -201,7 +203,11 @@ func TestNumbersAgree(t *testing.T) {
 		t.Errorf("the lag is %v, by the metrics %v", lag, m["link_lag_seconds send"])
 	}
 
-	// At rest they are the same.
+	// At rest they are the same, and with a limit in each direction.
+	limits := map[string]float64{"send": 64 << 20, "receive": 32 << 20}
+	if status, out := a.ctl("service", "edit", "hawaii", "--send-limit", "64MiB/s", "--receive-limit", "32MiB/s"); status != 0 {
+		t.Fatalf("edit: exit status %d\n%s", status, out)
+	}
 	l.Slow(0)
 	l.WaitSynced()
 	e.mustHave(b, "key-23", randomBytes(23, 100<<10))
@@ -240,8 +246,11 @@ func TestNumbersAgree(t *testing.T) {
 			same("versions "+word, d.Versions, m["link_versions_total "+word])
 			same("manifests "+word, d.Manifests, m["link_manifests_total "+word])
 			same("chunks "+word, d.Chunks, m["link_chunks_total "+word])
+			same("limit "+word, d.LimitRate, m["link_limit_bytes_per_second "+word], limits[word])
 			same("skipped "+word, d.ChunksSkipped, m["link_chunks_skipped_total "+word])
 		}
+		same("slope", one(st.Slope), m["link_backlog_slope"])
+		same("time to drain", one(st.DrainSeconds), m["link_drain_seconds"], 0)
 		same("backlog on the screen", r.backlog, one(st.Send.Backlog.Versions)+one(st.Receive.Backlog.Versions))
 		same("network errors", st.NetworkErrors, m["link_errors_total network"])
 		same("local errors", st.LocalIoErrors, m["link_errors_total local"])
