@@ -276,6 +276,10 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 	}
 	if !filter.whole() {
 		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
+		if page.NextKey, err = l.nextLetOut(path, filter, page.NextKey); err != nil {
+			return nil, l.readFailed("scan", path, err)
+		}
+		page.Done = page.NextKey == nil
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
 	out := scanPageOf(page)

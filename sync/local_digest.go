@@ -79,8 +79,8 @@ func (l *Local) list(path string, ranges []catalog.KeyRange, filter Filter, out 
 		}
 		switch {
 		case next != nil:
-			out.NextKey = next
-			return nil
+			out.NextKey, err = l.nextLetOut(path, filter, next)
+			return err
 		case len(out.Keys) >= maxListed && i+1 < len(ranges):
 			out.NextKey = ranges[i+1].From
 			return nil
