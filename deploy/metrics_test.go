@@ -335,9 +335,17 @@ func TestMetricsExist(t *testing.T) {
 			t.Errorf("docs/monitoring.md does not have %s", name)
 		}
 	}
-	for _, m := range regexp.MustCompile("`(isgw_[a-z_]+)`").FindAllStringSubmatch(string(raw), -1) {
-		if s[m[1]] == nil {
-			t.Errorf("docs/monitoring.md has %s, and no node does", m[1])
+	source, err := os.ReadFile("../cluster/metrics.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		for _, m := range regexp.MustCompile("`isgw_([a-z_]+)`").FindAllStringSubmatch(line, -1) {
+			// What is absent at times may be so now.
+			absent := strings.Contains(line, "absent") && strings.Contains(string(source), `desc("`+m[1]+`"`)
+			if s["isgw_"+m[1]] == nil && !absent {
+				t.Errorf("docs/monitoring.md has isgw_%s, and no node does", m[1])
+			}
 		}
 	}
 }

@@ -36,7 +36,8 @@ func (e *Env) traffic(s *Site, size int, between time.Duration) (end func()) {
 			content := make([]byte, size)
 			for i := 0; ctx.Err() == nil; i++ {
 				_, _ = rand.Read(content) // never fails
-				if err := put(ctx, client, fmt.Sprintf("traffic/%d/%03d", w, i%500), content); err != nil && ctx.Err() == nil {
+				// What was begun is waited for: given up, it may still be carried out.
+				if err := put(context.WithoutCancel(ctx), client, fmt.Sprintf("traffic/%d/%03d", w, i%500), content); err != nil {
 					e.t.Errorf("write while the console is watched: %v", err)
 					return
 				}

@@ -107,7 +107,7 @@ func TestNothingIsCommitted(t *testing.T) {
 		{name: "body breaks", req: objects.PutRequest{Body: io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(broken)), Size: -1}, want: broken},
 		{name: "body too short", req: objects.PutRequest{Body: bytes.NewReader(raw), Size: 6 << 20}, want: objects.ErrBodySize},
 		{name: "body too long", req: objects.PutRequest{Body: bytes.NewReader(raw[:101]), Size: 100}, want: objects.ErrBodySize},
-		{name: "store full", req: objects.PutRequest{Body: bytes.NewReader(raw), Size: -1}, plan: &chunkstest.Fault{Op: chunkstest.OpPut, Skip: 2, Err: chunks.ErrNoSpace}, want: chunks.ErrNoSpace},
+		{name: "store full", req: objects.PutRequest{Body: bytes.NewReader(chunkstest.Random(2, 5<<20)), Size: -1}, plan: &chunkstest.Fault{Op: chunkstest.OpPut, Skip: 2, Err: chunks.ErrNoSpace}, want: chunks.ErrNoSpace},
 		{name: "cancelled", ctx: cancelled, req: objects.PutRequest{Body: bytes.NewReader(raw[:9]), Size: 9}, want: context.Canceled},
 		{name: "no bucket", req: objects.PutRequest{Bucket: "Hawaii/Cola/none", Body: bytes.NewReader(raw), Size: -1}, want: objects.ErrNoBucket},
 		{name: "no key", req: objects.PutRequest{Key: "-", Body: bytes.NewReader(raw), Size: -1}, want: objects.ErrInvalidKey},
