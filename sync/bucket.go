@@ -146,7 +146,10 @@ func (s *session) arrange() {
 		}
 	}
 	if !maps.Equal(declined, s.served.declined) {
-		s.served.declined, s.report.declines = declined, slices.Sorted(maps.Keys(declined))
+		// What is declined no more is told too: until it is open, nothing else is told of it.
+		tell := maps.Clone(declined)
+		maps.Copy(tell, s.served.declined)
+		s.served.declined, s.report.declines = declined, slices.Sorted(maps.Keys(tell))
 	}
 	s.served.both = len(want)
 	for path, b := range s.buckets {

@@ -334,6 +334,43 @@ func (h *hanging) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn fu
 	})
 }
 
+// TestDeclinedNoMore serves a bucket at the receiving side at last: the sender does not
+// go on saying that it is declined, and the link in sync, while it is being opened.
+func TestDeclinedNoMore(t *testing.T) {
+	var src *hanging
+	tune := func(o *EngineOptions) {
+		if o.Peer[15] == 1 { // y asks x
+			src = &hanging{Source: o.Source, kind: "scan", on: make(chan struct{}), off: make(chan struct{})}
+			o.Source = src
+		}
+	}
+	pair(t, tune, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.site.makeBucket(bk2, 1)
+		x.site.put(bk2, "stuck", []byte("2"))
+		y.serve(bk1)
+		x.serve(bk1, bk2)
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		declined := func() string {
+			for _, b := range x.local.Status().Buckets {
+				if b.Path == bk2 {
+					return b.Declined
+				}
+			}
+			return "nothing is said"
+		}
+		until(t, 10*time.Second, "declined", func() bool { return strings.Contains(declined(), "not served at") })
+		close(src.on)
+		y.serve(bk1, bk2)
+		until(t, 10*time.Second, "declined no more", func() bool { return declined() == "" })
+		if x.local.Status().InSync {
+			t.Error("the sender calls it in sync")
+		}
+	})
+}
+
 // TestNothingHangsInSilence lets one part of a link hang for ever while all others
 // work: within a minute of no progress the link is stalled, and says what the oldest
 // work waits for and what to do.

@@ -41,7 +41,7 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 		if !l.lets(bp.GetPath()) {
 			continue // it was unserved while the report was under way
 		}
-		if why := bp.GetDeclined(); why != "" {
+		if why := bp.GetDeclined(); why != "" || bp.GetCursor() == nil {
 			l.decline(bp.GetPath(), why)
 			continue
 		}
@@ -61,7 +61,8 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
 }
 
-// decline notes that the peer does not take a bucket.
+// decline notes that the peer does not take a bucket, or, without a reason, that it
+// takes it again.
 func (l *Local) decline(path, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ type reportState struct {
 	more bool      // the last report did not hold all that is to be told
 	last time.Time // of any report
 	soon bool      // this side's settings changed
-	// declines are the declined buckets that are to be told.
+	// declines are buckets of which it is to be told whether they are declined.
 	declines []string
 }
 
@@ -91,7 +91,7 @@ func (s *session) sendReport(buckets []*bucket, now time.Time) {
 	s.report.busy, s.report.last = true, now
 	s.do(func(ctx context.Context) func() {
 		for _, bp := range msg.Buckets {
-			if bp.GetDeclined() != "" {
+			if bp.GetCursor() == nil {
 				continue
 			}
 			if seen, err := s.o.Catalog.Seen(bp.GetPath()); err == nil {
