@@ -46,6 +46,7 @@ func (e *Env) has(s *Site, key string) {
 func TestEverySettingOfARunningLink(t *testing.T) {
 	t.Parallel()
 	e, a, b, l := twoSites(t, SiteOptions{})
+	l.WaitSynced() // b has the bucket
 	const link = "hawaii"
 	n := 0
 	write := func() (atA, atB string) {
