@@ -131,6 +131,7 @@ func TestRotate(t *testing.T) {
 func TestRename(t *testing.T) {
 	t.Parallel()
 	e, a, b, l := twoSites(t, SiteOptions{})
+	l.WaitSynced() // each knows whom its link is with
 	if _, err := b.Admin.Pairings.Rename(e.Context(), &adminpb.RenamePairingRequest{Site: "alpha", Name: "honolulu"}); err != nil {
 		t.Fatal(err)
 	}
