@@ -35,7 +35,8 @@ object byte for byte at both sites, and exits 0 only if all is equal.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			envErr := fromEnvironment(cmd.Flags(), environ)
-			logger, logErr := log.logger(cmd.ErrOrStderr())
+			opts.log = &heldLog{to: cmd.ErrOrStderr()}
+			logger, logErr := log.logger(opts.log)
 			if err := errors.Join(envErr, logErr, opts.complete(cmd.Context())); err != nil {
 				return usageError{err}
 			}

@@ -198,7 +198,9 @@ func (d *demo) forever(ctx context.Context) error {
 }
 
 // open opens the console on the first site; the second is its other profile.
-func (d *demo) open(ctx context.Context) error {
+func (d *demo) open(ctx context.Context) (err error) {
+	d.log.hold()
+	defer func() { err = errors.Join(err, d.log.release()) }()
 	options := tui.Options{
 		Connect: true,
 		Dial: func(e tui.Endpoint) (tui.Node, error) {

@@ -32,6 +32,7 @@ type demoOptions struct {
 	once, plain bool
 	console     bool // open the console instead of printing lines
 	logger      *slog.Logger
+	log         *heldLog // where logger writes
 }
 
 type demo struct {

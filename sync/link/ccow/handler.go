@@ -250,7 +250,9 @@ func (e *Endpoint) serveStream(w http.ResponseWriter, r *http.Request, c *conn, 
 		// The peer is still there and is told how it ended.
 		kind, m := frameEnd, proto.Message(nil)
 		if err != nil {
-			e.logFailure(r, c, err)
+			if ctx.Err() == nil { // else the connection failed, as close reports
+				e.logFailure(r, c, err)
+			}
 			kind, m = frameRefusal, refusalOf(err)
 		}
 		_ = s.add(context.WithoutCancel(ctx), kind, m, nil) // close reports the same error

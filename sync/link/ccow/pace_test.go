@@ -180,6 +180,9 @@ func stalledReader(t *testing.T, sites func(testing.TB, func(*Options)) (near, f
 	})
 	slow.Close()
 	linktest.WaitFor(t, "the fetch to end", func() bool { return src.Running() == 0 })
+	if far.log.has("request of peer failed") {
+		t.Error("a peer that takes nothing is logged as a failure of this site")
+	}
 }
 
 // TestSendJudgesProgress drives send with a connection that times out.
