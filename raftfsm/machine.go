@@ -163,6 +163,10 @@ func (m *machine) restore(dir string, meta snapshotMeta) (halt bool, err error) 
 		return false, err
 	}
 	// The pointer names the new state: from here on there is no way back.
+	m.closing.Lock()
+	defer m.closing.Unlock()
+	old := m.db
+	m.db, m.name = db, name
 	s, err := load(db)
 	if err == nil {
 		err = m.catalog.Swap(db)
@@ -173,10 +177,6 @@ func (m *machine) restore(dir string, meta snapshotMeta) (halt bool, err error) 
 	if err != nil {
 		return true, fmt.Errorf("restore snapshot %s: %w", meta.ID, err)
 	}
-	m.closing.Lock()
-	defer m.closing.Unlock()
-	old := m.db
-	m.db, m.name = db, name
 	if err := old.Close(); err != nil {
 		m.dbs.logger.Warn("old state was not closed cleanly", "cause", err)
 	}

@@ -321,9 +321,38 @@ func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) 
 				flying[string(in.rec.GetKey())] = append(flying[string(in.rec.GetKey())], v)
 			}
 			s.begin(v, in.fault, now)
+			s.withdraw(v)
 		}
 		l.version(v, in.seq)
 	}
+}
+
+// withdraw settles what a deletion was written over and is on its way in itself: the
+// sender had it before, and has it no longer. Its content need not come; and if it was
+// committed behind the deletion, it would look as if the sender had forgotten that one.
+func (s *session) withdraw(deletion *version) {
+	b, rec := deletion.bucket, deletion.rec
+	if deletion.phase == phaseFailed || rec.GetKind() != catalogpb.RecordKind_RECORD_TOMBSTONE {
+		return
+	}
+	for _, d := range rec.GetContext() {
+		for _, v := range []*version{b.under[keyOf(d)], b.pend[keyOf(d)]} {
+			if v != nil && bytes.Equal(v.rec.GetKey(), rec.GetKey()) && catalog.Beats(rec, v.rec) {
+				s.withdrawn(v)
+			}
+		}
+	}
+}
+
+// withdrawn settles a version on its way in that is wanted no more.
+func (s *session) withdrawn(v *version) {
+	if v.phase == phaseDone {
+		return
+	}
+	s.tr.drop(v)
+	v.phase = phaseGone
+	v.bucket.resolve(v)
+	s.mark(v.bucket)
 }
 
 // flying lists the versions on their way in, by key.
@@ -344,14 +373,10 @@ func (b *bucket) flying() map[string][]*version {
 // committed at this moment.
 func (s *session) outdo(in *incoming, versions []*version) {
 	for _, v := range versions {
-		if !catalog.Beats(in.rec, v.rec) || v.phase == phaseDone {
-			continue
+		if catalog.Beats(in.rec, v.rec) && v.phase != phaseDone {
+			in.needed = true
+			s.withdrawn(v)
 		}
-		in.needed = true
-		s.tr.drop(v)
-		v.phase = phaseGone
-		v.bucket.resolve(v)
-		s.mark(v.bucket)
 	}
 }
 

@@ -77,8 +77,9 @@ func TestVersionsCopied(t *testing.T) {
 		history("after")
 		synced(t, time.Minute, x, y)
 		sameVersions(t, bk1, a, b)
-		if offered := x.wire.offers(); offered > 3 {
-			// Only the three settings go back to where they came from.
+		if offered := x.wire.offers(); offered > 6 {
+			// Only the settings go back to where they came from, each time they are made
+			// unless they are replaced before.
 			t.Errorf("%d records were offered to the site that wrote them", offered)
 		}
 
@@ -119,6 +120,28 @@ func TestPurgeWhileFetched(t *testing.T) {
 			t.Errorf("a purged version is shown: %v", all[0].Record)
 		}
 		sameVersions(t, bk1, a, b)
+	})
+}
+
+// TestDeletedWhileFetched deletes an object while its content is on its way: that is
+// not waited for, and the deletion does not go back to where it comes from.
+func TestDeletedWhileFetched(t *testing.T) {
+	twoLinked(t, func(t *testing.T, a, b *testSite, x, y *half) {
+		x.start()
+		y.start()
+		synced(t, time.Minute, x, y)
+		y.wire.gate = func(ctx context.Context, _ *linkpb.ChunkHeader) error {
+			<-ctx.Done() // it never comes
+			return ctx.Err()
+		}
+		a.put(bk1, "k", random(1, 400_000))
+		until(t, time.Minute, "a fetch under way", func() bool { return y.engine.Status().InFlight > 0 })
+		a.del(bk1, "k")
+		synced(t, 10*time.Second, x, y)
+		sameVersions(t, bk1, a, b)
+		if n := x.wire.offers(); n != 0 {
+			t.Errorf("%d records were offered to the site that wrote them", n)
+		}
 	})
 }
 
