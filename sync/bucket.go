@@ -159,7 +159,7 @@ func (s *session) arrange() {
 			s.closeBucket(b)
 		case !bytes.Equal(sb.GetIncarnation(), b.there.GetIncarnation()) || sb.GetEpoch() != b.there.GetEpoch():
 			s.closeBucket(b)
-		case !s.fits(b, sb):
+		case !s.fits(b, sb), s.outdated(b, sb):
 			s.closeBucket(b)
 		default:
 			b.there = sb
@@ -201,6 +201,12 @@ func (s *session) demandOf(sb *linkpb.ServedBucket) (demand, Filter) {
 func (s *session) fits(b *bucket, sb *linkpb.ServedBucket) bool {
 	want, _ := s.demandOf(sb)
 	return b.want == want && b.watch == (s.paused != "")
+}
+
+// outdated reports whether a bucket that is open is to be compared now. A scan under
+// way ends first, and what is in the sender's log comes first: less differs then.
+func (s *session) outdated(b *bucket, sb *linkpb.ServedBucket) bool {
+	return b.live && !b.watch && !b.scanning.on && len(b.log.items) == 0 && b.streamed >= b.head && outdated(b.cursor, sb, b.want)
 }
 
 // wakeWaiting makes buckets that wait try again at once.

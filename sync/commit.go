@@ -228,6 +228,10 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 			b.scanning = scanState{}
 		}
 		b.cursor = cmd.GetCursor()
+		if s.outdated(b, b.there) {
+			s.reopen(b, learnedThere)
+			return
+		}
 	}
 	s.mark(b)
 }

@@ -60,8 +60,12 @@ const (
 	fitWhole                   // from the cursor on, below which there is nothing left to take
 )
 
-// initialCopy is why a bucket is copied that was never copied before.
-const initialCopy = "initial copy"
+// Why a bucket is scanned, where that makes a difference.
+const (
+	initialCopy  = "initial copy" // it was never copied before
+	askedFor     = "a re-sync was asked for"
+	learnedThere = "the sender learned from another site what was deleted"
+)
 
 // fit decides whether the cursor c, nil when there is none, continues the
 // sender's log as it stands and gives what is wanted; objects is what the bucket has
@@ -97,7 +101,7 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 	case c.GetSeq() > there.GetSeq():
 		return fitScan, fmt.Sprintf("the sender's log ends at %d before the cursor at %d", there.GetSeq(), c.GetSeq())
 	case want.again != 0 && c.GetResync() != want.again:
-		return fitScan, "a re-sync was asked for"
+		return fitScan, askedFor
 	case c.GetScan() != nil && c.GetScan().GetScope() != want.scope:
 		return fitScan, "what is served of it was changed during the copy"
 	case c.GetScan() != nil:
@@ -105,8 +109,16 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 	case !c.GetInitialDone() && c.GetPart() == "":
 		// Also a cursor from before this site was restored from a backup.
 		return fitScan, "the initial copy has not finished"
+	case outdated(c, there, want) && objects >= there.GetObjects()/2:
+		return fitScan, learnedThere // one that is far behind comes nearer by the log first
 	}
 	return fitPart(c, want)
+}
+
+// outdated reports whether the sender has learned from others what was deleted, since
+// this site compared. That counts only where a comparison infers deletions.
+func outdated(c *catalogpb.Cursor, there *linkpb.ServedBucket, want demand) bool {
+	return want.scope == "" && !want.once && c.GetInitialDone() && c.GetScan() == nil && c.GetLearned() != there.GetLearned()
 }
 
 // fitPart decides whether what was taken below a cursor that fits the log is what is

@@ -140,6 +140,36 @@ func TestFitOfWhatIsWanted(t *testing.T) {
 	}
 }
 
+// TestComparesWithWhoLearned says when a receiver compares with a sender that learned
+// from others what was deleted.
+func TestComparesWithWhoLearned(t *testing.T) {
+	peer, life := state.SiteID{1}, []byte("life")
+	all := demand{first: true}
+	for name, c := range map[string]struct {
+		change func(*catalogpb.Cursor, *linkpb.ServedBucket)
+		d      demand
+		here   uint64
+		want   fitness
+	}{
+		"it did":              {func(*catalogpb.Cursor, *linkpb.ServedBucket) {}, all, 100, fitScan},
+		"compared since":      {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Learned = 2 }, all, 100, fitContinue},
+		"it learned more":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Learned = 1 }, all, 100, fitScan},
+		"it was set back":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Learned = 7 }, all, 100, fitScan},
+		"far behind":          {func(*catalogpb.Cursor, *linkpb.ServedBucket) {}, all, 49, fitContinue},
+		"a part is taken":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Part = false, "copied:x/" }, demand{first: true, scope: "x/"}, 100, fitContinue},
+		"copied once":         {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Part = false, "once:" }, demand{first: true, once: true}, 100, fitContinue},
+		"a copy is under way": {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Scan = false, &catalogpb.Scan{} }, all, 100, fitResume},
+	} {
+		cursor := &catalogpb.Cursor{Site: peer[:], Incarnation: life, Epoch: 1, Seq: 50, InitialDone: true}
+		there := &linkpb.ServedBucket{Path: bk1, Incarnation: life, Epoch: 1, Seq: 60, Objects: 100, Learned: 2}
+		c.change(cursor, there)
+		got, why := fit(cursor, peer, there, c.d, c.here, false)
+		if got != c.want || (why == learnedThere) != (got == fitScan) {
+			t.Errorf("%s: %d %q, want %d", name, got, why, c.want)
+		}
+	}
+}
+
 func TestRestoredSiteScans(t *testing.T) {
 	there := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Seq: 100}
 	if got, _ := fit(nil, state.SiteID{1}, there, demand{first: true}, 5, true); got != fitScan {

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -129,6 +130,7 @@ type servedLine struct {
 	incarnation string
 	scope       string
 	resync      int64
+	learned     uint64
 }
 
 // servedSet is a served list that can be asked.
@@ -190,8 +192,9 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 			b.Objects = st.GetObjects()
 			b.Bytes = st.GetBytes()
 			b.Merged = st.GetMerged()
+			b.Learned = catalog.LearnedElsewhere(st.GetLearned(), l.o.Peer)
 		}
-		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation()), scope: b.GetScope(), resync: b.GetResync()})
+		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation()), scope: b.GetScope(), resync: b.GetResync(), learned: b.GetLearned()})
 		out.Buckets = append(out.Buckets, b)
 	}
 	l.mu.Lock()
@@ -242,7 +245,10 @@ func (l *Local) news(n *notice) bool {
 func (l *Local) line(path string) servedLine {
 	at, _ := l.o.Catalog.Position(path)
 	terms := l.o.Terms(path)
-	return servedLine{path: path, incarnation: string(at.Incarnation), scope: terms.Filter.scope(), resync: terms.Resync}
+	return servedLine{
+		path: path, incarnation: string(at.Incarnation), scope: terms.Filter.scope(), resync: terms.Resync,
+		learned: catalog.LearnedElsewhere(at.Learned, l.o.Peer),
+	}
 }
 
 // maxScan bounds the records of one page of a scan.

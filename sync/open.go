@@ -114,6 +114,9 @@ type opening struct {
 	// guided says that a scan reads only the keys that differ.
 	guided bool
 	taken  uint64 // with guided: up to where the log was taken before
+	// learns says that by a scan this site may come to cover what was deleted without
+	// the deletions. One that only makes sure does not: two sites would go on for ever.
+	learns bool
 }
 
 // prepareWatch reads where a bucket stands of which nothing is to be taken.
@@ -175,7 +178,7 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Epoch() > 1)
 	switch f {
 	case fitScan:
-		got.why = why
+		got.why, o.learns = why, why != askedFor && why != learnedThere
 		cursor, got.first, err = s.beginScan(ctx, o, cursor)
 	case fitStart, fitHead:
 		cursor, err = s.beginLog(ctx, o, f == fitStart)
@@ -205,8 +208,9 @@ func (s *session) beginScan(ctx context.Context, o *opening, old *catalogpb.Curs
 		Epoch:       there.GetEpoch(),
 		Incarnation: there.GetIncarnation(),
 		Seq:         first.seq,
-		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen, Scope: o.want.scope},
+		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen, Scope: o.want.scope, Learns: o.learns},
 		Resync:      o.want.again,
+		Learned:     there.GetLearned(),
 	}
 	return cursor, first, s.commitStart(ctx, there, old, cursor)
 }

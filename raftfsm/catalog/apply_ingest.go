@@ -548,7 +548,23 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	if len(merged.GetUpto()) > MaxOrigins {
 		return // origins without number; not advancing is safe
 	}
+	if stored.GetScan().GetLearns() && slices.ContainsFunc(news.GetUpto(), func(d *pb.Dot) bool { return !Covers(in.t.state.GetSeen(), d) }) {
+		in.learned()
+	}
 	in.t.state.Seen, in.t.capped = merged, true
+}
+
+// learned counts a scan of the peer that has ended, and from which this site covers
+// more than before.
+func (in *ingest) learned() {
+	all := in.t.state.GetLearned()
+	at, found := slices.BinarySearchFunc(all, in.via, func(l *pb.Learned, site []byte) int { return bytes.Compare(l.GetSite(), site) })
+	switch {
+	case found:
+		all[at].Times++
+	case len(all) < MaxOrigins:
+		in.t.state.Learned = slices.Insert(all, at, &pb.Learned{Site: bytes.Clone(in.via), Times: 1})
+	}
 }
 
 // complete reports whether everything below a cursor has been taken, so that the

@@ -591,3 +591,43 @@ func TestDeletionForgottenByItsWriter(t *testing.T) {
 		})
 	}
 }
+
+// A scan that learns is counted when it has ended, for the peer that it read, and only
+// if this site covers more for it.
+func TestLearned(t *testing.T) {
+	a, b := testSite(t, 1).makeBucket(1), testSite(t, 2).makeBucket(1)
+	scanning := func(learns bool) *pb.Cursor {
+		c := at(5)
+		c.InitialDone, c.Scan = false, &pb.Scan{Learns: learns}
+		return c
+	}
+	var stored *pb.Cursor
+	step := func(next *pb.Cursor, seen ...*pb.Dot) uint64 {
+		t.Helper()
+		a.must(1, &pb.Ingest{Bucket: testPath, Peer: b.id.Bytes(), Expect: stored, Cursor: next, Seen: vector(seen...)})
+		stored = next
+		if n := LearnedElsewhere(a.state().GetLearned(), b.id); n != 0 {
+			t.Errorf("%d are told to the peer itself", n)
+		}
+		return LearnedElsewhere(a.state().GetLearned(), siteID(9))
+	}
+	for i, c := range []struct {
+		next *pb.Cursor
+		seen []*pb.Dot
+		want uint64
+	}{
+		{scanning(true), nil, 0},
+		{at(5), []*pb.Dot{dot(3, 1, 7)}, 1},
+		{at(6), []*pb.Dot{dot(3, 1, 8)}, 1}, // by the log
+		{scanning(false), nil, 1},
+		{at(6), []*pb.Dot{dot(3, 1, 9)}, 1}, // it made sure
+		{scanning(true), nil, 1},
+		{at(6), []*pb.Dot{dot(3, 1, 9)}, 1}, // nothing more
+		{scanning(true), nil, 1},
+		{at(6), []*pb.Dot{dot(4, 1, 1)}, 2},
+	} {
+		if got := step(c.next, c.seen...); got != c.want {
+			t.Errorf("step %d: %d scans were counted, want %d", i, got, c.want)
+		}
+	}
+}

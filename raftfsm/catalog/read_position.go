@@ -1,10 +1,13 @@
 package catalog
 
+import pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+
 // Position is where the log of a bucket stands.
 type Position struct {
-	Seq         uint64 // the last sequence
-	Epoch       uint32 // the site's
-	Incarnation []byte // not to be changed
+	Seq         uint64        // the last sequence
+	Epoch       uint32        // the site's
+	Incarnation []byte        // not to be changed
+	Learned     []*pb.Learned // neither
 }
 
 // Position returns where the log of a bucket stands; false when there is no such
@@ -17,5 +20,5 @@ func (c *Catalog) Position(path string) (Position, bool) {
 	if b == nil || b.state.GetDeleted() {
 		return Position{}, false
 	}
-	return Position{Seq: b.state.GetSeq(), Epoch: c.epoch, Incarnation: b.state.GetIncarnation()}, true
+	return Position{Seq: b.state.GetSeq(), Epoch: c.epoch, Incarnation: b.state.GetIncarnation(), Learned: b.state.GetLearned()}, true
 }

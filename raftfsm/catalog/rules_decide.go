@@ -86,11 +86,11 @@ type Situation struct {
 // attributes, and of the bucket's settings, is a lane in which the greatest counts.
 //
 // In the null lane, a record that is covered and absent was dropped here on
-// purpose. There is one exception: a tombstone that is greater than the live head
-// of the lane. It was dropped when it had done its work, and a lesser version that
-// nobody here had seen arrived since; the tombstone has to do its work again, or
-// this site would keep a version that lost everywhere else. It is the same with a
-// version that has an id, and the exception is one whose purge was revoked.
+// purpose. There is one exception: a tombstone that is greater than the visible head
+// of the lane, content or a delete marker. It was dropped when it had done its work,
+// and a lesser one that nobody here had seen arrived since; the tombstone has to do
+// its work again, or this site would show what lost everywhere else. It is the same
+// with a version that has an id, and the exception is one whose purge was revoked.
 func Decide(s Situation, r *pb.Record) (Verdict, string) {
 	if err := CheckRecord(r); err != nil {
 		return Invalid, err.Error()
@@ -132,7 +132,7 @@ func (s Situation) decide(r *pb.Record) (Verdict, string) {
 // decideNull is about the content without a version id, its deletions and purges.
 func (s Situation) decideNull(r *pb.Record, covered bool) Verdict {
 	if covered {
-		again := !Live(r) && len(s.Existing) > 0 && Live(s.Existing[0]) && Compare(r, s.Existing[0]) > 0
+		again := !Live(r) && len(s.Existing) > 0 && Visible(s.Existing[0]) && Compare(r, s.Existing[0]) > 0
 		if !again {
 			return Covered
 		}

@@ -18,11 +18,11 @@ func Offer(e *pb.LogEntry, peer state.SiteID, peerSeen *pb.Vector) bool {
 }
 
 // AnnounceApplied reports whether a tombstone from a peer, about to become the
-// head of a key, is offered even to peers that have seen it: it beats a live
+// head of a key, is offered even to peers that have seen it: it beats a visible
 // head that its writer did not know, or it was dropped here before. A peer that
 // took that head from here may have dropped the tombstone already.
 func AnnounceApplied(tombstone, head *pb.Record, covered bool) bool {
-	return !Live(tombstone) && Live(head) && Compare(tombstone, head) > 0 &&
+	return !Live(tombstone) && Visible(head) && Compare(tombstone, head) > 0 &&
 		(covered || Conflict(tombstone, head))
 }
 
@@ -31,6 +31,18 @@ func AnnounceApplied(tombstone, head *pb.Record, covered bool) bool {
 // has seen the tombstone, so it has dropped it and keeps the version alive.
 func Announce(tombstone, lost *pb.Record, peerSeen *pb.Vector) bool {
 	return !Live(tombstone) && Covers(peerSeen, tombstone.GetDot()) && Compare(tombstone, lost) > 0
+}
+
+// LearnedElsewhere counts the scans by which a site learned from others than a peer. A
+// peer that has not compared since may keep for ever what was deleted: the site covers
+// it, so that it takes it no more, and has no deletion to answer with.
+func LearnedElsewhere(learned []*pb.Learned, peer state.SiteID) (times uint64) {
+	for _, l := range learned {
+		if !bytes.Equal(l.GetSite(), peer[:]) {
+			times += l.GetTimes()
+		}
+	}
+	return times
 }
 
 // toldBy is what a command tells of what its peer has seen: the vectors that came

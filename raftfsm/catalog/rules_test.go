@@ -30,6 +30,13 @@ func tombstone(generation uint64, time int64, d *pb.Dot, context ...*pb.Dot) *pb
 	return &pb.Record{Key: []byte("k"), Kind: pb.RecordKind_RECORD_TOMBSTONE, Generation: generation, Time: time, Dot: d, Context: context}
 }
 
+// marker is a delete marker without an id, of a bucket whose versioning was suspended.
+func marker(generation uint64, time int64, d *pb.Dot, context ...*pb.Dot) *pb.Record {
+	r := tombstone(generation, time, d, context...)
+	r.Versioning = pb.Versioning_VERSIONING_SUSPENDED
+	return r
+}
+
 func entryOf(r *pb.Record, via byte, again bool) *pb.LogEntry {
 	e := &pb.LogEntry{Key: r.GetKey(), Dot: r.GetDot(), Kind: r.GetKind(), Again: again}
 	if via != 0 {
@@ -147,6 +154,8 @@ func TestRules(t *testing.T) {
 		{"decide: a covered tombstone below a live head", decide(both(seen(dot(2, 1, 1)), has(r(3, 1, dot(3, 1, 1)))), tombstone(2, 1, dot(2, 1, 1))), "covered"},
 		{"decide: a covered tombstone of no key", decide(with(seen(dot(2, 1, 1))), tombstone(2, 1, dot(2, 1, 1))), "covered"},
 		{"decide: a covered tombstone above another", decide(both(seen(dot(2, 1, 1)), has(tombstone(1, 1, dot(3, 1, 1)))), tombstone(2, 1, dot(2, 1, 1))), "covered"},
+		{"decide: a covered purge above a delete marker", decide(both(seen(dot(2, 1, 1)), has(marker(1, 1, dot(3, 1, 1)))), tombstone(2, 1, dot(2, 1, 1))), "apply"},
+		{"decide: a covered purge below a delete marker", decide(both(seen(dot(2, 1, 1)), has(marker(3, 1, dot(3, 1, 1)))), tombstone(2, 1, dot(2, 1, 1))), "covered"},
 		{"decide: own, dropped", decide(here, r(1, 1, dot(1, 2, 100))), "covered"},
 		{"decide: own, dropped, even if pending", decide(with(func(s *Situation) { s.Pending = true }), r(1, 1, dot(1, 2, 100))), "covered"},
 		{"decide: own, never written", decide(here, r(1, 1, dot(1, 2, 101))), "invalid"},
@@ -181,6 +190,7 @@ func TestRules(t *testing.T) {
 		{"announce on taking: a conflict", is(AnnounceApplied(tombstone(2, 1, dot(2, 1, 5)), r(1, 1, dot(3, 1, 1)), false)), true},
 		{"announce on taking: it knew the head", is(AnnounceApplied(tombstone(2, 1, dot(2, 1, 5), dot(3, 1, 1)), r(1, 1, dot(3, 1, 1)), false)), false},
 		{"announce on taking: dropped here before", is(AnnounceApplied(tombstone(2, 1, dot(2, 1, 5), dot(3, 1, 1)), r(1, 1, dot(3, 1, 1)), true)), true},
+		{"announce on taking: a delete marker, in conflict", is(AnnounceApplied(tombstone(2, 1, dot(2, 1, 5)), marker(1, 1, dot(3, 1, 1)), false)), true},
 		{"announce on taking: nothing was there", is(AnnounceApplied(tombstone(2, 1, dot(2, 1, 5)), nil, true)), false},
 
 		{"dropped there: seen and absent", is(DroppedThere(r(1, 1, dot(2, 1, 5)), nil, vector(dot(2, 1, 5)))), true},

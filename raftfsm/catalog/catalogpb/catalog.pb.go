@@ -932,10 +932,11 @@ type BucketState struct {
 	Stored     uint64       `protobuf:"varint,20,opt,name=stored,proto3" json:"stored,omitempty"`                                         // logical bytes of every version that is kept
 	// Kept records that the bucket must lose before it is empty, besides objects:
 	// versions with an id of their own, and delete markers.
-	Versioned     uint64 `protobuf:"varint,21,opt,name=versioned,proto3" json:"versioned,omitempty"`
-	Bounded       bool   `protobuf:"varint,22,opt,name=bounded,proto3" json:"bounded,omitempty"`                            // versions was set by somebody: it bounds versions with an id of their own too
-	Quota         uint64 `protobuf:"varint,23,opt,name=quota,proto3" json:"quota,omitempty"`                                // bytes that may be stored in the bucket; 0: no bound
-	TenantQuota   uint64 `protobuf:"varint,24,opt,name=tenant_quota,json=tenantQuota,proto3" json:"tenant_quota,omitempty"` // bytes that may be stored in all buckets of the tenant; 0: no bound
+	Versioned     uint64     `protobuf:"varint,21,opt,name=versioned,proto3" json:"versioned,omitempty"`
+	Bounded       bool       `protobuf:"varint,22,opt,name=bounded,proto3" json:"bounded,omitempty"`                            // versions was set by somebody: it bounds versions with an id of their own too
+	Quota         uint64     `protobuf:"varint,23,opt,name=quota,proto3" json:"quota,omitempty"`                                // bytes that may be stored in the bucket; 0: no bound
+	TenantQuota   uint64     `protobuf:"varint,24,opt,name=tenant_quota,json=tenantQuota,proto3" json:"tenant_quota,omitempty"` // bytes that may be stored in all buckets of the tenant; 0: no bound
+	Learned       []*Learned `protobuf:"bytes,25,rep,name=learned,proto3" json:"learned,omitempty"`                             // ordered by site
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1138,6 +1139,68 @@ func (x *BucketState) GetTenantQuota() uint64 {
 	return 0
 }
 
+func (x *BucketState) GetLearned() []*Learned {
+	if x != nil {
+		return x.Learned
+	}
+	return nil
+}
+
+// Learned counts the scans of a peer that ended and by which this site came to cover
+// more: perhaps what it never had, without the deletions that say why. Other peers,
+// which may have it, find out by comparing.
+type Learned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          []byte                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"` // the peer
+	Times         uint64                 `protobuf:"varint,2,opt,name=times,proto3" json:"times,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Learned) Reset() {
+	*x = Learned{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Learned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Learned) ProtoMessage() {}
+
+func (x *Learned) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Learned.ProtoReflect.Descriptor instead.
+func (*Learned) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Learned) GetSite() []byte {
+	if x != nil {
+		return x.Site
+	}
+	return nil
+}
+
+func (x *Learned) GetTimes() uint64 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
 // LogEntry is the value of a sequence in a bucket's log.
 type LogEntry struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1160,7 +1223,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1235,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1248,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogEntry) GetKey() []byte {
@@ -1274,14 +1337,15 @@ type Cursor struct {
 	Part string `protobuf:"bytes,7,opt,name=part,proto3" json:"part,omitempty"`
 	// Of the last re-sync that was begun because somebody asked for it: the sum of the
 	// times at which that was last done at both sites. 0: none.
-	Resync        int64 `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"`
+	Resync        int64  `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"`
+	Learned       uint64 `protobuf:"varint,9,opt,name=learned,proto3" json:"learned,omitempty"` // what the sender had learned from others when the last scan began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1357,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1370,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Cursor) GetSite() []byte {
@@ -1365,6 +1429,13 @@ func (x *Cursor) GetResync() int64 {
 	return 0
 }
 
+func (x *Cursor) GetLearned() uint64 {
+	if x != nil {
+		return x.Learned
+	}
+	return 0
+}
+
 // Scan is the state of an initial copy or a re-sync.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1372,14 +1443,15 @@ type Scan struct {
 	NextKey       []byte                 `protobuf:"bytes,2,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"`     // keys below it are done
 	Seen          *Vector                `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`                          // the sender's vector when it began
 	KeysDone      uint64                 `protobuf:"varint,4,opt,name=keys_done,json=keysDone,proto3" json:"keys_done,omitempty"`
-	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"` // names what of the bucket is left out; empty: nothing
+	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`    // names what of the bucket is left out; empty: nothing
+	Learns        bool                   `protobuf:"varint,6,opt,name=learns,proto3" json:"learns,omitempty"` // it counts as learned when it has ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1463,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1476,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Scan) GetFirstSeq() uint64 {
@@ -1442,6 +1514,13 @@ func (x *Scan) GetScope() string {
 	return ""
 }
 
+func (x *Scan) GetLearns() bool {
+	if x != nil {
+		return x.Learns
+	}
+	return false
+}
+
 // Pending is a record below a cursor that is not applied yet.
 type Pending struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1458,7 +1537,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1549,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1562,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Pending) GetRecord() *Record {
@@ -1552,7 +1631,7 @@ type Conditions struct {
 
 func (x *Conditions) Reset() {
 	*x = Conditions{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1643,7 @@ func (x *Conditions) String() string {
 func (*Conditions) ProtoMessage() {}
 
 func (x *Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1656,7 @@ func (x *Conditions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conditions.ProtoReflect.Descriptor instead.
 func (*Conditions) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Conditions) GetIfMatch() string {
@@ -1630,7 +1709,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1721,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1734,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Write) GetBucket() string {
@@ -1717,7 +1796,7 @@ type Purge struct {
 
 func (x *Purge) Reset() {
 	*x = Purge{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1808,7 @@ func (x *Purge) String() string {
 func (*Purge) ProtoMessage() {}
 
 func (x *Purge) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1821,7 @@ func (x *Purge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Purge.ProtoReflect.Descriptor instead.
 func (*Purge) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Purge) GetBucket() string {
@@ -1803,7 +1882,7 @@ type SetAttribute struct {
 
 func (x *SetAttribute) Reset() {
 	*x = SetAttribute{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1894,7 @@ func (x *SetAttribute) String() string {
 func (*SetAttribute) ProtoMessage() {}
 
 func (x *SetAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1907,7 @@ func (x *SetAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAttribute.ProtoReflect.Descriptor instead.
 func (*SetAttribute) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetAttribute) GetBucket() string {
@@ -1892,7 +1971,7 @@ type SetBucketAttribute struct {
 
 func (x *SetBucketAttribute) Reset() {
 	*x = SetBucketAttribute{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +1983,7 @@ func (x *SetBucketAttribute) String() string {
 func (*SetBucketAttribute) ProtoMessage() {}
 
 func (x *SetBucketAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +1996,7 @@ func (x *SetBucketAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBucketAttribute.ProtoReflect.Descriptor instead.
 func (*SetBucketAttribute) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetBucketAttribute) GetBucket() string {
@@ -1971,7 +2050,7 @@ type Ingest struct {
 
 func (x *Ingest) Reset() {
 	*x = Ingest{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2062,7 @@ func (x *Ingest) String() string {
 func (*Ingest) ProtoMessage() {}
 
 func (x *Ingest) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2075,7 @@ func (x *Ingest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ingest.ProtoReflect.Descriptor instead.
 func (*Ingest) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ingest) GetBucket() string {
@@ -2085,7 +2164,7 @@ type PeerProgress struct {
 
 func (x *PeerProgress) Reset() {
 	*x = PeerProgress{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2176,7 @@ func (x *PeerProgress) String() string {
 func (*PeerProgress) ProtoMessage() {}
 
 func (x *PeerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2189,7 @@ func (x *PeerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerProgress.ProtoReflect.Descriptor instead.
 func (*PeerProgress) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PeerProgress) GetBucket() string {
@@ -2172,7 +2251,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2184,7 +2263,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2197,7 +2276,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Upload) GetId() string {
@@ -2269,7 +2348,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2360,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2373,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2341,7 +2420,7 @@ type CreateUpload struct {
 
 func (x *CreateUpload) Reset() {
 	*x = CreateUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2432,7 @@ func (x *CreateUpload) String() string {
 func (*CreateUpload) ProtoMessage() {}
 
 func (x *CreateUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2445,7 @@ func (x *CreateUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUpload.ProtoReflect.Descriptor instead.
 func (*CreateUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateUpload) GetUpload() *Upload {
@@ -2387,7 +2466,7 @@ type PutPart struct {
 
 func (x *PutPart) Reset() {
 	*x = PutPart{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2478,7 @@ func (x *PutPart) String() string {
 func (*PutPart) ProtoMessage() {}
 
 func (x *PutPart) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2491,7 @@ func (x *PutPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPart.ProtoReflect.Descriptor instead.
 func (*PutPart) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutPart) GetBucket() string {
@@ -2446,7 +2525,7 @@ type AbortUpload struct {
 
 func (x *AbortUpload) Reset() {
 	*x = AbortUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2537,7 @@ func (x *AbortUpload) String() string {
 func (*AbortUpload) ProtoMessage() {}
 
 func (x *AbortUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2550,7 @@ func (x *AbortUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUpload.ProtoReflect.Descriptor instead.
 func (*AbortUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AbortUpload) GetBucket() string {
@@ -2502,7 +2581,7 @@ type Trim struct {
 
 func (x *Trim) Reset() {
 	*x = Trim{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2593,7 @@ func (x *Trim) String() string {
 func (*Trim) ProtoMessage() {}
 
 func (x *Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2606,7 @@ func (x *Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trim.ProtoReflect.Descriptor instead.
 func (*Trim) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Trim) GetBucket() string {
@@ -2636,7 +2715,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
 	"\x06Vector\x12(\n" +
 	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\x12\x16\n" +
-	"\x06sparse\x18\x02 \x01(\bR\x06sparse\"\xe4\x05\n" +
+	"\x06sparse\x18\x02 \x01(\bR\x06sparse\"\x98\x06\n" +
 	"\vBucketState\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12 \n" +
@@ -2666,7 +2745,11 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\tversioned\x18\x15 \x01(\x04R\tversioned\x12\x18\n" +
 	"\abounded\x18\x16 \x01(\bR\abounded\x12\x14\n" +
 	"\x05quota\x18\x17 \x01(\x04R\x05quota\x12!\n" +
-	"\ftenant_quota\x18\x18 \x01(\x04R\vtenantQuota\"\xb1\x02\n" +
+	"\ftenant_quota\x18\x18 \x01(\x04R\vtenantQuota\x122\n" +
+	"\alearned\x18\x19 \x03(\v2\x18.isgw.catalog.v1.LearnedR\alearned\"3\n" +
+	"\aLearned\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
+	"\x05times\x18\x02 \x01(\x04R\x05times\"\xb1\x02\n" +
 	"\bLogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12&\n" +
 	"\x03dot\x18\x02 \x01(\v2\x14.isgw.catalog.v1.DotR\x03dot\x12\x1e\n" +
@@ -2680,7 +2763,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
 	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12,\n" +
 	"\x06target\x18\n" +
-	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xe0\x01\n" +
+	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xfa\x01\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -2689,13 +2772,15 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04scan\x18\x05 \x01(\v2\x15.isgw.catalog.v1.ScanR\x04scan\x12!\n" +
 	"\finitial_done\x18\x06 \x01(\bR\vinitialDone\x12\x12\n" +
 	"\x04part\x18\a \x01(\tR\x04part\x12\x16\n" +
-	"\x06resync\x18\b \x01(\x03R\x06resync\"\x9e\x01\n" +
+	"\x06resync\x18\b \x01(\x03R\x06resync\x12\x18\n" +
+	"\alearned\x18\t \x01(\x04R\alearned\"\xb6\x01\n" +
 	"\x04Scan\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\fR\anextKey\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1b\n" +
 	"\tkeys_done\x18\x04 \x01(\x04R\bkeysDone\x12\x14\n" +
-	"\x05scope\x18\x05 \x01(\tR\x05scope\"\xeb\x01\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\x12\x16\n" +
+	"\x06learns\x18\x06 \x01(\bR\x06learns\"\xeb\x01\n" +
 	"\aPending\x12/\n" +
 	"\x06record\x18\x01 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x126\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x1e.isgw.catalog.v1.PendingReasonR\x06reason\x12\x14\n" +
@@ -2842,7 +2927,7 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_raftfsm_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(RecordKind)(0),            // 0: isgw.catalog.v1.RecordKind
 	(Versioning)(0),            // 1: isgw.catalog.v1.Versioning
@@ -2857,36 +2942,37 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*Record)(nil),             // 10: isgw.catalog.v1.Record
 	(*Vector)(nil),             // 11: isgw.catalog.v1.Vector
 	(*BucketState)(nil),        // 12: isgw.catalog.v1.BucketState
-	(*LogEntry)(nil),           // 13: isgw.catalog.v1.LogEntry
-	(*Cursor)(nil),             // 14: isgw.catalog.v1.Cursor
-	(*Scan)(nil),               // 15: isgw.catalog.v1.Scan
-	(*Pending)(nil),            // 16: isgw.catalog.v1.Pending
-	(*Conditions)(nil),         // 17: isgw.catalog.v1.Conditions
-	(*Write)(nil),              // 18: isgw.catalog.v1.Write
-	(*Purge)(nil),              // 19: isgw.catalog.v1.Purge
-	(*SetAttribute)(nil),       // 20: isgw.catalog.v1.SetAttribute
-	(*SetBucketAttribute)(nil), // 21: isgw.catalog.v1.SetBucketAttribute
-	(*Ingest)(nil),             // 22: isgw.catalog.v1.Ingest
-	(*PeerProgress)(nil),       // 23: isgw.catalog.v1.PeerProgress
-	(*Upload)(nil),             // 24: isgw.catalog.v1.Upload
-	(*Part)(nil),               // 25: isgw.catalog.v1.Part
-	(*CreateUpload)(nil),       // 26: isgw.catalog.v1.CreateUpload
-	(*PutPart)(nil),            // 27: isgw.catalog.v1.PutPart
-	(*AbortUpload)(nil),        // 28: isgw.catalog.v1.AbortUpload
-	(*Trim)(nil),               // 29: isgw.catalog.v1.Trim
-	nil,                        // 30: isgw.catalog.v1.Value.TagsEntry
-	nil,                        // 31: isgw.catalog.v1.Record.HeadersEntry
-	nil,                        // 32: isgw.catalog.v1.Record.MetadataEntry
-	nil,                        // 33: isgw.catalog.v1.Record.TagsEntry
-	nil,                        // 34: isgw.catalog.v1.Upload.HeadersEntry
-	nil,                        // 35: isgw.catalog.v1.Upload.MetadataEntry
-	nil,                        // 36: isgw.catalog.v1.Upload.TagsEntry
-	nil,                        // 37: isgw.catalog.v1.Part.ChecksumsEntry
+	(*Learned)(nil),            // 13: isgw.catalog.v1.Learned
+	(*LogEntry)(nil),           // 14: isgw.catalog.v1.LogEntry
+	(*Cursor)(nil),             // 15: isgw.catalog.v1.Cursor
+	(*Scan)(nil),               // 16: isgw.catalog.v1.Scan
+	(*Pending)(nil),            // 17: isgw.catalog.v1.Pending
+	(*Conditions)(nil),         // 18: isgw.catalog.v1.Conditions
+	(*Write)(nil),              // 19: isgw.catalog.v1.Write
+	(*Purge)(nil),              // 20: isgw.catalog.v1.Purge
+	(*SetAttribute)(nil),       // 21: isgw.catalog.v1.SetAttribute
+	(*SetBucketAttribute)(nil), // 22: isgw.catalog.v1.SetBucketAttribute
+	(*Ingest)(nil),             // 23: isgw.catalog.v1.Ingest
+	(*PeerProgress)(nil),       // 24: isgw.catalog.v1.PeerProgress
+	(*Upload)(nil),             // 25: isgw.catalog.v1.Upload
+	(*Part)(nil),               // 26: isgw.catalog.v1.Part
+	(*CreateUpload)(nil),       // 27: isgw.catalog.v1.CreateUpload
+	(*PutPart)(nil),            // 28: isgw.catalog.v1.PutPart
+	(*AbortUpload)(nil),        // 29: isgw.catalog.v1.AbortUpload
+	(*Trim)(nil),               // 30: isgw.catalog.v1.Trim
+	nil,                        // 31: isgw.catalog.v1.Value.TagsEntry
+	nil,                        // 32: isgw.catalog.v1.Record.HeadersEntry
+	nil,                        // 33: isgw.catalog.v1.Record.MetadataEntry
+	nil,                        // 34: isgw.catalog.v1.Record.TagsEntry
+	nil,                        // 35: isgw.catalog.v1.Upload.HeadersEntry
+	nil,                        // 36: isgw.catalog.v1.Upload.MetadataEntry
+	nil,                        // 37: isgw.catalog.v1.Upload.TagsEntry
+	nil,                        // 38: isgw.catalog.v1.Part.ChecksumsEntry
 }
 var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	2,  // 0: isgw.catalog.v1.Lock.mode:type_name -> isgw.catalog.v1.RetentionMode
 	2,  // 1: isgw.catalog.v1.DefaultLock.mode:type_name -> isgw.catalog.v1.RetentionMode
-	30, // 2: isgw.catalog.v1.Value.tags:type_name -> isgw.catalog.v1.Value.TagsEntry
+	31, // 2: isgw.catalog.v1.Value.tags:type_name -> isgw.catalog.v1.Value.TagsEntry
 	2,  // 3: isgw.catalog.v1.Value.mode:type_name -> isgw.catalog.v1.RetentionMode
 	1,  // 4: isgw.catalog.v1.Value.versioning:type_name -> isgw.catalog.v1.Versioning
 	7,  // 5: isgw.catalog.v1.Value.lock:type_name -> isgw.catalog.v1.DefaultLock
@@ -2895,56 +2981,57 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	4,  // 8: isgw.catalog.v1.Record.dot:type_name -> isgw.catalog.v1.Dot
 	4,  // 9: isgw.catalog.v1.Record.context:type_name -> isgw.catalog.v1.Dot
 	5,  // 10: isgw.catalog.v1.Record.root:type_name -> isgw.catalog.v1.Root
-	31, // 11: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
-	32, // 12: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
+	32, // 11: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
+	33, // 12: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
 	1,  // 13: isgw.catalog.v1.Record.versioning:type_name -> isgw.catalog.v1.Versioning
 	4,  // 14: isgw.catalog.v1.Record.target:type_name -> isgw.catalog.v1.Dot
 	8,  // 15: isgw.catalog.v1.Record.value:type_name -> isgw.catalog.v1.Value
-	33, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
+	34, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
 	6,  // 17: isgw.catalog.v1.Record.lock:type_name -> isgw.catalog.v1.Lock
 	10, // 18: isgw.catalog.v1.Record.known:type_name -> isgw.catalog.v1.Record
 	4,  // 19: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
 	11, // 20: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
 	1,  // 21: isgw.catalog.v1.BucketState.versioning:type_name -> isgw.catalog.v1.Versioning
 	7,  // 22: isgw.catalog.v1.BucketState.lock:type_name -> isgw.catalog.v1.DefaultLock
-	4,  // 23: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
-	0,  // 24: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
-	4,  // 25: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
-	15, // 26: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	11, // 27: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	10, // 28: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	3,  // 29: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	4,  // 30: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	10, // 31: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	17, // 32: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 33: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
-	17, // 34: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 35: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
-	8,  // 36: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
-	8,  // 37: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
-	14, // 38: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	14, // 39: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	10, // 40: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	16, // 41: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	4,  // 42: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	11, // 43: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 44: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
-	14, // 45: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	11, // 46: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 47: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	34, // 48: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	35, // 49: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	36, // 50: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
-	6,  // 51: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
-	5,  // 52: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	37, // 53: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
-	24, // 54: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	25, // 55: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	13, // 23: isgw.catalog.v1.BucketState.learned:type_name -> isgw.catalog.v1.Learned
+	4,  // 24: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
+	0,  // 25: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
+	4,  // 26: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
+	16, // 27: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
+	11, // 28: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 29: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	3,  // 30: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	4,  // 31: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	10, // 32: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	18, // 33: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 34: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
+	18, // 35: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 36: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 37: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
+	8,  // 38: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
+	15, // 39: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	15, // 40: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	10, // 41: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	17, // 42: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	4,  // 43: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	11, // 44: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 45: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
+	15, // 46: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 47: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 48: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	35, // 49: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	36, // 50: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	37, // 51: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 52: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 53: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	38, // 54: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	25, // 55: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	26, // 56: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
@@ -2952,14 +3039,14 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_init() {
 	if File_raftfsm_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13].OneofWrappers = []any{}
+	file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc), len(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

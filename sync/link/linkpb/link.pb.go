@@ -378,8 +378,11 @@ type ServedBucket struct {
 	// Names what of the bucket is not let out, so that the receiver sees when that
 	// changes: keys, or deletions; empty: everything is let out. The receiver's vector
 	// does not advance by what comes while it is set.
-	Scope         string `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
-	Resync        int64  `protobuf:"varint,10,opt,name=resync,proto3" json:"resync,omitempty"` // when the sender's operator last asked for a re-sync, by the sender's clock; 0: never
+	Scope  string `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
+	Resync int64  `protobuf:"varint,10,opt,name=resync,proto3" json:"resync,omitempty"` // when the sender's operator last asked for a re-sync, by the sender's clock; 0: never
+	// How often the sender has learned by a scan of another site than the receiver what was
+	// deleted, without the deletions. When that changes, the receiver compares.
+	Learned       uint64 `protobuf:"varint,11,opt,name=learned,proto3" json:"learned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -480,6 +483,13 @@ func (x *ServedBucket) GetScope() string {
 func (x *ServedBucket) GetResync() int64 {
 	if x != nil {
 		return x.Resync
+	}
+	return 0
+}
+
+func (x *ServedBucket) GetLearned() uint64 {
+	if x != nil {
+		return x.Learned
 	}
 	return 0
 }
@@ -1621,7 +1631,7 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\fLinkSettings\x12\x1c\n" +
 	"\tdirection\x18\x01 \x01(\tR\tdirection\x12 \n" +
 	"\vreplication\x18\x02 \x01(\tR\vreplication\x12\x16\n" +
-	"\x06paused\x18\x03 \x01(\bR\x06paused\"\xfc\x01\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\"\x96\x02\n" +
 	"\fServedBucket\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x14\n" +
@@ -1633,7 +1643,8 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x06merged\x18\b \x03(\fR\x06merged\x12\x14\n" +
 	"\x05scope\x18\t \x01(\tR\x05scope\x12\x16\n" +
 	"\x06resync\x18\n" +
-	" \x01(\x03R\x06resync\"F\n" +
+	" \x01(\x03R\x06resync\x12\x18\n" +
+	"\alearned\x18\v \x01(\x04R\alearned\"F\n" +
 	"\x0eChangesRequest\x124\n" +
 	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\xb5\x01\n" +
 	"\fBucketCursor\x12\x12\n" +
