@@ -60,6 +60,7 @@ var floors = map[string]int{
 	"testenv": 5,
 
 	"testenv/bench": 6,
+	"testenv/bulk":  4,
 
 	"cmd/isgwnode": 6,
 	"cmd/isgwctl":  6,

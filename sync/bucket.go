@@ -491,6 +491,5 @@ func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
 
 // due reports whether a version of the pending table is to be tried again now.
 func (v *version) due(now time.Time) bool {
-	return v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
-		v.kind != failRecord && !v.resolving && now.UnixNano() >= v.hold.GetNextRetry()
+	return v.quarantined() && now.UnixNano() >= v.hold.GetNextRetry()
 }

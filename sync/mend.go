@@ -46,8 +46,7 @@ func (s *session) onMend(m mendRequest) {
 	}
 	now := s.o.Clock()
 	for _, v := range b.pend {
-		failed := v.phase == phaseFailed && v.kind != failRecord && !v.resolving
-		if failed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED && among(m.keys, v.rec.GetKey()) {
+		if v.quarantined() && among(m.keys, v.rec.GetKey()) {
 			v.rewind()
 			s.tr.add(v, now)
 		}

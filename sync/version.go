@@ -149,3 +149,10 @@ func (w *want) node() bool { return w.ref.IsNode() }
 
 // live reports whether the attempt that w belongs to still goes on.
 func (w *want) live() bool { return w.v.live() && w.run == w.v.run }
+
+// quarantined reports whether a version rests in the pending table until it is tried
+// again.
+func (v *version) quarantined() bool {
+	return v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
+		v.kind != failRecord && !v.resolving
+}

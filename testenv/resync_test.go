@@ -14,10 +14,8 @@ import (
 	"time"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
-	"edgefog.dev/isgw/raftfsm"
-	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
-	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/testenv/bulk"
 )
 
 // meter carries connections to an address and counts the bytes of both ways.
@@ -118,42 +116,13 @@ func (m *meter) close() {
 func (s *Site) fill(template string, keys int, key func(i int) string) {
 	t := s.env.t
 	t.Helper()
-	const writers = 512
 	s.Stop()
 	o, err := openOffline(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := o.replica.Catalog().Head(bucketPath, []byte(template))
-	if err != nil || head == nil {
-		t.Fatalf("head of %s: %v, %v", template, head, err)
-	}
-	var next atomic.Int64
-	var group sync.WaitGroup
-	errs := make([]error, writers)
-	for w := range writers {
-		group.Go(func() {
-			for errs[w] == nil {
-				i := int(next.Add(1) - 1)
-				if i >= keys {
-					return
-				}
-				res, err := o.replica.Propose(t.Context(), &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
-					Bucket: bucketPath,
-					Record: &catalogpb.Record{
-						Key: []byte(key(i)), Kind: catalogpb.RecordKind_RECORD_VERSION, Time: time.Now().UnixNano(),
-						Root: head.GetRoot(), Etag: head.GetEtag(), Headers: head.GetHeaders(), Metadata: head.GetMetadata(),
-					},
-				}}})
-				if err == nil {
-					err = raftfsm.ResultError(res)
-				}
-				errs[w] = err
-			}
-		})
-	}
-	group.Wait()
-	if err := errors.Join(append(errs, o.close())...); err != nil {
+	err = bulk.WriteKeys(t.Context(), o.replica, bucketPath, template, keys, key)
+	if err := errors.Join(err, o.close()); err != nil {
 		t.Fatal(err)
 	}
 	s.Resume()

@@ -7,14 +7,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"edgefog.dev/isgw/cluster/identity"
 	"edgefog.dev/isgw/raftfsm"
-	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
-	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/testenv/bulk"
 )
 
 // The workload of a bucket with many keys.
@@ -23,7 +20,6 @@ import (
 // content of one that is there, through the node's own raft log: what S3 would
 // take a quarter of an hour for takes a minute.
 func (n *node) fillKeys(ctx context.Context, template string, keys int, key func(i int) string) error {
-	const writers = 512
 	id, err := identity.OpenNode(n.dir, identity.NodeOptions{SiteName: n.name})
 	if err != nil {
 		return fmt.Errorf("fill bucket: %w", err)
@@ -32,45 +28,9 @@ func (n *node) fillKeys(ctx context.Context, template string, keys int, key func
 	if err != nil {
 		return fmt.Errorf("fill bucket: %w", err)
 	}
-	fill := func() error {
-		if err := replica.Ready(ctx); err != nil {
-			return err
-		}
-		head, err := replica.Catalog().Head(bucketPath, []byte(template))
-		if err != nil {
-			return err
-		}
-		if head == nil {
-			return fmt.Errorf("there is no %s", template)
-		}
-		var next atomic.Int64
-		var group sync.WaitGroup
-		errs := make([]error, writers)
-		for w := range writers {
-			group.Go(func() {
-				for errs[w] == nil && ctx.Err() == nil {
-					i := int(next.Add(1) - 1)
-					if i >= keys {
-						return
-					}
-					res, err := replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Write{Write: &catalogpb.Write{
-						Bucket: bucketPath,
-						Record: &catalogpb.Record{
-							Key: []byte(key(i)), Kind: catalogpb.RecordKind_RECORD_VERSION, Time: time.Now().UnixNano(),
-							Root: head.GetRoot(), Etag: head.GetEtag(), Headers: head.GetHeaders(), Metadata: head.GetMetadata(),
-						},
-					}}})
-					if err == nil {
-						err = raftfsm.ResultError(res)
-					}
-					errs[w] = err
-				}
-			})
-		}
-		group.Wait()
-		return errors.Join(append(errs, ctx.Err())...)
+	if err = replica.Ready(ctx); err == nil {
+		err = bulk.WriteKeys(ctx, replica, bucketPath, template, keys, key)
 	}
-	err = fill()
 	if err := errors.Join(err, replica.Close(ctx)); err != nil {
 		return fmt.Errorf("fill bucket: %w", err)
 	}
