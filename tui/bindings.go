@@ -81,7 +81,7 @@ func (m *Model) everywhere() []binding {
 		}})
 	default:
 		if l := m.listSeen(); l != nil && l.Filter() != "" {
-			out = append(out, binding{keys: []string{"esc"}, long: "show the whole list", do: func() tea.Cmd { l.SetFilter(""); return nil }})
+			out = append(out, binding{keys: []string{"esc"}, short: "show all", long: "show the whole list", do: func() tea.Cmd { l.SetFilter(""); return nil }})
 		}
 		out = append(out, binding{keys: []string{"q"}, short: "quit", long: "quit", do: func() tea.Cmd { return m.quit() }})
 	}

@@ -47,9 +47,10 @@ func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 
 // bucketsMsg answers a request for the paths of buckets.
 type bucketsMsg struct {
-	to    *picker
-	paths []string
-	err   error
+	to     *picker
+	paths  []string
+	served []string // on the link already: not offered again
+	err    error
 }
 
 func (msg bucketsMsg) deliver(*Model) tea.Cmd {
@@ -57,11 +58,16 @@ func (msg bucketsMsg) deliver(*Model) tea.Cmd {
 		msg.to.failed = msg.err
 		return nil
 	}
-	for _, path := range msg.paths { // a tenant can be served as a whole
-		if i := strings.LastIndexByte(path, '/'); i > 0 && !slices.Contains(msg.paths, path[:i]) {
-			msg.to.add(path[:i])
+	offer := func(path string) {
+		if !slices.Contains(msg.served, path) {
+			msg.to.add(path)
 		}
-		msg.to.add(path)
+	}
+	for _, path := range msg.paths { // a tenant can be served as a whole
+		if i := strings.LastIndexByte(path, '/'); i > 0 {
+			offer(path[:i])
+		}
+		offer(path)
 	}
 	slices.Sort(msg.to.all)
 	msg.to.search()
@@ -74,6 +80,7 @@ const maxChoices = 1000
 // serve asks which bucket or tenant is to be served on a link.
 func (m *Model) serve(l *adminpb.ConsoleLink) tea.Cmd {
 	name := l.GetName()
+	served := l.GetServes()
 	p := newPicker(m, "serve on "+name+": a bucket, or a tenant with all its buckets", nil, true, func(path string) tea.Cmd {
 		return m.change("serve "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: name, Path: path}}})
 	})
@@ -83,7 +90,7 @@ func (m *Model) serve(l *adminpb.ConsoleLink) tea.Cmd {
 		ctx, cancel := context.WithTimeout(ctx, callTime)
 		defer cancel()
 		paths, err := node.Buckets(ctx, maxChoices)
-		return bucketsMsg{p, paths, err}
+		return bucketsMsg{p, paths, served, err}
 	}
 }
 

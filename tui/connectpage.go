@@ -145,7 +145,11 @@ func (p *connectPage) render(r screen.Rect) {
 // attempts shows what became of the last try of each node.
 func (p *connectPage) attempts(r screen.Rect, y int) {
 	c := &p.m.conn
-	r.Text(2, y, screen.Title, "Trying "+c.profile)
+	title := "Trying "
+	if c.live {
+		title = "Nodes of "
+	}
+	r.Text(2, y, screen.Title, title+c.profile)
 	y++
 	glyphs := map[string]struct {
 		glyph string

@@ -232,13 +232,16 @@ func (n *fakeNode) Service(_ context.Context, name string) (*adminpb.Service, er
 }
 
 func (n *fakeNode) Buckets(context.Context, int) ([]string, error) {
-	return []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos"}, nil
+	return []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos", "Hawaii/Cola/sound"}, nil
 }
 
 func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked = append(n.asked, req)
+	if n.down {
+		return nil, errDown
+	}
 	p := planOf(req)
 	p.NeedsTypedName = n.needsName
 	return p, nil

@@ -108,12 +108,12 @@ func drain(l *adminpb.ConsoleLink) string {
 	switch {
 	case l.BacklogVersions != nil && l.GetBacklogVersions() == 0:
 		return unknown
+	case l.LagSeconds != nil && l.GetLagSeconds() < l.GetLagTargetSeconds()/4:
+		return unknown // it keeps up: what is on its way comes and goes
 	case l.DrainSeconds != nil:
 		return "~" + span(l.GetDrainSeconds())
 	case l.BacklogVersions == nil || l.Slope == nil:
 		return unknown
-	case l.LagSeconds != nil && l.GetLagSeconds() < l.GetLagTargetSeconds()/4:
-		return unknown // it keeps up: what is on its way comes and goes
 	case l.GetSlope() > 0 && !overTarget(l):
 		return "growing"
 	}

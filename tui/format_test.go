@@ -19,6 +19,7 @@ func TestDrain(t *testing.T) {
 		{"nothing is behind", some(uint64(0)), some(0.0), some(0.0), 30, 0, "-"},
 		{"it drains", some(uint64(3200)), some(-71.0), some(41.0), 30, 58, "~58s"},
 		{"it keeps up", some(uint64(3)), some(2.0), some(0.2), 30, 0, "-"},
+		{"it keeps up and drains just now", some(uint64(3)), some(-0.1), some(0.2), 30, 28, "-"},
 		{"it grows within the target", some(uint64(3000)), some(20.0), some(20.0), 30, 0, "growing"},
 		{"it grows beyond the target", some(uint64(3000)), some(20.0), some(31.0), 30, 0, "never"},
 		{"it stands still", some(uint64(3000)), some(0.0), some(31.0), 30, 0, "never"},

@@ -162,8 +162,8 @@ func (p *palette) render(r screen.Rect) {
 				role = screen.Selected
 			}
 		}
-		box.Text(3, y, role, screen.Truncate(b.long, box.W-14))
-		box.Right(box.W-1, y, screen.Dim, screen.Truncate(p.m.spell(b.label()), 10))
+		box.Text(3, y, role, screen.Truncate(b.long, box.W-18))
+		box.Right(box.W-1, y, screen.Dim, screen.Truncate(p.m.spell(b.label()), 14))
 	}
 	if len(p.found) == 0 {
 		box.Text(3, 1, screen.Dim, "no command has these words in its name")

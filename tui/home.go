@@ -119,12 +119,17 @@ func (p *homePage) refresh() {
 }
 
 func (p *homePage) bindings() []binding {
-	out := append(moving(p.alerts), binding{keys: []string{"enter"}, short: "open", long: "open the link", do: p.openAlert})
+	var out []binding
+	open := binding{keys: []string{"enter"}, short: "open", long: "open the link", do: p.openAlert}
 	if a, ok := p.alerts.Selected(); !ok {
-		out[len(out)-1].short, out[len(out)-1].long = "links", "see the links"
-	} else if a.GetService() == "" {
-		out[len(out)-1].long = "see the links"
+		open.short, open.long = "links", "see the links"
+	} else {
+		out = moving(p.alerts)
+		if a.GetService() == "" {
+			open.long = "see the links"
+		}
 	}
+	out = append(out, open)
 	if p.m.wide() {
 		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom health or links", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % panes; return nil }})
 	}
@@ -194,8 +199,26 @@ func (p *homePage) render(r screen.Rect) {
 		p.trends(left.Sub(0, y, left.W, 4))
 		y += 5
 	}
-	if changes := s.GetLastChanges(); len(changes) > 0 && y < left.H && !p.m.wide() {
-		left.Text(1, y, screen.Dim, screen.Truncate("last change: "+change(changes[0]), left.W-2))
+	if !p.m.wide() {
+		lastChanges(left.Sub(0, y, left.W, max(left.H-y, 0)), s.GetLastChanges())
+	}
+}
+
+// lastChanges writes the last change in a line, or where there is room a list of them.
+func lastChanges(r screen.Rect, changes []*adminpb.Change) {
+	switch {
+	case len(changes) == 0 || r.H < 1:
+	case r.H < 4 || len(changes) == 1:
+		r.Text(1, 0, screen.Dim, screen.Truncate("last change: "+change(changes[0]), r.W-2))
+	default:
+		r.Text(1, 0, screen.Title, "LAST CHANGES")
+		for i, c := range changes[:min(len(changes), r.H-1)] {
+			role := screen.Dim
+			if c.GetFailed() {
+				role = screen.Warn
+			}
+			r.Text(1, i+1, role, screen.Truncate(change(c), r.W-2))
+		}
 	}
 }
 
@@ -227,9 +250,13 @@ func (p *homePage) selected(r screen.Rect, y int, a *adminpb.Alert) int {
 			y++
 		}
 	}
-	if a.GetNextStep() != "" {
+	next := a.GetNextStep()
+	if next == "" && a.GetService() != "" {
+		next = p.m.spell("↵") + " opens the link: what waits, and since when it is so"
+	}
+	if next != "" {
 		r.Text(2, y, screen.Key, "→")
-		r.Text(4, y, screen.Plain, screen.Truncate(a.GetNextStep(), r.W-6))
+		r.Text(4, y, screen.Plain, screen.Truncate(next, r.W-6))
 		y++
 	}
 	return y
@@ -254,21 +281,33 @@ func (p *homePage) trends(r screen.Rect) {
 	for i, row := range []struct {
 		name   string
 		pick   func(*adminpb.ConsoleLink) []*adminpb.SparkPoint
+		now    func(*adminpb.ConsoleLink) *float64
 		join   func(a, b float64) float64
 		format func(float64) string
 		role   screen.Role
 	}{
-		{"out", (*adminpb.ConsoleLink).GetSparkOut, add, func(v float64) string { return perSecond(&v) }, screen.First},
-		{"lag max", (*adminpb.ConsoleLink).GetSparkLag, math.Max, span, screen.Warn},
-		{"backlog", (*adminpb.ConsoleLink).GetSparkBacklog, add, scaled, screen.Second},
+		{"out", (*adminpb.ConsoleLink).GetSparkOut, func(l *adminpb.ConsoleLink) *float64 { return l.OutRate }, add, func(v float64) string { return perSecond(&v) }, screen.First},
+		{"lag max", (*adminpb.ConsoleLink).GetSparkLag, func(l *adminpb.ConsoleLink) *float64 { return l.LagSeconds }, math.Max, span, screen.Warn},
+		{"backlog", (*adminpb.ConsoleLink).GetSparkBacklog, backlogVersions, add, scaled, screen.Second},
 	} {
 		values := joined(links, row.pick, row.join)
-		last, top := math.NaN(), math.NaN()
+		// A point of a small chart is the mean of some time that may be half a
+		// minute ago: what is so now is told by the links themselves.
+		last := math.NaN()
+		for _, l := range links {
+			switch v := row.now(l); {
+			case v == nil:
+			case math.IsNaN(last):
+				last = *v
+			default:
+				last = row.join(last, *v)
+			}
+		}
+		top := last
 		for _, v := range values {
 			if !math.IsNaN(v) {
 				top = math.Max(v, zeroIfNaN(top))
 			}
-			last = v
 		}
 		r.Text(1, i+1, screen.Dim, row.name)
 		chart.Spark(r, 10, i+1, min(r.W-12-now-peak, 60), row.role, values)
@@ -292,6 +331,15 @@ func (p *homePage) charts(r screen.Rect) {
 	}
 	drawCharts(r, trend{name: "all links", out: out, in: in, lag: lag, backlog: joined(links, (*adminpb.ConsoleLink).GetSparkBacklog, add),
 		target: target, start: end.Add(-15 * time.Minute), end: end, cross: -1})
+}
+
+// backlogVersions is how many versions wait on a link, nil where nobody knows.
+func backlogVersions(l *adminpb.ConsoleLink) *float64 {
+	if l.BacklogVersions == nil {
+		return nil
+	}
+	n := float64(l.GetBacklogVersions())
+	return &n
 }
 
 func zeroIfNaN(v float64) float64 {

@@ -47,7 +47,7 @@ type linkPage struct {
 func (m *Model) openLink(name string) tea.Cmd {
 	p := &linkPage{m: m, name: name, history: history{m: m, span: ranges[0].seconds, cross: -1}}
 	p.buckets = table.New(func(b *adminpb.BucketStatus) string { return b.GetPath() },
-		func(b *adminpb.BucketStatus) string { return b.GetPath() + " " + b.GetState() + " " + b.GetCause() }, bucketColumns()...)
+		func(b *adminpb.BucketStatus) string { return b.GetPath() + " " + b.GetState() + " " + b.GetCause() }, p.bucketColumns()...)
 	p.events = table.New(func(e *adminpb.LinkEvent) string { return e.GetTime().AsTime().String() + e.GetText() },
 		func(e *adminpb.LinkEvent) string { return e.GetText() + " " + e.GetPrincipal() }, eventColumns()...)
 	p.history.arrived = func() { p.events.SetRows(p.history.got.GetEvents()) }
@@ -63,7 +63,7 @@ func worse(b *adminpb.BucketStatus) *adminpb.Backlog {
 	return send
 }
 
-func bucketColumns() []table.Column[*adminpb.BucketStatus] {
+func (p *linkPage) bucketColumns() []table.Column[*adminpb.BucketStatus] {
 	type bucket = adminpb.BucketStatus
 	lag := func(b *bucket) *float64 {
 		if w := worse(b); w != nil {
@@ -107,15 +107,16 @@ func bucketColumns() []table.Column[*adminpb.BucketStatus] {
 			return "0", screen.Plain
 		})},
 		{Title: "STATE", Width: 20, Flex: true, Draw: func(r screen.Rect, b *bucket) {
-			text, role := bucketState(b, r.W)
+			text, role := bucketState(b, p.link().GetLagTargetSeconds(), r.W)
 			r.Text(0, 0, role, screen.Truncate(text, r.W))
 		}},
 	}
 }
 
-// bucketState is a bucket's state as glyph and words. When it caught up is said
-// where w cells are enough for it.
-func bucketState(b *adminpb.BucketStatus, w int) (string, screen.Role) {
+// bucketState is a bucket's state as glyph and words. One that is behind within
+// the link's target, in seconds, is busy and no cause for worry, as the link itself
+// is. When it caught up is said where w cells are enough for it.
+func bucketState(b *adminpb.BucketStatus, target float64, w int) (string, screen.Role) {
 	glyphs := map[string]struct {
 		glyph string
 		role  screen.Role
@@ -126,6 +127,9 @@ func bucketState(b *adminpb.BucketStatus, w int) (string, screen.Role) {
 	g, ok := glyphs[b.GetState()]
 	if !ok {
 		g.glyph, g.role = "?", screen.Dim
+	}
+	if lag := worse(b).GetLagSeconds(); b.GetState() == "behind" && target > 0 && lag <= target {
+		g.glyph, g.role = "..", screen.First
 	}
 	text := fmt.Sprintf("%-2s %s", g.glyph, b.GetState())
 	switch {

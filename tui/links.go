@@ -190,7 +190,7 @@ func (p *linksPage) bindings() []binding {
 			return p.m.reload()
 		}})
 	}
-	columns := map[bool]string{false: "wide", true: "usual columns"}[p.wide]
+	columns := map[bool]string{false: "wide", true: "usual"}[p.wide]
 	return append(out,
 		binding{keys: []string{"o"}, short: "sort", long: "sort by the next column", do: func() tea.Cmd { p.links.NextSort(); return nil }},
 		binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.links.Reverse(); return nil }},
@@ -265,8 +265,12 @@ func (p *linksPage) render(r screen.Rect) {
 		p.preview(r.Sub(left.W+1, 0, r.W-left.W-1, r.H), l)
 	} else if ok && r.H > 8 {
 		// One line says why the selected link is as it is.
-		left = r.Sub(0, 0, r.W, r.H-2)
-		why(r.Sub(0, r.H-1, r.W, 1), l)
+		rows := 1
+		if r.H > 14 {
+			rows = 2
+		}
+		left = r.Sub(0, 0, r.W, r.H-rows-1)
+		why(r.Sub(0, r.H-rows, r.W, rows), l)
 	}
 	p.links.Render(left)
 	if seen == 0 {
@@ -274,15 +278,25 @@ func (p *linksPage) render(r screen.Rect) {
 	}
 }
 
-// why writes the cause of a link's state and the next step.
+// why writes the cause of a link's state and the next step, from the last row on
+// upwards.
 func why(r screen.Rect, l *adminpb.ConsoleLink) {
 	glyph, role := status(l.GetSeverity(), l.GetGlyph())
-	x := r.Text(1, 0, role, glyph+" "+l.GetStateWord()) + 1
 	text := l.GetCause()
 	if next := l.GetNextStep(); next != "" {
 		text += " → " + next
 	}
-	r.Text(x+1, 0, screen.Plain, screen.Truncate(text, r.W-x-2))
+	state := glyph + " " + l.GetStateWord()
+	at := screen.Width(state) + 3
+	lines := screen.Wrap(text, max(r.W-at-1, 10))
+	if len(lines) > r.H {
+		lines = append(lines[:r.H-1], screen.Truncate(strings.Join(lines[r.H-1:], " "), r.W-at-1))
+	}
+	y := r.H - max(len(lines), 1)
+	r.Text(1, y, role, state)
+	for i, line := range lines {
+		r.Text(at, y+i, screen.Plain, line)
+	}
 }
 
 func (p *linksPage) preview(r screen.Rect, l *adminpb.ConsoleLink) {
@@ -328,7 +342,9 @@ func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
 		r.Text(3, y, screen.Plain, screen.Truncate(l.GetNextStep(), r.W-4))
 		y++
 	}
-	return y + 1
+	// A link that keeps up is synced and behind by turns: what is below does not
+	// move for it.
+	return max(y, 2) + 1
 }
 
 // backlogWords say how much is behind, and whether it gets less.
@@ -371,7 +387,7 @@ func fitting(w int, parts ...string) string {
 }
 
 func perSecond(v *float64) string {
-	if v == nil {
+	if v == nil || math.IsNaN(*v) {
 		return unknown
 	}
 	return size(*v) + "/s"

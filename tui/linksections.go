@@ -13,6 +13,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/admin/manifest"
+	"edgefog.dev/isgw/tui/chart"
 	"edgefog.dev/isgw/tui/screen"
 	"edgefog.dev/isgw/tui/table"
 )
@@ -53,8 +54,12 @@ func (p *linkPage) overview(r screen.Rect, l *adminpb.ConsoleLink) {
 	if wide { // the numbers are beside the charts
 		charts = r.Sub(0, y-1, r.W, r.H-y-rows+1)
 	}
-	if charts.H < 6 { // too low for a chart: the room is the buckets'
-		rows += max(charts.H, 0)
+	if charts.H < 6 { // too low for axes: small charts, if the buckets do not need the room
+		if rows > seen && charts.H >= 3 {
+			smallCharts(charts, l)
+		} else {
+			rows += max(charts.H, 0)
+		}
 		charts = r.Sub(0, 0, 0, 0)
 	}
 	if wide && charts.H > 0 {
@@ -69,6 +74,23 @@ func (p *linkPage) overview(r screen.Rect, l *adminpb.ConsoleLink) {
 		}
 	}
 	p.bucketList(r.Sub(0, r.H-rows, r.W, rows))
+}
+
+// smallCharts are the last quarter of an hour where there is no room for axes.
+func smallCharts(r screen.Rect, l *adminpb.ConsoleLink) {
+	for y, row := range []struct {
+		name   string
+		points []*adminpb.SparkPoint
+		role   screen.Role
+	}{
+		{"out", l.GetSparkOut(), screen.First},
+		{"lag", l.GetSparkLag(), screen.Warn},
+		{"backlog", l.GetSparkBacklog(), screen.Second},
+	} {
+		r.Text(1, y, screen.Dim, row.name)
+		chart.Spark(r, 10, y, r.W-20, row.role, points(row.points))
+	}
+	r.Right(r.W-1, 0, screen.Dim, "15 min")
 }
 
 // beside is what a wide terminal shows beside the charts: settings, numbers and
@@ -170,11 +192,11 @@ func (p *linkPage) failures(r screen.Rect, l *adminpb.ConsoleLink) {
 		n          uint64
 		name, what string
 	}{
-		{l.GetQuarantined(), "quarantined", "versions that cannot be applied yet and are tried again"},
-		{l.GetPending(), "pending", "versions on their way to be applied"},
-		{st.GetNetworkErrors(), "network", "sessions and connections that broke"},
-		{st.GetLocalIoErrors(), "store, here", "reading or writing the stores of this site"},
-		{st.GetRemoteIoErrors(), "store, there", "what the other end told of its stores"},
+		{l.GetQuarantined(), "quarantined", "cannot be applied yet, tried again"},
+		{l.GetPending(), "pending", "on their way to be applied"},
+		{st.GetNetworkErrors(), "network", "connections that broke"},
+		{st.GetLocalIoErrors(), "store, here", "errors of this site's stores"},
+		{st.GetRemoteIoErrors(), "store, there", "errors the other end told of"},
 	} {
 		role := screen.Plain
 		if row.n > 0 && row.name != "pending" {
@@ -185,7 +207,11 @@ func (p *linkPage) failures(r screen.Rect, l *adminpb.ConsoleLink) {
 		r.Text(25, y, screen.Dim, screen.Truncate(row.what, r.W-26))
 		y++
 	}
-	y = prose(r, 1, y+1, r.W-2, screen.Dim, "Errors are counted since the node started. What broke is tried again.") + 1
+	y = prose(r, 1, y+1, r.W-2, screen.Dim, "Errors are counted since the node started. What broke is tried again.")
+	if l.GetQuarantined() > 0 {
+		y = prose(r, 1, y, r.W-2, screen.Plain, "isgwctl link failed "+p.name+" lists the versions; link retry and link skip end their waiting.")
+	}
+	y++
 	head := false
 	for _, b := range st.GetBuckets() {
 		if quarantined(b) == 0 && b.GetState() != "stalled" {
@@ -196,7 +222,7 @@ func (p *linkPage) failures(r screen.Rect, l *adminpb.ConsoleLink) {
 			head = true
 			y++
 		}
-		text, role := bucketState(b, 0)
+		text, role := bucketState(b, l.GetLagTargetSeconds(), 0)
 		x := r.Text(2, y, role, screen.Truncate(text, r.W/2)) + 2
 		r.Text(max(x, 24), y, screen.Plain, screen.Truncate(fmt.Sprintf("%s  %d quarantined", b.GetPath(), quarantined(b)), r.W-max(x, 24)-1))
 		y++

@@ -88,6 +88,10 @@ func (v *viewer) Last() { v.Move(len(v.lines)) }
 
 func (v *viewer) bindings() []binding {
 	out := moving(v)
+	if len(v.lines) > v.height {
+		out[0].short = "down"
+		out[1].short = "up"
+	}
 	if v.lines != nil {
 		text := strings.Join(v.lines, "\n") + "\n"
 		out = append(out,

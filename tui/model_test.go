@@ -57,6 +57,7 @@ func TestKeys(t *testing.T) {
 		{"2 enter shift+tab", "[Events(3)]", ""},
 		{"2 enter t", "[1h]", "[15m]"},
 		{"2 G enter", "Links ▸ molokai", ""},
+		{"2 o", "ST▲", ""},
 		{"2 o o", "NAME▲", ""},
 		{"2 o o O", "NAME▼", ""},
 		{"2 space y", "sent to clipboard", ""},
@@ -75,10 +76,11 @@ func TestKeys(t *testing.T) {
 		{"2 / q q q", "0 of 4", ""}, // q is text in a filter
 		{"2 / k a esc", "4/4", ""},
 		{"2 / k a enter", "filter /ka", ""},
+		{"2 / k a enter", "esc show all", ""},
 		{"2 / k a enter esc", "4/4", "filter /ka"},
 		{"2 j j j p", "WHAT WILL HAPPEN", ""},
 		{"s", "on which link", ""},
-		{"2 s", "Hawaii/Cola/photos", ""},
+		{"2 s", "Hawaii/Cola/sound", "Hawaii/Cola/photos"}, // what is served already is not offered
 		{"2 j u", "stop serving on kauai-cold", ""},
 		{"2 e", "LAG TARGET", ""},
 	} {
@@ -292,8 +294,8 @@ func TestEditLink(t *testing.T) {
 }
 
 func TestServing(t *testing.T) {
-	s := newStill(t, unhealthy(), Options{}).press("2", "j", "s").typing("photo").press("enter")
-	if got := s.node.asked[0].GetServe(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/photos" {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "s").typing("soun").press("enter")
+	if got := s.node.asked[0].GetServe(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/sound" {
 		t.Errorf("asked for %v", got)
 	}
 	s.press("esc", "ctrl+u").typing("Hawaii/New/bucket").press("enter")

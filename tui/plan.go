@@ -165,7 +165,9 @@ func (d *planDialog) bindings() []binding {
 	if d.name != nil { // letters are the name
 		apply, again, copied, saved = "ctrl+s", "ctrl+r", "ctrl+y", "ctrl+x"
 	}
-	out = append(out, binding{keys: []string{apply}, short: "apply", long: "apply the plan", off: d.ready(), do: d.apply})
+	if d.plan != nil || d.failed == nil {
+		out = append(out, binding{keys: []string{apply}, short: "apply", long: "apply the plan", off: d.ready(), do: d.apply})
+	}
 	if d.failed != nil || d.moved != "" {
 		out = append(out, binding{keys: []string{again}, short: "plan again", long: "plan it again", do: d.ask})
 	}

@@ -35,12 +35,13 @@ func (m *Model) View() string {
 	if m.stale() && !m.choose {
 		body.Restyle(screen.Dim)
 	}
-	spare := !m.statusLine(all.Sub(0, all.H-2, all.W, 1))
 	if d := m.top(); d != nil {
 		under := all.Sub(0, 1, all.W, all.H-3)
 		under.Restyle(screen.Off)
 		d.render(under)
 	}
+	m.longNotice(all.Sub(0, all.H-1-noticeRows, all.W, noticeRows))
+	spare := !m.statusLine(all.Sub(0, all.H-2, all.W, 1))
 	m.footer(all.Sub(0, all.H-2, all.W, 2), spare)
 	return c.Encode(m.theme)
 }
@@ -200,17 +201,45 @@ func (m *Model) statusLine(r screen.Rect) bool {
 	}
 	switch {
 	case m.notice != "":
-		role := screen.Plain
-		if m.bad {
-			role = screen.Warn
-		}
-		r.Text(1, 0, role, screen.Truncate(m.notice, r.W-2))
+		lines, role := m.noticeLines(r.W)
+		r.Text(1, 0, role, lines[len(lines)-1])
 	case m.stale():
 		r.Text(1, 0, screen.Warn, screen.Truncate("? these values are "+age(m.silence())+" old; nothing can be changed until a node answers", r.W-2))
 	default:
 		return false
 	}
 	return true
+}
+
+// noticeRows are as many rows as a notice may take: what it says to do is at its end.
+const noticeRows = 3
+
+// noticeLines are a notice in lines of w cells, the last one cut off if need be.
+func (m *Model) noticeLines(w int) ([]string, screen.Role) {
+	role := screen.Plain
+	if m.bad {
+		role = screen.Warn
+	}
+	lines := screen.Wrap(m.notice, w-2)
+	if len(lines) > noticeRows {
+		lines = append(lines[:noticeRows-1], screen.Truncate(strings.Join(lines[noticeRows-1:], " "), w-2))
+	}
+	return lines, role
+}
+
+// longNotice draws all but the last line of a notice, over what is there. The last
+// line is the status line's.
+func (m *Model) longNotice(r screen.Rect) {
+	if m.notice == "" || m.filter != nil && m.top() == nil {
+		return
+	}
+	lines, role := m.noticeLines(r.W)
+	above := lines[:len(lines)-1]
+	over := r.Sub(0, r.H-len(lines), r.W, len(above))
+	over.Clear()
+	for y, line := range above {
+		over.Text(1, y, role, line)
+	}
 }
 
 // footer shows the keys that people need here, as many as there is room for, in

@@ -53,7 +53,8 @@ type Table[T any] struct {
 	selected string // identity
 	cursor   int    // where it is in visible, and where it was when it is gone
 	top      int
-	height   int // rows of the last rendering
+	height   int    // rows of the last rendering
+	shown    []bool // columns of the last rendering; nil before it
 	marks    map[string]bool
 }
 
@@ -70,7 +71,7 @@ func (t *Table[T]) SetColumns(columns ...Column[T]) {
 	if t.sorted >= 0 {
 		title = t.columns[t.sorted].Title
 	}
-	t.columns, t.sorted = columns, -1
+	t.columns, t.sorted, t.shown = columns, -1, nil
 	for i, c := range columns {
 		if title != "" && c.Title == title && c.Compare != nil {
 			t.sorted = i
@@ -176,11 +177,11 @@ func (t *Table[T]) Filter() string { return t.filter }
 // Counts says how many rows are seen and how many there are.
 func (t *Table[T]) Counts() (seen, all int) { return len(t.visible), len(t.rows) }
 
-// NextSort sorts by the next column that can be sorted, and after the last one
-// by none.
+// NextSort sorts by the next column that can be sorted and was seen at the last
+// rendering, and after the last one by none.
 func (t *Table[T]) NextSort() {
 	for t.sorted++; t.sorted < len(t.columns); t.sorted++ {
-		if t.columns[t.sorted].Compare != nil {
+		if t.columns[t.sorted].Compare != nil && (t.shown == nil || t.shown[t.sorted]) {
 			t.desc = false
 			t.arrange()
 			return
@@ -250,13 +251,14 @@ func (t *Table[T]) Render(r screen.Rect) {
 	t.moveTo(t.cursor) // the height may have changed
 	t.top = max(min(t.top, len(t.visible)-t.height), 0)
 	places := t.layout(r.W)
+	t.shown = make([]bool, len(places))
 	for i, p := range places {
-		if p.w == 0 {
+		if t.shown[i] = p.w > 0; p.w == 0 {
 			continue
 		}
-		title, role := t.columns[i].Title, screen.Title
+		title, role, w := t.columns[i].Title, screen.Title, p.w
 		if i == t.sorted {
-			role = screen.Accent
+			role, w = screen.Accent, w+1 // the arrow may be in the gap beside the column
 			if t.desc {
 				title += "▼"
 			} else {
@@ -264,9 +266,9 @@ func (t *Table[T]) Render(r screen.Rect) {
 			}
 		}
 		if t.columns[i].Right {
-			r.Right(p.x+p.w, 0, role, screen.Truncate(title, p.w))
+			r.Right(p.x+p.w, 0, role, screen.Truncate(title, w))
 		} else {
-			r.Text(p.x, 0, role, screen.Truncate(title, p.w))
+			r.Text(p.x, 0, role, screen.Truncate(title, w))
 		}
 	}
 	for y := range t.height {

@@ -111,6 +111,27 @@ func TestRender(t *testing.T) {
 	}
 }
 
+func TestSortingByWhatIsSeen(t *testing.T) {
+	tb := table.New(func(r row) string { return r.name }, func(r row) string { return r.name },
+		table.Column[row]{Title: "N", Width: 1, Draw: table.Text(false, func(r row) (string, screen.Role) { return r.name, screen.Plain }), Compare: func(a, b row) int { return cmp.Compare(a.name, b.name) }},
+		table.Column[row]{Title: "HIDDEN", Width: 30, Priority: 1, Draw: table.Text(false, func(r row) (string, screen.Role) { return "h", screen.Plain }), Compare: func(a, b row) int { return 0 }},
+		table.Column[row]{Title: "LAG", Width: 3, Right: true, Draw: table.Text(true, func(r row) (string, screen.Role) { return fmt.Sprint(r.lag), screen.Plain }), Compare: func(a, b row) int { return cmp.Compare(a.lag, b.lag) }})
+	tb.SetRows([]row{{"b", 1}, {"a", 2}})
+	c := screen.New(12, 3)
+	titles := func() string {
+		tb.Render(c.All())
+		line, _, _ := strings.Cut(c.Encode(screen.Colourless()), "\n")
+		c.All().Clear()
+		return line
+	}
+	for i, want := range []string{"  N  LAG    ", "  N▲ LAG    ", "  N LAG▲    ", "  N  LAG    "} {
+		if got := titles(); got != want {
+			t.Errorf("after %d sorts %q, want %q", i, got, want)
+		}
+		tb.NextSort()
+	}
+}
+
 func TestTheSelectionIsSeen(t *testing.T) {
 	var rows []row
 	for i := range 100 {
