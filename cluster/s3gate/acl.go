@@ -135,6 +135,43 @@ func (b *tenantBackend) PutBucketAcl(request context.Context, bucket string, raw
 	return nil
 }
 
+// aclAnswer is an ACL as S3 tells it. versitygw encodes that of an object without
+// saying of what kind who is granted something.
+type aclAnswer struct {
+	XMLName xml.Name `xml:"AccessControlPolicy"`
+	Xmlns   string   `xml:"xmlns,attr"`
+	Owner   ownerEntry
+	Grants  []grantEntry `xml:"AccessControlList>Grant"`
+}
+
+type grantEntry struct {
+	Grantee struct {
+		Schema string `xml:"xmlns:xsi,attr"`
+		Type   string `xml:"xsi:type,attr"`
+		ownerEntry
+	}
+	Permission types.Permission
+}
+
+// GetObjectAcl says that the object belongs to the tenant, which may do everything.
+func (b *tenantBackend) GetObjectAcl(request context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	const op = "get object ACL"
+	_, t, v, err := b.find(request, op, in.Bucket, in.Key, in.VersionId)
+	if err != nil {
+		return nil, err
+	}
+	_, tenant, err := b.tenant(request)
+	if err != nil {
+		return nil, err
+	}
+	tell(request, "x-amz-version-id", str(b.versionID(t.path, v.Record)))
+	owner := ownerEntry{tenant, tenant}
+	grant := grantEntry{Permission: types.PermissionFullControl}
+	grant.Grantee.Schema, grant.Grantee.Type = "http://www.w3.org/2001/XMLSchema-instance", string(types.TypeCanonicalUser)
+	grant.Grantee.ownerEntry = owner
+	return &s3.GetObjectAclOutput{}, b.answer(request, op, t.path, aclAnswer{Xmlns: namespace, Owner: owner, Grants: []grantEntry{grant}})
+}
+
 // PutObjectAcl accepts the one ACL that every object has, also where ACLs are off,
 // because clients such as s3cmd set it anew after a copy: the tenant may do
 // everything, nobody else anything.

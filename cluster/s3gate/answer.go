@@ -1,7 +1,9 @@
 package s3gate
 
 import (
+	"bytes"
 	"context"
+	"encoding/xml"
 	"net/http"
 
 	"github.com/gofiber/fiber/v3"
@@ -33,8 +35,8 @@ func fail(request context.Context, err error) {
 	}
 }
 
-// rewriteAnswer stands before versitygw's routes and does what rewrite and fail were
-// asked for.
+// rewriteAnswer stands before versitygw's routes. It does what rewrite and fail were
+// asked for, and gives answers the form that S3 gives them.
 func rewriteAnswer(ctx fiber.Ctx) error {
 	if err := ctx.Next(); err != nil {
 		return err
@@ -46,13 +48,77 @@ func rewriteAnswer(ctx fiber.Ctx) error {
 		res.Header.SetContentType(fiber.MIMEApplicationXML)
 		return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))
 	}
-	change, ok := ctx.RequestCtx().UserValue(rewriting{}).(func([]byte) []byte)
-	if !ok || res.StatusCode() != http.StatusOK || res.IsBodyStream() {
+	switch res.StatusCode() {
+	case http.StatusNotModified:
+		// A cache would take the type of the error for that of the object.
+		res.ResetBody()
+		res.Header.SetNoDefaultContentType(true)
+		res.Header.SetContentType("")
+		return nil
+	case http.StatusOK:
+		if res.IsBodyStream() || len(res.Body()) == 0 {
+			return nil
+		}
+	default:
 		return nil
 	}
-	body := change(res.Body())
+	body := conformed(res.Body())
+	if change, ok := ctx.RequestCtx().UserValue(rewriting{}).(func([]byte) []byte); ok {
+		body = change(body)
+	}
 	res.SetBody(body)
 	res.Header.SetContentLength(len(body))
+	return nil
+}
+
+// namespace is that of all answers but errors.
+const namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+// Where versitygw encodes a type of its own or of the SDK as it is, the root has
+// another name than S3's, and elements are there that S3 leaves out: clients that
+// read an enumeration do not take an empty one.
+var (
+	rootNames = map[string]string{"ObjectLockRetention": "Retention", "GetObjectAclOutput": "AccessControlPolicy"}
+	unsaid    = [][]byte{
+		[]byte("<ChecksumType></ChecksumType>"), []byte("<EventHold></EventHold>"), []byte("<Rule></Rule>"),
+		[]byte("<RequestCharged></RequestCharged>"), []byte("<ResultMetadata></ResultMetadata>"),
+	}
+)
+
+// conformed returns the body of an answer with the root that S3 gives it, in S3's
+// namespace. What is no XML of versitygw's it returns as it is.
+func conformed(body []byte) []byte {
+	rest, ok := bytes.CutPrefix(body, []byte(xml.Header+"<"))
+	if !ok {
+		return body
+	}
+	root, rest, ok := bytes.Cut(rest, []byte(">"))
+	if !ok || bytes.ContainsAny(root, " /?!") { // it has its namespace, or nothing in it
+		return body
+	}
+	inner, ok := bytes.CutSuffix(rest, append(append([]byte("</"), root...), '>'))
+	if !ok {
+		return body
+	}
+	name := string(root)
+	if n, ok := rootNames[name]; ok {
+		name = n
+	}
+	for _, element := range unsaid {
+		inner = bytes.ReplaceAll(inner, element, nil)
+	}
+	out := append([]byte(xml.Header), "<"+name+` xmlns="`+namespace+`">`...)
+	return append(append(out, inner...), "</"+name+">"...)
+}
+
+// answer has a request answered with what is encoded of v in place of what versitygw
+// encodes.
+func (b *tenantBackend) answer(request context.Context, op, path string, v any) error {
+	body, err := xml.Marshal(v)
+	if err != nil {
+		return b.apiError(op, path, "", err)
+	}
+	rewrite(request, func([]byte) []byte { return append([]byte(xml.Header), body...) })
 	return nil
 }
 

@@ -143,8 +143,8 @@ func (b *tenantBackend) GetBucketAcl(request context.Context, in *s3.GetBucketAc
 	if _, _, err := b.existing(request, str(in.Bucket)); err != nil {
 		return nil, err
 	}
-	if fast, ok := request.(*fasthttp.RequestCtx); ok {
-		aliasSource(fast)
+	if err := prepare(request); err != nil {
+		return nil, err
 	}
 	account, _ := request.Value("account").(auth.Account)
 	acl, err := json.Marshal(auth.ACL{Owner: account.Access, Grantees: []auth.Grantee{
@@ -163,7 +163,10 @@ func (b *tenantBackend) CreateBucket(request context.Context, in *s3.CreateBucke
 	var tags map[string]string
 	if c := in.CreateBucketConfiguration; c != nil {
 		var err error
-		if tags, err = backend.ParseCreateBucketTags(c.Tags); err != nil {
+		if tags, err = backend.ParseCreateBucketTags(c.Tags); err == nil {
+			err = ownTags(tags)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -64,8 +64,8 @@ func (b *tenantBackend) deleteError(t target, c objects.Conditions, err error) e
 // maxDeletions is the greatest number of keys of DeleteObjects.
 const maxDeletions = 1000
 
-// DeleteObjects deletes many objects and tells of each what became of it. Keys come
-// in the body here, under their own names.
+// DeleteObjects deletes many objects and tells of each what became of it, or of those
+// only that it did not delete. Keys come in the body here, under their own names.
 func (b *tenantBackend) DeleteObjects(request context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
 	ctx, path, err := b.bucketPath(request, str(in.Bucket))
 	if err != nil {
@@ -95,10 +95,14 @@ func (b *tenantBackend) DeleteObjects(request context.Context, in *s3.DeleteObje
 		ids = append(ids, o)
 		list = append(list, objects.Deletion{Key: str(o.Key), Version: which, Conditions: c, Bypass: bypass})
 	}
+	silent, _ := request.Value(quiet{}).(bool)
 	done, errs := b.objects.DeleteMany(ctx, path, list)
 	for i, d := range done {
 		if errs[i] != nil {
 			refuse(ids[i], b.deleteError(target{path: path, key: list[i].Key}, list[i].Conditions, errs[i]))
+			continue
+		}
+		if silent {
 			continue
 		}
 		deleted := types.DeletedObject{Key: ids[i].Key, VersionId: ids[i].VersionId}

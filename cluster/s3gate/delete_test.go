@@ -83,8 +83,36 @@ func TestDeleteConditions(t *testing.T) {
 	if content, _, err := k.get("a", v); err != nil || content != "one" {
 		t.Errorf("what the conditions kept has %q, %v", content, err)
 	}
-	_, err = k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: aws.String("a"), VersionId: &v, LastModifiedTime: aws.Time(time.Now())}}}})
-	wantCode(t, "times of many", err, "InvalidRequest")
+	// Times are in the form of HTTP here; keys are what they are.
+	const odd = "a <LastModifiedTime>x</LastModifiedTime> & \"b\""
+	k.put(odd, "x")
+	out, err = k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{
+		{Key: aws.String("a"), VersionId: &v, LastModifiedTime: aws.Time(time.Unix(1_000_000_000, 0))},
+		{Key: aws.String(odd), LastModifiedTime: modified(odd)},
+	}}})
+	if err != nil || len(out.Deleted) != 1 || *out.Deleted[0].Key != odd || len(out.Errors) != 1 || *out.Errors[0].Code != "PreconditionFailed" {
+		t.Errorf("on times: deleted %+v, error %v", out, err)
+	}
+}
+
+// TestQuietDeletions tells only what was not deleted where that is asked for.
+func TestQuietDeletions(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, "")
+	for _, quiet := range []bool{true, false} {
+		k.put("a", "one")
+		k.put("b", "two")
+		out, err := k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Quiet: &quiet, Objects: []types.ObjectIdentifier{
+			{Key: aws.String("a")}, {Key: aws.String("b"), Size: aws.Int64(9)}, {Key: aws.String("none")},
+		}}})
+		if err != nil || len(out.Errors) != 1 || *out.Errors[0].Key != "b" || len(out.Deleted) != map[bool]int{true: 0, false: 2}[quiet] {
+			t.Errorf("quiet %v: %+v, error %v", quiet, out, err)
+		}
+		if _, _, err := k.get("a", ""); code(err) != "NoSuchKey" {
+			t.Errorf("quiet %v: what was deleted: %v", quiet, err)
+		}
+	}
 }
 
 // TestOtherConditions has copies made and uploads ended on conditions.

@@ -28,7 +28,19 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	}
 	err := g.next(ctx)
 	g.addCORS(ctx)
+	nameOnce(ctx)
 	return err
+}
+
+// nameOnce leaves an answer its IDs once. versitygw gives it them before it turns off
+// that the names of headers are written in one way, and again after that.
+func nameOnce(ctx fiber.Ctx) {
+	h := &ctx.Response().Header
+	h.DisableNormalizing()
+	for _, name := range []string{utils.HeaderAmzRequestID, utils.HeaderAmzID2} {
+		h.Del(http.CanonicalHeaderKey(name))
+	}
+	utils.EnsureRequestIDs(ctx)
 }
 
 // next goes on with a request within the bounds of what its body may take.

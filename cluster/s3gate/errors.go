@@ -33,6 +33,11 @@ var (
 		Description:    "The source of a copy request may not specifically refer to a delete marker by version id.",
 		HTTPStatusCode: http.StatusBadRequest,
 	}
+	errSystemTag = s3err.APIError{
+		Code:           "InvalidTag",
+		Description:    "System tags cannot be added/updated by requester",
+		HTTPStatusCode: http.StatusBadRequest,
+	}
 	errTimeout = s3err.APIError{
 		Code:           "RequestTimeout",
 		Description:    "Your socket connection to the server was not read from or written to within the timeout period.",

@@ -1,6 +1,9 @@
 package s3gate
 
 import (
+	"bytes"
+	"mime/multipart"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,4 +35,60 @@ func TestFormLock(t *testing.T) {
 			t.Errorf("%+v: %v, error %v", c, in, err)
 		}
 	}
+}
+
+// TestScanForm reads forms that end anywhere.
+func TestScanForm(t *testing.T) {
+	const field = "Content-Disposition: form-data; name="
+	for what, c := range map[string]struct {
+		form string
+		want formNames
+		scan scanned
+	}{
+		"nothing":            {"", formNames{}, unfinished},
+		"no form":            {"--x\r\n", formNames{}, noForm},
+		"a file":             {"--b\r\n" + field + "file; filename=n\r\n\r\n", formNames{file: "n"}, finished},
+		"a file of a path":   {"--b\r\n" + field + `file; filename="c:/d/n.txt"` + "\r\n\r\nx", formNames{file: "n.txt"}, finished},
+		"a file by its name": {"--b\r\n" + field + "file\r\n\r\nx", formNames{}, finished},
+		"a key":              {"--b\r\n" + field + "key\r\n\r\n..\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{key: ".."}, finished},
+		"an empty key":       {"--b\r\n" + field + "key\r\n\r\n\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{}, finished},
+		"a key without end":  {"--b\r\n" + field + "key\r\n\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{}, finished},
+		"two keys":           {"--b\r\n" + field + "key\r\n\r\na\r\n--b\r\n" + field + "KEY\r\n\r\nb\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{key: "b"}, finished},
+		"more headers":       {"--b\r\nA: b\r\n" + field + "key\r\nC: d\r\n\r\na\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{key: "a"}, finished},
+		"no file yet":        {"--b\r\n" + field + "key\r\n\r\n..\r\n--b\r\n", formNames{key: ".."}, unfinished},
+	} {
+		names, at, scan := scanForm([]byte(c.form), "b")
+		if names != c.want || scan != c.scan || c.form[at:at+len(names.key)] != names.key {
+			t.Errorf("%s: %+v at %d, %v", what, names, at, scan)
+		}
+	}
+}
+
+// FuzzScanForm checks that what is found in a form is where it is said to be, and that
+// it is what was written.
+func FuzzScanForm(f *testing.F) {
+	f.Add([]byte("--b\r\nContent-Disposition: form-data; name=key\r\n\r\n..\r\n--b\r\nContent-Disposition: form-data; name=file\r\n\r\nx"), "b", "../a", "n")
+	f.Add([]byte("--b\r\n\r\n\r\n--b\r\n"), "b", "", "a/b")
+	f.Add([]byte{}, "", "\r\n", `"`)
+	f.Fuzz(func(t *testing.T, form []byte, boundary, key, file string) {
+		names, at, _ := scanForm(form, boundary)
+		if string(form[at:at+len(names.key)]) != names.key || strings.ContainsAny(names.file, `/\`) {
+			t.Fatalf("%q: %+v at %d", form, names, at)
+		}
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		if w.WriteField("other", key) != nil || w.WriteField("key", key) != nil {
+			t.Fatal("no form was written")
+		}
+		if _, err := w.CreateFormFile("file", "name.txt"); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(key, w.Boundary()) {
+			return
+		}
+		names, at, scan := scanForm(b.Bytes(), w.Boundary())
+		if scan != finished || names.key != key || names.file != "name.txt" || string(b.Bytes()[at:at+len(key)]) != key {
+			t.Fatalf("%q: %+v at %d, %v", b.Bytes(), names, at, scan)
+		}
+	})
 }

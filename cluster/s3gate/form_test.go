@@ -107,9 +107,26 @@ func TestForms(t *testing.T) {
 	fields["x-amz-signature"] = strings.Repeat("0", 64)
 	_, err = postForm(t, target, fields, []byte("x"))
 	wantCode(t, "another signature", err, "SignatureDoesNotMatch")
-	target, fields = form("../up", nil, nil)
+	// Keys that are no paths, and ones that hold the name of the file, which is name.txt.
+	for sent, key := range map[string]string{
+		"../up": "../up", "..": "..", ".": ".", "//": "//", "a/..": "a/..", "/lead": "/lead", "a/../../b": "a/../../b", "k": "k",
+		"dir/${filename}": "dir/name.txt", "${filename}/../${filename}": "name.txt/../name.txt", strings.Repeat("../", 341): strings.Repeat("../", 341),
+	} {
+		target, fields = form(key, nil, nil)
+		fields["key"] = sent
+		if _, err := postForm(t, target, fields, []byte(key)); err != nil {
+			t.Errorf("a form for %.40q: %v", sent, err)
+		} else if content, _, err := k.get(key, ""); err != nil || content != key {
+			t.Errorf("%.40q has %.40q, error %v", key, content, err)
+		}
+	}
+	target, fields = form("../signed", nil, nil)
+	fields["key"] = "../another"
 	_, err = postForm(t, target, fields, []byte("x"))
-	wantCode(t, "a key that is no path", err, "400")
+	wantCode(t, "another key that is no path", err, "AccessDenied")
+	target, fields = form("${filename}", nil, nil)
+	_, err = postForm(t, target, fields, []byte("x"))
+	wantCode(t, "a policy for the variable itself", err, "AccessDenied")
 	for name, value := range map[string]string{"storage-class": "GLACIER", "server-side-encryption": "AES256"} {
 		target, fields = form("extra", nil, func(p *minio.PostPolicy) error { return p.SetUserData(name, value) })
 		_, err = postForm(t, target, fields, []byte("x"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 
@@ -109,6 +110,9 @@ type Gate struct {
 func New(o Options) (*Gate, error) {
 	if o.Objects == nil || o.Keys == nil || o.Buckets == nil {
 		return nil, errors.New("make S3 gate: Objects, Keys and Buckets are required")
+	}
+	if bodyStream(new(fasthttp.Request)) == nil {
+		return nil, errors.New("make S3 gate: fasthttp.Request has no field bodyStream of type io.Reader: this version of fasthttp is not supported")
 	}
 	for _, domain := range o.Domains {
 		if err := CheckDomain(domain); err != nil {

@@ -72,8 +72,19 @@ func (g *guard) GetObjectAttributes(request context.Context, in *s3.GetObjectAtt
 	return g.inner.GetObjectAttributes(request, in)
 }
 
+// askedVersion returns the version that a request about an ACL names, which versitygw
+// does not hand on; nil for none.
+func askedVersion(request context.Context) *string {
+	fast, ok := request.(*fasthttp.RequestCtx)
+	if !ok || !fast.QueryArgs().Has("versionId") {
+		return nil
+	}
+	return ptr(string(fast.QueryArgs().Peek("versionId")))
+}
+
 // GetObjectAcl implements backend.Backend.
 func (g *guard) GetObjectAcl(request context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	in.VersionId = askedVersion(request)
 	if err := g.allow(request, in.Bucket, in.Key, auth.GetObjectAclAction); err != nil {
 		return nil, err
 	}
@@ -82,6 +93,7 @@ func (g *guard) GetObjectAcl(request context.Context, in *s3.GetObjectAclInput) 
 
 // PutObjectAcl implements backend.Backend.
 func (g *guard) PutObjectAcl(request context.Context, in *s3.PutObjectAclInput) error {
+	in.VersionId = askedVersion(request)
 	if err := g.allow(request, in.Bucket, in.Key, auth.PutObjectAclAction); err != nil {
 		return err
 	}

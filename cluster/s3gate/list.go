@@ -3,6 +3,7 @@ package s3gate
 import (
 	"context"
 	"encoding/base64"
+	"encoding/xml"
 	"net/url"
 	"strings"
 
@@ -99,30 +100,92 @@ func (e encoding) name(s string) *string {
 	return &s
 }
 
-// optional is name, and nil for an empty one.
-func (e encoding) optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return e.name(s)
+// listed is what all listings begin with.
+type listed struct {
+	path   string     // of the bucket
+	bucket string     // its last name
+	owner  ownerEntry // of everything in it
+	encoding
 }
 
-func (e encoding) prefixes(list []string) []types.CommonPrefix {
-	out := make([]types.CommonPrefix, len(list))
-	for i, p := range list {
-		out[i].Prefix = e.name(p)
+// listed reads what a listing is of. It does not look whether the bucket exists.
+func (b *tenantBackend) listed(request context.Context, bucket *string) (context.Context, listed, error) {
+	ctx, path, err := b.bucketPath(request, str(bucket))
+	if err != nil {
+		return nil, listed{}, err
+	}
+	_, tenant, err := b.tenant(request)
+	if err != nil {
+		return nil, listed{}, err
+	}
+	e, err := requestedEncoding(request)
+	return ctx, listed{path, strings.Clone(str(bucket)), ownerEntry{tenant, tenant}, e}, err
+}
+
+// objectsAnswer is the answer to ListObjects in both versions of the protocol.
+// versitygw's type would name a type of checksum for objects that have none.
+type objectsAnswer struct {
+	XMLName        xml.Name           `xml:"ListBucketResult"`
+	Xmlns          string             `xml:"xmlns,attr"`
+	Name           string             `xml:"Name"`
+	Prefix         string             `xml:"Prefix"`
+	Delimiter      string             `xml:"Delimiter,omitempty"`
+	MaxKeys        int32              `xml:"MaxKeys"`
+	EncodingType   types.EncodingType `xml:"EncodingType,omitempty"`
+	IsTruncated    bool               `xml:"IsTruncated"`
+	Marker         *string            `xml:"Marker"` // of the first version, as is NextMarker
+	NextMarker     string             `xml:"NextMarker,omitempty"`
+	StartAfter     string             `xml:"StartAfter,omitempty"` // of the second, as is what follows
+	Token          string             `xml:"ContinuationToken,omitempty"`
+	NextToken      string             `xml:"NextContinuationToken,omitempty"`
+	KeyCount       *int               `xml:"KeyCount"`
+	Contents       []objectEntry      `xml:"Contents"`
+	CommonPrefixes []prefixEntry      `xml:"CommonPrefixes"`
+}
+
+type objectEntry struct {
+	Key          string                  `xml:"Key"`
+	LastModified string                  `xml:"LastModified"`
+	ETag         string                  `xml:"ETag"`
+	Algorithm    types.ChecksumAlgorithm `xml:"ChecksumAlgorithm,omitempty"`
+	Type         types.ChecksumType      `xml:"ChecksumType,omitempty"`
+	Size         uint64                  `xml:"Size"`
+	Owner        *ownerEntry             `xml:"Owner"`
+	StorageClass string                  `xml:"StorageClass"`
+}
+
+type ownerEntry struct{ ID, DisplayName string }
+
+type prefixEntry struct{ Prefix string }
+
+// listedTime is the form of times in listings.
+const listedTime = "2006-01-02T15:04:05.000Z"
+
+// answer returns the part of an answer that both versions share; the owner is told
+// with each object if withOwner is set.
+func (l listed) answer(page listing, prefix, delimiter *string, maxKeys *int32, withOwner bool) objectsAnswer {
+	out := objectsAnswer{
+		Xmlns: namespace, Name: l.bucket, Prefix: *l.name(str(prefix)), Delimiter: *l.name(str(delimiter)), MaxKeys: *maxKeys,
+		EncodingType: l.kind, IsTruncated: page.truncated,
+		Contents: make([]objectEntry, len(page.records)), CommonPrefixes: l.prefixes(page.prefixes),
+	}
+	for i, rec := range page.records {
+		sum := kept(rec.GetHeaders())
+		out.Contents[i] = objectEntry{
+			Key: *l.name(string(rec.GetKey())), LastModified: modified(rec.GetTime()).Format(listedTime), ETag: *quoted(rec.GetEtag()),
+			Algorithm: sum.algorithm, Type: sum.kind(), Size: rec.GetRoot().GetSize(), StorageClass: string(types.ObjectStorageClassStandard),
+		}
+		if withOwner {
+			out.Contents[i].Owner = &l.owner
+		}
 	}
 	return out
 }
 
-func (e encoding) objects(records []*catalogpb.Record, owner *types.Owner) []s3response.Object {
-	out := make([]s3response.Object, len(records))
-	for i, rec := range records {
-		out[i] = s3response.Object{
-			Key: e.name(string(rec.GetKey())), ETag: quoted(rec.GetEtag()), Owner: owner,
-			Size: ptr(int64(rec.GetRoot().GetSize())), LastModified: ptr(modified(rec.GetTime())),
-			StorageClass: types.ObjectStorageClassStandard,
-		}
+func (e encoding) prefixes(list []string) []prefixEntry {
+	out := make([]prefixEntry, len(list))
+	for i, p := range list {
+		out[i].Prefix = *e.name(p)
 	}
 	return out
 }
@@ -130,32 +193,20 @@ func (e encoding) objects(records []*catalogpb.Record, owner *types.Owner) []s3r
 // ListObjects lists a bucket in the first version of the protocol.
 func (b *tenantBackend) ListObjects(request context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
 	var out s3response.ListObjectsResult
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
+	ctx, l, err := b.listed(request, in.Bucket)
 	if err != nil {
 		return out, err
 	}
-	_, tenant, err := b.tenant(request)
+	page, err := b.list(ctx, l.path, str(in.Prefix), str(in.Delimiter), str(in.Marker), int(*in.MaxKeys))
 	if err != nil {
 		return out, err
 	}
-	e, err := requestedEncoding(request)
-	if err != nil {
-		return out, err
-	}
-	page, err := b.list(ctx, path, str(in.Prefix), str(in.Delimiter), str(in.Marker), int(*in.MaxKeys))
-	if err != nil {
-		return out, err
-	}
-	out = s3response.ListObjectsResult{
-		Name: ptr(strings.Clone(str(in.Bucket))), Prefix: e.name(str(in.Prefix)), Marker: e.name(str(in.Marker)),
-		Delimiter: e.optional(str(in.Delimiter)), MaxKeys: in.MaxKeys, IsTruncated: &page.truncated,
-		Contents:       e.objects(page.records, &types.Owner{ID: &tenant, DisplayName: &tenant}),
-		CommonPrefixes: e.prefixes(page.prefixes), EncodingType: e.kind,
-	}
+	a := l.answer(page, in.Prefix, in.Delimiter, in.MaxKeys, true)
+	a.Marker = l.name(str(in.Marker))
 	if page.truncated {
-		out.NextMarker = e.name(page.last)
+		a.NextMarker = *l.name(page.last)
 	}
-	return out, nil
+	return out, b.answer(request, "list objects", l.path, a)
 }
 
 // ListObjectsV2 lists a bucket in the second version of the protocol. The
@@ -163,15 +214,7 @@ func (b *tenantBackend) ListObjects(request context.Context, in *s3.ListObjectsI
 // whatever happens to that name.
 func (b *tenantBackend) ListObjectsV2(request context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
 	var out s3response.ListObjectsV2Result
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return out, err
-	}
-	_, tenant, err := b.tenant(request)
-	if err != nil {
-		return out, err
-	}
-	e, err := requestedEncoding(request)
+	ctx, l, err := b.listed(request, in.Bucket)
 	if err != nil {
 		return out, err
 	}
@@ -183,25 +226,15 @@ func (b *tenantBackend) ListObjectsV2(request context.Context, in *s3.ListObject
 		}
 		after = string(name)
 	}
-	page, err := b.list(ctx, path, str(in.Prefix), str(in.Delimiter), after, int(*in.MaxKeys))
+	page, err := b.list(ctx, l.path, str(in.Prefix), str(in.Delimiter), after, int(*in.MaxKeys))
 	if err != nil {
 		return out, err
 	}
-	var owner *types.Owner
-	if in.FetchOwner != nil && *in.FetchOwner {
-		owner = &types.Owner{ID: &tenant, DisplayName: &tenant}
-	}
-	out = s3response.ListObjectsV2Result{
-		Name: ptr(strings.Clone(str(in.Bucket))), Prefix: e.name(str(in.Prefix)), StartAfter: e.optional(str(in.StartAfter)),
-		Delimiter: e.optional(str(in.Delimiter)), MaxKeys: in.MaxKeys, IsTruncated: &page.truncated,
-		KeyCount: ptr(int32(len(page.records) + len(page.prefixes))),
-		Contents: e.objects(page.records, owner), CommonPrefixes: e.prefixes(page.prefixes), EncodingType: e.kind,
-	}
-	if token := str(in.ContinuationToken); token != "" {
-		out.ContinuationToken = ptr(strings.Clone(token))
-	}
+	a := l.answer(page, in.Prefix, in.Delimiter, in.MaxKeys, in.FetchOwner != nil && *in.FetchOwner)
+	a.KeyCount = ptr(len(page.records) + len(page.prefixes))
+	a.StartAfter, a.Token = *l.name(str(in.StartAfter)), str(in.ContinuationToken)
 	if page.truncated {
-		out.NextContinuationToken = ptr(base64.RawURLEncoding.EncodeToString([]byte(page.last)))
+		a.NextToken = base64.RawURLEncoding.EncodeToString([]byte(page.last))
 	}
-	return out, nil
+	return out, b.answer(request, "list objects", l.path, a)
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/xml"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
 	"edgefog.dev/isgw/cluster/objects"
@@ -20,7 +18,8 @@ import (
 // and delete markers in two lists; S3 tells them in one order, on which clients rely
 // that look for what was there at a time.
 type versionsAnswer struct {
-	XMLName             xml.Name           `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListVersionsResult"`
+	XMLName             xml.Name           `xml:"ListVersionsResult"`
+	Xmlns               string             `xml:"xmlns,attr"` // and of what is within, which XMLName would exclude
 	Name                string             `xml:"Name"`
 	Prefix              string             `xml:"Prefix"`
 	KeyMarker           string             `xml:"KeyMarker"`
@@ -32,7 +31,7 @@ type versionsAnswer struct {
 	EncodingType        types.EncodingType `xml:"EncodingType,omitempty"`
 	IsTruncated         bool               `xml:"IsTruncated"`
 	Entries             []versionEntry
-	CommonPrefixes      []versionsPrefix `xml:"CommonPrefixes"`
+	CommonPrefixes      []prefixEntry `xml:"CommonPrefixes"`
 }
 
 // versionEntry is a Version or a DeleteMarker, as XMLName says.
@@ -44,26 +43,14 @@ type versionEntry struct {
 	LastModified string  `xml:"LastModified"`
 	ETag         *string `xml:"ETag"`
 	Size         *uint64 `xml:"Size"`
-	Owner        versionOwner
+	Owner        ownerEntry
 	StorageClass string `xml:"StorageClass,omitempty"`
 }
-
-type versionOwner struct{ ID, DisplayName string }
-
-type versionsPrefix struct{ Prefix string }
 
 // ListObjectVersions lists the versions and delete markers of a bucket.
 func (b *tenantBackend) ListObjectVersions(request context.Context, in *s3.ListObjectVersionsInput) (s3response.ListVersionsResult, error) {
 	var out s3response.ListVersionsResult
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return out, err
-	}
-	_, tenant, err := b.tenant(request)
-	if err != nil {
-		return out, err
-	}
-	e, err := requestedEncoding(request)
+	ctx, l, err := b.listed(request, in.Bucket)
 	if err != nil {
 		return out, err
 	}
@@ -75,26 +62,23 @@ func (b *tenantBackend) ListObjectVersions(request context.Context, in *s3.ListO
 		}
 		o.AfterVersion, o.AfterNull = which.Dot, which.Null
 	}
-	page, err := b.listVersions(ctx, path, o, int(*in.MaxKeys))
+	page, err := b.listVersions(ctx, l.path, o, int(*in.MaxKeys))
 	if err != nil {
 		return out, err
 	}
 	answer := versionsAnswer{
-		Name: strings.Clone(str(in.Bucket)), Prefix: *e.name(str(in.Prefix)), KeyMarker: *e.name(str(in.KeyMarker)),
-		VersionIDMarker: strings.Clone(str(in.VersionIdMarker)), MaxKeys: *in.MaxKeys, Delimiter: *e.name(str(in.Delimiter)),
-		EncodingType: e.kind, IsTruncated: page.truncated,
+		Xmlns: namespace, Name: l.bucket, Prefix: *l.name(str(in.Prefix)), KeyMarker: *l.name(str(in.KeyMarker)),
+		VersionIDMarker: strings.Clone(str(in.VersionIdMarker)), MaxKeys: *in.MaxKeys, Delimiter: *l.name(str(in.Delimiter)),
+		EncodingType: l.kind, IsTruncated: page.truncated, CommonPrefixes: l.prefixes(page.prefixes),
 	}
 	if page.truncated {
-		answer.NextKeyMarker, answer.NextVersionIDMarker = *e.name(page.lastKey), page.lastID
-	}
-	for _, p := range page.prefixes {
-		answer.CommonPrefixes = append(answer.CommonPrefixes, versionsPrefix{*e.name(p)})
+		answer.NextKeyMarker, answer.NextVersionIDMarker = *l.name(page.lastKey), page.lastID
 	}
 	for _, v := range page.versions {
 		rec := v.Record
 		entry := versionEntry{
-			XMLName: xml.Name{Local: "Version"}, Key: *e.name(string(rec.GetKey())), VersionID: catalog.VersionID(rec), IsLatest: v.Latest,
-			LastModified: modified(rec.GetTime()).Format(time.RFC3339), Owner: versionOwner{tenant, tenant},
+			XMLName: xml.Name{Local: "Version"}, Key: *l.name(string(rec.GetKey())), VersionID: catalog.VersionID(rec), IsLatest: v.Latest,
+			LastModified: modified(rec.GetTime()).Format(listedTime), Owner: l.owner,
 		}
 		if rec.GetKind() == catalogpb.RecordKind_RECORD_VERSION {
 			entry.ETag, entry.Size, entry.StorageClass = quoted(rec.GetEtag()), ptr(rec.GetRoot().GetSize()), string(types.ObjectVersionStorageClassStandard)
@@ -103,13 +87,7 @@ func (b *tenantBackend) ListObjectVersions(request context.Context, in *s3.ListO
 		}
 		answer.Entries = append(answer.Entries, entry)
 	}
-	body, err := xml.Marshal(answer)
-	if err != nil {
-		b.logger.Error("S3 request failed", "operation", "list versions", "bucket", path, "error", err)
-		return out, s3err.GetAPIError(s3err.ErrInternalError)
-	}
-	rewrite(request, func([]byte) []byte { return append([]byte(xml.Header), body...) })
-	return out, nil
+	return out, b.answer(request, "list versions", l.path, answer)
 }
 
 // versionsPage is a page of versions, in the order of their keys.

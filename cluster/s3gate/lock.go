@@ -172,7 +172,7 @@ func (b *tenantBackend) GetObjectRetention(request context.Context, bucket, key,
 	return out, nil
 }
 
-// PutObjectRetention sets the retention of a version, which comes as JSON.
+// PutObjectRetention sets the retention of a version, which comes as JSON, or ends it.
 func (b *tenantBackend) PutObjectRetention(request context.Context, bucket, key, id string, retention []byte) error {
 	ctx, t, err := b.target(request, &bucket, &key, &id)
 	if err != nil {
@@ -182,7 +182,11 @@ func (b *tenantBackend) PutObjectRetention(request context.Context, bucket, key,
 	if err != nil || in.RetainUntilDate == nil {
 		return s3err.GetAPIError(s3err.ErrMalformedXML)
 	}
-	err = b.objects.SetRetention(ctx, t.path, t.key, t.which, retentionMode(string(in.Mode)), *in.RetainUntilDate, mayBypass(request))
+	mode := retentionMode(string(in.Mode))
+	if lifts(request) {
+		mode = catalogpb.RetentionMode_RETENTION_NONE
+	}
+	err = b.objects.SetRetention(ctx, t.path, t.key, t.which, mode, *in.RetainUntilDate, mayBypass(request))
 	if err != nil {
 		return b.versionError("put object retention", t, &id, err)
 	}

@@ -93,6 +93,25 @@ func TestRetention(t *testing.T) {
 	if err != nil || len(out.Errors) != 1 || *out.Errors[0].Code != "AccessDenied" || *out.Errors[0].Key != "c" || len(out.Deleted) != 1 {
 		t.Errorf("delete many: %+v, %v", out, err)
 	}
+	lift := func(key, id string, bypass bool) error {
+		_, err := k.PutObjectRetention(k.t.Context(), &s3.PutObjectRetentionInput{Bucket: k.bucket, Key: &key, VersionId: &id, BypassGovernanceRetention: &bypass,
+			Retention: &types.ObjectLockRetention{}})
+		return err
+	}
+	wantCode(t, "end compliance", lift("c", c, true), "AccessDenied")
+	l := k.put("l", "x")
+	if err := k.retain("l", l, types.ObjectLockRetentionModeGovernance, late, false); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "end governance", lift("l", l, false), "AccessDenied")
+	if err := lift("l", l, true); err != nil {
+		t.Errorf("end governance with a bypass: %v", err)
+	}
+	_, err = k.GetObjectRetention(t.Context(), &s3.GetObjectRetentionInput{Bucket: k.bucket, Key: aws.String("l")})
+	wantCode(t, "a retention that was ended", err, "NoSuchObjectLockConfiguration")
+	if err := k.purge("l", l, false); err != nil {
+		t.Errorf("purge after the retention was ended: %v", err)
+	}
 	wantCode(t, "a time that is over", k.retain("c", c, types.ObjectLockRetentionModeCompliance, time.Now().Add(-time.Hour), false), "InvalidArgument")
 	_, err = k.PutObject(t.Context(), &s3.PutObjectInput{Bucket: k.bucket, Key: aws.String("x"), Body: strings.NewReader("x"), ObjectLockMode: types.ObjectLockModeGovernance})
 	wantCode(t, "a mode without a time", err, "InvalidArgument")

@@ -3,6 +3,7 @@ package s3gate
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/versity/versitygw/s3response"
 
 	"edgefog.dev/isgw/cluster/objects"
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
@@ -92,29 +94,62 @@ func (b *tenantBackend) writeError(op, path, key string, ifMatch, ifNoneMatch *s
 	return b.apiError(op, path, key, err)
 }
 
-// HeadObject describes an object.
-func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	_, t, found, err := b.find(request, "head object", in.Bucket, in.Key, in.VersionId)
+// reading is what a request reads of an object.
+type reading struct {
+	target
+	version *catalog.Version
+	selection
+}
+
+// read finds what a request to read an object names, evaluates its conditions and
+// reads its range. When a delete marker is in the way, the time of the marker is
+// returned beside the error.
+func (b *tenantBackend) read(request context.Context, op string, bucket, key, id *string, c conditions, ranges *string, part *int32) (context.Context, reading, *time.Time, error) {
+	ctx, t, found, err := b.find(request, op, bucket, key, id)
 	if err != nil {
 		if found != nil {
-			return &s3.HeadObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(modified(found.Record.GetTime()))}, err
+			return nil, reading{}, ptr(modified(found.Record.GetTime())), err
 		}
-		return nil, err
+		return nil, reading{}, nil, err
 	}
 	rec := found.Record
-	if err := readConditions(rec, conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}); err != nil {
-		return nil, err
+	if err := readConditions(rec, c); err != nil {
+		if errors.Is(err, s3err.GetAPIError(s3err.ErrNotModified)) {
+			b.tellUnmodified(request, t, rec)
+		}
+		return nil, reading{}, nil, err
 	}
-	sel, err := selectRange(rec, str(in.Range), in.PartNumber)
+	sel, err := selectRange(rec, str(ranges), asked(request, "If-Range"), part)
+	return ctx, reading{t, found, sel}, nil, err
+}
+
+// tellUnmodified gives an answer that an object is not modified the headers by which
+// caches know what they have, as RFC 9110, section 15.4.5, demands.
+func (b *tenantBackend) tellUnmodified(request context.Context, t target, rec *catalogpb.Record) {
+	tell(request, "ETag", *quoted(rec.GetEtag()))
+	tell(request, "Last-Modified", modified(rec.GetTime()).Format(http.TimeFormat))
+	tell(request, "Cache-Control", rec.GetHeaders()["cache-control"])
+	tell(request, "Expires", rec.GetHeaders()["expires"])
+	tell(request, "x-amz-version-id", str(b.versionID(t.path, rec)))
+}
+
+// HeadObject describes an object.
+func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
+	_, r, marker, err := b.read(request, "head object", in.Bucket, in.Key, in.VersionId,
+		conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}, in.Range, in.PartNumber)
+	if marker != nil {
+		return &s3.HeadObjectOutput{DeleteMarker: ptr(true), LastModified: marker}, err
+	}
 	if err != nil {
 		return nil, err
 	}
+	rec := r.version.Record
 	h := rec.GetHeaders()
-	sum := sel.checksum(rec, in.ChecksumMode)
+	sum := r.checksum(rec, in.ChecksumMode)
 	v := sum.of
-	mode, until, hold := lockHeaders(found.Lock)
+	mode, until, hold := lockHeaders(r.version.Lock)
 	return &s3.HeadObjectOutput{
-		AcceptRanges: ptr("bytes"), ContentLength: &sel.length, ContentRange: sel.header, PartsCount: sel.parts,
+		AcceptRanges: ptr("bytes"), ContentLength: &r.length, ContentRange: r.header, PartsCount: r.parts,
 		ETag: quoted(rec.GetEtag()), LastModified: ptr(modified(rec.GetTime())), Metadata: rec.GetMetadata(),
 		ContentType: header(h, "content-type"), ContentEncoding: header(h, "content-encoding"),
 		ContentDisposition: header(h, "content-disposition"), ContentLanguage: header(h, "content-language"),
@@ -124,7 +159,7 @@ func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInp
 		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
 		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
 		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
-		ChecksumType: sum.kind(), VersionId: b.versionID(t.path, rec), TagCount: tagCount(found.Tags),
+		ChecksumType: sum.kind(), VersionId: b.versionID(r.path, rec), TagCount: tagCount(r.version.Tags),
 		ObjectLockMode: mode, ObjectLockRetainUntilDate: until, ObjectLockLegalHoldStatus: hold,
 	}, nil
 }
@@ -133,41 +168,35 @@ func (b *tenantBackend) HeadObject(request context.Context, in *s3.HeadObjectInp
 // method has returned; its first chunk is read before, so that a damaged object
 // is an error and not a broken connection where that can be told.
 func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	ctx, t, found, err := b.find(request, "get object", in.Bucket, in.Key, in.VersionId)
-	if err != nil {
-		if found != nil {
-			return &s3.GetObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(modified(found.Record.GetTime()))}, err
-		}
-		return nil, err
+	const op = "get object"
+	ctx, r, marker, err := b.read(request, op, in.Bucket, in.Key, in.VersionId,
+		conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}, in.Range, in.PartNumber)
+	if marker != nil {
+		return &s3.GetObjectOutput{DeleteMarker: ptr(true), LastModified: marker}, err
 	}
-	rec := found.Record
-	if err := readConditions(rec, conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}); err != nil {
-		return nil, err
-	}
-	sel, err := selectRange(rec, str(in.Range), in.PartNumber)
 	if err != nil {
 		return nil, err
 	}
-	bucket, key := t.path, t.key
+	rec := r.version.Record
 	obj, err := b.objects.Open(rec)
 	if err != nil {
-		return nil, b.apiError("get object", bucket, key, err)
+		return nil, b.apiError(op, r.path, r.key, err)
 	}
-	body, err := obj.Reader(ctx, sel.off, sel.length)
+	body, err := obj.Reader(ctx, r.off, r.length)
 	if err != nil {
-		return nil, b.apiError("get object", bucket, key, err)
+		return nil, b.apiError(op, r.path, r.key, err)
 	}
 	if err := body.Prime(); err != nil {
 		_ = body.Close()
-		return nil, b.apiError("get object", bucket, key, err)
+		return nil, b.apiError(op, r.path, r.key, err)
 	}
 	h := rec.GetHeaders()
-	sum := sel.checksum(rec, in.ChecksumMode)
+	sum := r.checksum(rec, in.ChecksumMode)
 	v := sum.of
-	mode, until, hold := lockHeaders(found.Lock)
+	mode, until, hold := lockHeaders(r.version.Lock)
 	return &s3.GetObjectOutput{
-		Body:         &sentBody{Reader: body, backend: b, bucket: bucket, key: key},
-		AcceptRanges: ptr("bytes"), ContentLength: &sel.length, ContentRange: sel.header, PartsCount: sel.parts,
+		Body:         &sentBody{Reader: body, backend: b, bucket: r.path, key: r.key},
+		AcceptRanges: ptr("bytes"), ContentLength: &r.length, ContentRange: r.header, PartsCount: r.parts,
 		ETag: quoted(rec.GetEtag()), LastModified: ptr(modified(rec.GetTime())), Metadata: rec.GetMetadata(),
 		ContentType: header(h, "content-type"), ContentEncoding: header(h, "content-encoding"),
 		ContentDisposition: header(h, "content-disposition"), ContentLanguage: header(h, "content-language"),
@@ -177,7 +206,7 @@ func (b *tenantBackend) GetObject(request context.Context, in *s3.GetObjectInput
 		ChecksumSHA256: v(types.ChecksumAlgorithmSha256), ChecksumSHA512: v(types.ChecksumAlgorithmSha512),
 		ChecksumMD5: v(types.ChecksumAlgorithmMd5), ChecksumXXHASH64: v(types.ChecksumAlgorithmXxhash64),
 		ChecksumXXHASH3: v(types.ChecksumAlgorithmXxhash3), ChecksumXXHASH128: v(types.ChecksumAlgorithmXxhash128),
-		ChecksumType: sum.kind(), VersionId: b.versionID(t.path, rec), TagCount: tagCount(found.Tags),
+		ChecksumType: sum.kind(), VersionId: b.versionID(r.path, rec), TagCount: tagCount(r.version.Tags),
 		ObjectLockMode: mode, ObjectLockRetainUntilDate: until, ObjectLockLegalHoldStatus: hold,
 	}, nil
 }
@@ -188,18 +217,6 @@ func tagCount(tags map[string]string) *int32 {
 		return nil
 	}
 	return ptr(int32(len(tags)))
-}
-
-// GetObjectAcl says that the object belongs to the tenant.
-func (b *tenantBackend) GetObjectAcl(request context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	if _, _, _, err := b.find(request, "get object ACL", in.Bucket, in.Key, in.VersionId); err != nil {
-		return nil, err
-	}
-	_, tenant, err := b.tenant(request)
-	if err != nil {
-		return nil, err
-	}
-	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &tenant, DisplayName: &tenant}}, nil
 }
 
 // sentBody logs a body that failed while it was sent: the client sees only that

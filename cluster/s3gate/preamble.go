@@ -47,6 +47,7 @@ func (g *Gate) nextForm(ctx fiber.Ctx) error {
 		return g.refuse(ctx, errUnavailable)
 	}
 	conn.allow(maxPreamble)
+	defer readPreamble(ctx.RequestCtx())()
 	err := ctx.Next()
 	if conn.allow(unbounded) {
 		ctx.Response().Header.SetConnectionClose()

@@ -2,12 +2,13 @@ package s3gate
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -75,21 +76,71 @@ func (s selection) checksum(rec *catalogpb.Record, mode types.ChecksumMode) chec
 }
 
 // selectRange reads a Range header or a part number. A Range that is malformed,
-// of another unit or of several ranges is passed over, as S3 does it.
-func selectRange(rec *catalogpb.Record, header string, part *int32) (selection, error) {
+// of another unit or of several ranges is passed over, as S3 does it, and so is one
+// of an object that is not the one that If-Range names.
+func selectRange(rec *catalogpb.Record, header, ifRange string, part *int32) (selection, error) {
 	size := int64(rec.GetRoot().GetSize())
 	if part != nil {
 		return selectPart(rec, size, int(*part))
 	}
-	off, length, partial, err := backend.ParseObjectRange(size, strings.Clone(header))
-	if err != nil {
+	whole := selection{length: size, whole: true}
+	if header == "" || !unchangedSince(rec, ifRange) {
+		return whole, nil
+	}
+	off, length, ok, err := byteRange(header, size)
+	switch {
+	case err != nil:
 		return selection{}, err
+	case !ok:
+		return whole, nil
 	}
-	s := selection{off: off, length: length, whole: !partial}
-	if partial {
-		s.header = contentRange(off, length, size)
+	return selection{off: off, length: length, header: contentRange(off, length, size)}, nil
+}
+
+// unchangedSince evaluates If-Range by RFC 9110, section 13.1.5: whether a range may
+// be joined to what a client has of the object. It names an ETag, which must be a
+// strong one, or the time of modification, which must be the very same.
+func unchangedSince(rec *catalogpb.Record, ifRange string) bool {
+	if ifRange == "" {
+		return true
 	}
-	return s, nil
+	if at, err := http.ParseTime(ifRange); err == nil {
+		return at.Equal(modified(rec.GetTime()))
+	}
+	return strings.Trim(ifRange, `"`) == rec.GetEtag()
+}
+
+// byteRange reads one range of bytes by RFC 9110, section 14.1.2, of an object of the
+// given size. ok says that it is one; an error that nothing of the object is within
+// it. Positions have any number of digits: bytes=5-99999999999999999999 is all from 5.
+func byteRange(header string, size int64) (off, length int64, ok bool, err error) {
+	set, isBytes := strings.CutPrefix(header, "bytes=")
+	from, to, isRange := strings.Cut(set, "-")
+	if !isBytes || !isRange || from+to == "" || strings.Trim(from+to, "0123456789") != "" {
+		return 0, 0, false, nil
+	}
+	first, last := position(from), position(to)
+	switch {
+	case from == "" && last > 0 && size == 0:
+		return 0, 0, false, nil // the last bytes of nothing
+	case from == "":
+		first, last = size-min(last, size), size-1
+	case to == "" || last >= size:
+		last = max(first, size-1)
+	}
+	switch {
+	case first >= size:
+		return 0, 0, false, s3err.GetInvalidRangeErr(strings.Clone(header), size)
+	case last < first:
+		return 0, 0, false, nil
+	}
+	return first, last - first + 1, true, nil
+}
+
+// position reads digits; a number that is too great is as great as can be.
+func position(digits string) int64 {
+	n, _ := strconv.ParseInt(digits, 10, 64) // the value beside ErrRange is the greatest
+	return n
 }
 
 // selectPart finds the bytes of one part of an object that was uploaded in

@@ -83,10 +83,86 @@ func TestSelectPart(t *testing.T) {
 		{parts, 0, 0, 0, "", 416},
 		{empty, 1, 0, 0, "", 0},
 	} {
-		sel, err := selectRange(c.rec, "", &c.part)
+		sel, err := selectRange(c.rec, "", "", &c.part)
 		if got := status(err); got != c.want || sel.off != c.off || sel.length != c.n || str(sel.header) != c.header {
 			t.Errorf("part %d of %v: %+v, status %d", c.part, c.rec, sel, got)
 		}
+	}
+}
+
+// TestByteRange reads ranges as RFC 9110 and S3 do.
+func TestByteRange(t *testing.T) {
+	for _, c := range []struct {
+		header string
+		size   int64
+		off, n int64
+		ok     bool
+		want   int
+	}{
+		{"bytes=0-3", 10, 0, 4, true, 0},
+		{"bytes=5-", 10, 5, 5, true, 0},
+		{"bytes=5-100", 10, 5, 5, true, 0},
+		{"bytes=9-9", 10, 9, 1, true, 0},
+		{"bytes=-4", 10, 6, 4, true, 0},
+		{"bytes=-100", 10, 0, 10, true, 0},
+		{"bytes=5-99999999999999999999", 10, 5, 5, true, 0},
+		{"bytes=-99999999999999999999", 10, 0, 10, true, 0},
+		{"bytes=0-9223372036854775807", 10, 0, 10, true, 0},
+		{"bytes=99999999999999999999-", 10, 0, 0, false, 416},
+		{"bytes=10-", 10, 0, 0, false, 416},
+		{"bytes=10-20", 10, 0, 0, false, 416},
+		{"bytes=-0", 10, 0, 0, false, 416},
+		{"bytes=0-", 0, 0, 0, false, 416},
+		{"bytes=-1", 0, 0, 0, false, 0},
+		{"bytes=-0", 0, 0, 0, false, 416},
+		{"bytes=5-3", 10, 0, 0, false, 0},
+		{"bytes=-", 10, 0, 0, false, 0},
+		{"bytes=", 10, 0, 0, false, 0},
+		{"bytes=0-1,3-4", 10, 0, 0, false, 0},
+		{"bytes= 1-2", 10, 0, 0, false, 0},
+		{"bytes=+1-2", 10, 0, 0, false, 0},
+		{"bytes=a-b", 10, 0, 0, false, 0},
+		{"lines=1-2", 10, 0, 0, false, 0},
+		{"0-1", 10, 0, 0, false, 0},
+	} {
+		off, n, ok, err := byteRange(c.header, c.size)
+		if off != c.off || n != c.n || ok != c.ok || status(err) != c.want {
+			t.Errorf("%s of %d bytes: %d at %d, %v, status %d", c.header, c.size, n, off, ok, status(err))
+		}
+	}
+}
+
+// FuzzByteRange checks that a range is within the object.
+func FuzzByteRange(f *testing.F) {
+	for _, h := range []string{"bytes=0-0", "bytes=3-9", "bytes=3-", "bytes=-3", "bytes=9-3", "bytes=1-2x", "bytes=0-99999999999999999999"} {
+		f.Add(h, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, h string, size int64) {
+		if size < 0 {
+			return
+		}
+		off, n, ok, err := byteRange(h, size)
+		if ok && (err != nil || off < 0 || n < 1 || off > size-n) || !ok && (off != 0 || n != 0) {
+			t.Fatalf("%q of %d bytes: %d at %d, %v, %v", h, size, n, off, ok, err)
+		}
+	})
+}
+
+// TestIfRange judges whether a range may be joined to what a client has.
+func TestIfRange(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
+	rec := &catalogpb.Record{Etag: "e", Time: at.UnixNano(), Root: &catalogpb.Root{Size: 10}}
+	for ifRange, partial := range map[string]bool{
+		"": true, `"e"`: true, "e": true, `"x"`: false, `W/"e"`: false, "junk": false,
+		at.Format(http.TimeFormat): true, at.Add(time.Hour).Format(http.TimeFormat): false, at.Add(-time.Hour).Format(http.TimeFormat): false,
+	} {
+		sel, err := selectRange(rec, "bytes=2-3", ifRange, nil)
+		if err != nil || sel.whole == partial || partial && (sel.off != 2 || sel.length != 2) || !partial && sel.length != 10 {
+			t.Errorf("If-Range %s: %+v, %v", ifRange, sel, err)
+		}
+	}
+	if _, err := selectRange(rec, "bytes=20-", `"x"`, nil); err != nil {
+		t.Errorf("a range that is not to be kept: %v", err)
 	}
 }
 

@@ -20,7 +20,20 @@ func parseTags(header *string) (map[string]string, error) {
 	if len(tags) > maxTags {
 		return nil, s3err.GetAPIError(s3err.ErrObjectTaggingLimited)
 	}
-	return tags, nil
+	return tags, ownTags(tags)
+}
+
+// systemTag begins the names of tags that nobody but the service may set.
+const systemTag = "aws:"
+
+// ownTags refuses tags that are not the client's to set.
+func ownTags(tags map[string]string) error {
+	for name := range tags {
+		if strings.HasPrefix(name, systemTag) {
+			return errSystemTag
+		}
+	}
+	return nil
 }
 
 // GetObjectTagging returns the tags of a version.
@@ -47,6 +60,9 @@ func (b *tenantBackend) DeleteObjectTagging(request context.Context, bucket, key
 
 func (b *tenantBackend) setTags(request context.Context, op, bucket, key, id string, tags map[string]string) error {
 	ctx, t, err := b.target(request, &bucket, &key, &id)
+	if err == nil {
+		err = ownTags(tags)
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +96,9 @@ func (b *tenantBackend) DeleteBucketTagging(request context.Context, bucket stri
 
 func (b *tenantBackend) setBucketTags(request context.Context, op, bucket string, tags map[string]string) error {
 	ctx, path, err := b.bucketPath(request, bucket)
+	if err == nil {
+		err = ownTags(tags)
+	}
 	if err != nil {
 		return err
 	}

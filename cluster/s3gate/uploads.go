@@ -15,23 +15,15 @@ import (
 // ListMultipartUploads lists the uploads under way.
 func (b *tenantBackend) ListMultipartUploads(request context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
 	var out s3response.ListMultipartUploadsResult
-	ctx, path, err := b.bucketPath(request, str(in.Bucket))
-	if err != nil {
-		return out, err
-	}
-	_, tenant, err := b.tenant(request)
-	if err != nil {
-		return out, err
-	}
-	e, err := requestedEncoding(request)
+	ctx, l, err := b.listed(request, in.Bucket)
 	if err != nil {
 		return out, err
 	}
 	prefix, delimiter := str(in.Prefix), str(in.Delimiter)
 	out = s3response.ListMultipartUploadsResult{
-		Bucket: strings.Clone(str(in.Bucket)), Prefix: *e.name(prefix), Delimiter: *e.name(delimiter),
-		KeyMarker: *e.name(str(in.KeyMarker)), UploadIDMarker: strings.Clone(str(in.UploadIdMarker)),
-		MaxUploads: int(*in.MaxUploads), EncodingType: string(e.kind),
+		Bucket: l.bucket, Prefix: *l.name(prefix), Delimiter: *l.name(delimiter),
+		KeyMarker: *l.name(str(in.KeyMarker)), UploadIDMarker: strings.Clone(str(in.UploadIdMarker)),
+		MaxUploads: int(*in.MaxUploads), EncodingType: string(l.kind),
 	}
 	limit := min(int(*in.MaxUploads), maxKeys)
 	if limit == 0 {
@@ -46,9 +38,9 @@ func (b *tenantBackend) ListMultipartUploads(request context.Context, in *s3.Lis
 		}
 	}
 	for !w.full {
-		uploads, more, err := b.objects.Uploads(ctx, path, page)
+		uploads, more, err := b.objects.Uploads(ctx, l.path, page)
 		if err != nil {
-			return out, b.apiError("list uploads", path, prefix, err)
+			return out, b.apiError("list uploads", l.path, prefix, err)
 		}
 		for _, up := range uploads {
 			w.add(string(up.GetKey()), up)
@@ -60,17 +52,17 @@ func (b *tenantBackend) ListMultipartUploads(request context.Context, in *s3.Lis
 	}
 	for _, u := range w.uploads {
 		out.Uploads = append(out.Uploads, s3response.Upload{
-			Key: *e.name(string(u.GetKey())), UploadID: u.GetId(), Initiated: modified(u.GetCreated()), StorageClass: types.StorageClassStandard,
-			Owner:             s3response.Owner{ID: tenant, DisplayName: tenant},
-			Initiator:         s3response.Initiator{ID: tenant, DisplayName: tenant},
+			Key: *l.name(string(u.GetKey())), UploadID: u.GetId(), Initiated: modified(u.GetCreated()), StorageClass: types.StorageClassStandard,
+			Owner:             s3response.Owner(l.owner),
+			Initiator:         s3response.Initiator(l.owner),
 			ChecksumAlgorithm: sumsOf(u.GetHeaders()).algorithm, ChecksumType: sumsOf(u.GetHeaders()).kind,
 		})
 	}
 	for _, p := range w.prefixes {
-		out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: *e.name(p)})
+		out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: *l.name(p)})
 	}
 	if out.IsTruncated = w.full; w.full {
-		out.NextKeyMarker, out.NextUploadIDMarker = *e.name(w.lastKey), w.lastID
+		out.NextKeyMarker, out.NextUploadIDMarker = *l.name(w.lastKey), w.lastID
 	}
 	return out, nil
 }
