@@ -1,9 +1,11 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -41,9 +43,9 @@ func newHomePage(m *Model) *homePage {
 			table.Column[*adminpb.Alert]{Width: 24, Flex: true, Draw: table.Text(false, func(a *adminpb.Alert) (string, screen.Role) { return a.GetCause(), screen.Plain })},
 		),
 		sites: table.New(func(s *adminpb.ConsoleSite) string { return s.GetSiteId() + s.GetName() },
-			func(*adminpb.ConsoleSite) string { return "" }, siteColumns()...),
+			func(*adminpb.ConsoleSite) string { return "" }, siteColumns()...).Passive(),
 		links: table.New(func(l *adminpb.ConsoleLink) string { return l.GetName() },
-			func(*adminpb.ConsoleLink) string { return "" }, linkColumns()...),
+			func(*adminpb.ConsoleLink) string { return "" }, linkColumns()...).Passive(),
 	}
 }
 
@@ -115,7 +117,21 @@ func (p *homePage) crumbs() []string {
 func (p *homePage) refresh() {
 	p.alerts.SetRows(p.m.snapshot.GetAlerts())
 	p.sites.SetRows(p.m.snapshot.GetSites())
-	p.links.SetRows(p.m.snapshot.GetLinks())
+	// What is wrong comes first: the list beside the rest has no keys to look further.
+	links := slices.Clone(p.m.snapshot.GetLinks())
+	slices.SortStableFunc(links, func(a, b *adminpb.ConsoleLink) int { return cmp.Compare(urgency(a), urgency(b)) })
+	p.links.SetRows(links)
+}
+
+// urgency orders links: failed ones first, then those that want attention.
+func urgency(l *adminpb.ConsoleLink) int {
+	switch l.GetSeverity() {
+	case adminpb.Severity_SEVERITY_FAILED:
+		return 0
+	case adminpb.Severity_SEVERITY_WARNING:
+		return 1
+	}
+	return 2
 }
 
 func (p *homePage) bindings() []binding {
@@ -172,22 +188,39 @@ func (p *homePage) render(r screen.Rect) {
 	if len(s.GetLinks()) == 0 && len(s.GetAlerts()) == 0 {
 		y = p.empty(left, y)
 	} else if len(s.GetAlerts()) > 0 {
-		// The list of what is wrong grows into the room that the rest leaves.
-		rows := min(len(s.GetAlerts()), max(room-len(s.GetSites())-8, 2))
+		// The list of what is wrong grows into the room that the rest leaves, and
+		// is as long whichever alert is selected.
+		about, trends := 0, 4
+		for _, a := range s.GetAlerts() {
+			about = max(about, len(p.about(left, a)))
+		}
+		if p.m.wide() {
+			trends = 12
+		}
+		rows := min(len(s.GetAlerts()), max(room-about-len(s.GetSites())-4-trends, min(room/4, 8), 2))
 		part := left.Sub(0, y, left.W, rows+1)
 		p.alerts.Render(part)
 		part.Text(1, 0, screen.Title, "NEEDS ATTENTION")
+		if n := len(s.GetAlerts()); n > rows {
+			first, last := p.alerts.Window()
+			part.Right(part.W-1, 0, screen.Dim, fmt.Sprintf("%d-%d of %d", first, last, n))
+		}
 		y += rows + 1
 		if a, ok := p.alerts.Selected(); ok {
-			y = p.selected(left, y, a)
+			for i, line := range p.about(left, a) {
+				if line.next {
+					left.Text(2, y+i, screen.Key, "→")
+				}
+				left.Text(4, y+i, line.role, line.text)
+			}
 		}
-		y++
+		y += about + 1
 	}
-	rows := min(len(s.GetSites()), max(left.H-y-7, 1))
+	rows := min(len(s.GetSites()), max(left.H-y-7, min(left.H-y-2, 4), 1))
 	part := left.Sub(0, y, left.W, rows+1)
 	p.sites.Render(part)
-	for i := range rows + 1 {
-		part.Text(0, i, screen.Plain, " ") // a list without keys has no pointer
+	if n := len(s.GetSites()); n > rows {
+		part.Text(2, 0, screen.Title, fmt.Sprintf("SITES %d of %d", rows, n))
 	}
 	y += rows + 2
 	switch room := left.H - y; {
@@ -240,26 +273,40 @@ func (p *homePage) head(r screen.Rect) int {
 	return len(lines)
 }
 
-// selected writes what the list had no room for: the whole cause of the selected
-// alert, in two lines at most, and what to do.
-func (p *homePage) selected(r screen.Rect, y int, a *adminpb.Alert) int {
-	if screen.Width(a.GetCause()) > r.W-34 && r.H >= 16 {
-		lines := screen.Wrap(a.GetCause(), r.W-6)
-		for _, line := range lines[:min(len(lines), 2)] {
-			r.Text(4, y, screen.Dim, line)
-			y++
+// aboutLine is a line about an alert; next begins what to do.
+type aboutLine struct {
+	text string
+	role screen.Role
+	next bool
+}
+
+// about is what the list of alerts has no room for: the whole cause of one and
+// what to do, in two lines each at most.
+func (p *homePage) about(r screen.Rect, a *adminpb.Alert) []aboutLine {
+	most := 2
+	if r.H < 16 {
+		most = 1
+	}
+	var out []aboutLine
+	add := func(role screen.Role, text string, next bool) {
+		lines := screen.Wrap(text, r.W-6)
+		if len(lines) > most {
+			lines = append(lines[:most-1], screen.Truncate(strings.Join(lines[most-1:], " "), r.W-6))
+		}
+		for i, line := range lines {
+			out = append(out, aboutLine{line, role, next && i == 0})
 		}
 	}
-	next := a.GetNextStep()
-	if next == "" && a.GetService() != "" {
-		next = p.m.spell("↵") + " opens the link: what waits, and since when it is so"
+	if screen.Width(a.GetCause()) > r.W-34 && most > 1 {
+		add(screen.Dim, a.GetCause(), false)
 	}
-	if next != "" {
-		r.Text(2, y, screen.Key, "→")
-		r.Text(4, y, screen.Plain, screen.Truncate(next, r.W-6))
-		y++
+	switch next := a.GetNextStep(); {
+	case next != "":
+		add(screen.Plain, next, true)
+	case a.GetService() != "":
+		add(screen.Plain, p.m.spell("↵")+" opens the link: what waits, and since when it is so", true)
 	}
-	return y
+	return out
 }
 
 func (p *homePage) empty(r screen.Rect, y int) int {
@@ -400,9 +447,6 @@ func (p *homePage) aside(r screen.Rect) {
 		box.Text(1, 0, screen.Dim, "none")
 	}
 	p.links.Render(box.Sub(0, 0, box.W-1, box.H))
-	for y := range box.H {
-		box.Text(0, y, screen.Plain, " ")
-	}
 	box = r.Sub(0, rows+3, r.W, r.H-rows-3).Box("last changes")
 	for i, c := range s.GetLastChanges() {
 		role := screen.Plain

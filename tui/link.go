@@ -123,6 +123,7 @@ func bucketState(b *adminpb.BucketStatus, target float64, w int) (string, screen
 	}{
 		"synced": {"ok", screen.Good}, "behind": {"!", screen.Warn}, "copying": {"..", screen.First},
 		"waiting": {"..", screen.Dim}, "stalled": {"X", screen.Bad}, "one-way": {"!", screen.Warn},
+		"copied": {"ok", screen.Good}, "paused": {"||", screen.Dim},
 	}
 	g, ok := glyphs[b.GetState()]
 	if !ok {

@@ -339,8 +339,13 @@ func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
 	}
 	if l.GetNextStep() != "" {
 		r.Text(1, y, screen.Key, "→")
-		r.Text(3, y, screen.Plain, screen.Truncate(l.GetNextStep(), r.W-4))
-		y++
+		for i, line := range screen.Wrap(l.GetNextStep(), r.W-4) {
+			if i == 2 {
+				break
+			}
+			r.Text(3, y, screen.Plain, line)
+			y++
+		}
 	}
 	// A link that keeps up is synced and behind by turns: what is below does not
 	// move for it.

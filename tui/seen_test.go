@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,5 +120,60 @@ func TestNoPlanNoApply(t *testing.T) {
 	s.node.set(func(n *fakeNode) { n.down = true })
 	if text := s.press("2", "p").screenOf(); !strings.Contains(text, "plan again") || strings.Contains(text, "a apply") {
 		t.Errorf("what to do with no plan:\n%s", text)
+	}
+}
+
+// A long list of alerts leaves room for what else Home tells, says how long it is,
+// and moves nothing while one goes through it.
+func TestManyAlerts(t *testing.T) {
+	s := unhealthy()
+	for i := range 30 {
+		a := &adminpb.Alert{Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Word: "no remote", Service: fmt.Sprint("link", i), Key: fmt.Sprint("link/", i), Cause: "short"}
+		if i%2 == 0 {
+			a.Cause = "no remote is set, and no paired site has connected for this service yet"
+			a.NextStep = "create the service of the same name at the other site with --remote ccow://HOST:PORT of the link endpoint here"
+		}
+		s.Alerts = append(s.Alerts, a)
+	}
+	st := newStill(t, s, Options{}).size(80, 24)
+	sites := st.rowOf("SITES")
+	for range 3 {
+		text := st.press("j").screenOf()
+		if !strings.Contains(text, "-4 of 32") && !strings.Contains(text, "2-5 of 32") || !strings.Contains(text, "maui     ") || st.rowOf("SITES") != sites {
+			t.Fatalf("SITES is in row %d:\n%s", st.rowOf("SITES"), text)
+		}
+	}
+	for i := range 9 {
+		s.Sites = append(s.Sites, &adminpb.ConsoleSite{Name: fmt.Sprint("site", i), SiteId: fmt.Sprint(i), Links: 1})
+	}
+	if text := newStill(t, s, Options{}).size(80, 24).screenOf(); !strings.Contains(text, "SITES 4 of 13") {
+		t.Errorf("sites are left out and nothing says so:\n%s", text)
+	}
+	s.Sites = s.Sites[:4]
+	if text := st.press("G").screenOf(); !strings.Contains(text, "32 of 32") {
+		t.Errorf("the end of the list does not say so:\n%s", text)
+	}
+	if text := st.size(140, 40).screenOf(); !strings.Contains(text, "all links, throughput") {
+		t.Errorf("no charts on a wide terminal:\n%s", text)
+	}
+}
+
+// Beside Home, what is wrong comes first.
+func TestLinksBesideHome(t *testing.T) {
+	text := newStill(t, unhealthy(), Options{}).size(140, 40).screenOf()
+	_, links, _ := strings.Cut(text, "┌ links 4")
+	if strings.Index(links, "X   kauai-cold") > strings.Index(links, "ok  big-island") {
+		t.Errorf("a link that failed is below one that does not:\n%s", text)
+	}
+}
+
+func TestBucketStatesAreKnown(t *testing.T) {
+	for _, state := range []string{"waiting", "copying", "behind", "synced", "stalled", "one-way", "copied", "paused"} {
+		if text, _ := bucketState(&adminpb.BucketStatus{State: state}, 30, 40); strings.HasPrefix(text, "?") {
+			t.Errorf("%s is written as not known: %q", state, text)
+		}
+	}
+	if text, _ := bucketState(&adminpb.BucketStatus{State: "upside-down"}, 30, 40); !strings.HasPrefix(text, "?") {
+		t.Errorf("a state that is not known is %q", text)
 	}
 }

@@ -56,6 +56,7 @@ type Table[T any] struct {
 	height   int    // rows of the last rendering
 	shown    []bool // columns of the last rendering; nil before it
 	marks    map[string]bool
+	passive  bool // no row is shown as selected
 }
 
 // New makes a table. id is the identity of a row, unique among the rows; match
@@ -63,6 +64,10 @@ type Table[T any] struct {
 func New[T any](id, match func(T) string, columns ...Column[T]) *Table[T] {
 	return &Table[T]{columns: columns, id: id, match: match, sorted: -1, height: 1, marks: map[string]bool{}}
 }
+
+// Passive makes it a table without keys: no row is drawn as the selected one. It
+// returns the table.
+func (t *Table[T]) Passive() *Table[T] { t.passive = true; return t }
 
 // SetColumns gives the table other columns. The order stays that of the column
 // it was sorted by, if one of the same title is among them.
@@ -141,6 +146,12 @@ func (t *Table[T]) Move(n int) { t.moveTo(t.cursor + n) }
 
 // Page is how many rows were seen at the last rendering.
 func (t *Table[T]) Page() int { return t.height }
+
+// Window says which rows were seen at the last rendering, counted from 1; 0 and
+// 0 when there are none.
+func (t *Table[T]) Window() (first, last int) {
+	return min(t.top+1, len(t.visible)), min(t.top+t.height, len(t.visible))
+}
 
 // First and Last select the ends.
 func (t *Table[T]) First() { t.moveTo(0) }
@@ -285,7 +296,7 @@ func (t *Table[T]) Render(r screen.Rect) {
 		if len(t.marks) > 0 && t.marks[t.id(row)] {
 			r.Text(1, y+1, screen.Accent, "*")
 		}
-		if i == t.cursor {
+		if i == t.cursor && !t.passive {
 			r.Sub(0, y+1, r.W, 1).Tint(0, screen.Selected)
 			r.Text(0, y+1, screen.Accent, "▸")
 		}

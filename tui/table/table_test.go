@@ -198,3 +198,31 @@ func BenchmarkTenThousandRows(b *testing.B) {
 		}
 	})
 }
+
+func TestPassive(t *testing.T) {
+	c := screen.New(32, 3)
+	newTable(row{"alpha", 1}, row{"beta", 2}).Passive().Render(c.All())
+	if got := c.Encode(screen.Colourless()); strings.Contains(got, "▸") {
+		t.Errorf("a row is selected:\n%s", got)
+	}
+}
+
+func TestWindow(t *testing.T) {
+	tb := newTable(row{"a", 1}, row{"b", 2}, row{"c", 3}, row{"d", 4})
+	window := func() string {
+		tb.Render(screen.New(32, 3).All())
+		first, last := tb.Window()
+		return fmt.Sprint(first, last)
+	}
+	for _, c := range []struct {
+		move int
+		want string
+	}{{0, "1 2"}, {2, "2 3"}, {9, "3 4"}} {
+		if tb.Move(c.move); window() != c.want {
+			t.Errorf("after moving by %d rows %s are seen, want %s", c.move, window(), c.want)
+		}
+	}
+	if tb.SetRows(nil); window() != "0 0" {
+		t.Errorf("of no rows %s are seen", window())
+	}
+}
