@@ -50,6 +50,7 @@ type bucket struct {
 
 	committing bool
 	deciding   bool      // what is due is being looked at again
+	reviewed   time.Time // when what is not due was looked at
 	committed  time.Time // when the last commit ended
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
@@ -431,19 +432,36 @@ func (b *bucket) resolve(v *version) {
 // retryBatch bounds the versions that are looked at again together.
 const retryBatch = 1000
 
+// reviewEvery is how often what is in quarantine is looked at before its next retry,
+// which may be an hour away.
+const reviewEvery = 5 * time.Second
+
 // retry starts the quarantined versions of a bucket that are due, unless nothing is
-// left to do for them: another link may have brought them meanwhile, or what replaced
-// them, and then the sender may never have them again.
+// left to do for them: another link may have brought them meanwhile, or this one or
+// another what replaced them, and then the sender may never have them again. Those
+// of which nothing is left to do end without waiting until they are due: the two
+// ends are equal then, and nothing is behind. Of a table of thousands, as many are
+// looked at in a round as there is room for.
 func (s *session) retry(b *bucket, now time.Time) {
-	if b.watch || b.deciding {
+	if b.watch || b.deciding || len(b.pend) == 0 {
 		return
 	}
 	var due []*version
 	var entries []*catalogpb.Pending
-	for _, v := range b.pend {
-		if v.due(now) && len(due) < retryBatch {
-			due, entries = append(due, v), append(entries, v.hold)
+	pick := func(wanted func(v *version) bool) {
+		for _, v := range b.pend {
+			if len(due) == retryBatch {
+				return
+			}
+			if wanted(v) {
+				due, entries = append(due, v), append(entries, v.hold)
+			}
 		}
+	}
+	pick(func(v *version) bool { return v.due(now) })
+	if now.Sub(b.reviewed) >= reviewEvery {
+		b.reviewed = now
+		pick(func(v *version) bool { return v.quarantined() && !v.due(now) && !v.restore })
 	}
 	if len(due) == 0 {
 		return
@@ -464,19 +482,21 @@ func (s *session) retry(b *bucket, now time.Time) {
 	})
 }
 
-// onDue begins again what is still needed.
+// onDue ends what is not needed any more, and begins again what is and whose time has
+// come.
 func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
 	now := s.o.Clock()
 	for i, v := range due {
 		in := &outlook[i]
 		switch {
-		case !v.due(now): // an operator skipped it, or it was begun already
+		case !v.quarantined(): // an operator skipped it, or it was begun already
+		case !v.restore && !in.needed:
+			v.phase = phaseGone // nothing is left to be committed
+			b.resolve(v)
+		case !v.due(now): // it is looked at again
 		case v.restore: // it is wanted although it was seen
 			v.rewind()
 			s.tr.add(v, now)
-		case !in.needed:
-			v.phase = phaseGone // nothing is left to be committed
-			b.resolve(v)
 		case in.fault != "":
 			v.kind, v.cause = failRecord, in.fault
 			b.resolve(v)

@@ -8,6 +8,44 @@ import (
 	"edgefog.dev/isgw/chunks/chunkstest"
 )
 
+// TestQuarantineEndsWithWhatReplacesIt replaces a version that cannot be read at the
+// sender, over the same link, an hour before its next retry: what replaced it is
+// there, so both ends are in sync at once, and none says that it is behind.
+func TestQuarantineEndsWithWhatReplacesIt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		replace func(s *testSite)
+	}{
+		{"replaced", func(s *testSite) { s.put(bk1, "bad", random(9, 2000)) }},
+		{"replaced with the same content, whole again", func(s *testSite) { s.put(bk1, "bad", random(7, 3000)) }},
+		{"deleted", func(s *testSite) { s.del(bk1, "bad") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pair(t, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, func(t *testing.T, x, y *half) {
+				x.site.makeBucket(bk1, 1)
+				bad := random(7, 3000)
+				x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
+				x.start()
+				y.start()
+				synced(t, 30*time.Second, x, y)
+				x.site.put(bk1, "bad", bad)
+				until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+				pause(reviewEvery + 2*time.Second)
+				if p := reasonOf(y, "bad"); p.GetReason() != quarantined || p.GetAttempts() != 1 {
+					t.Fatalf("looking at it again made %v of it", p)
+				}
+				c.replace(x.site)
+				synced(t, reviewEvery+5*time.Second, x, y)
+				sameHeads(t, bk1, x.site, y.site)
+				st, sent := y.engine.Status(), x.local.Status()
+				if st.Pending != 0 || !st.Lag.Known || st.Lag.Age != 0 || sent.Lag.Age != 0 || sent.BacklogVersions != 0 {
+					t.Errorf("the receiver says %+v, the sender %+v", st, sent)
+				}
+			})
+		})
+	}
+}
+
 // TestRetryOfASkippedVersionThatWasReplaced has an operator skip a version that cannot be
 // read at the sender, which is replaced there, or deleted, before the operator takes
 // the skip back. Nothing is left to be fetched: the version settles as superseded or

@@ -264,7 +264,7 @@ func TestQuarantineEndsByAnotherLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, c := newTestSite(t, 1), newTestSite(t, 2), newTestSite(t, 3)
 		aToC, cToA := connect(t, a, c, nil, bk1)
-		_, bToA := connect(t, a, b, nil, bk1)
+		_, bToA := connect(t, a, b, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, bk1)
 		_, bToC := connect(t, c, b, nil, bk1)
 		defer func() {
 			for _, h := range []*half{aToC, cToA, bToA, bToC} {
@@ -291,7 +291,7 @@ func TestQuarantineEndsByAnotherLink(t *testing.T) {
 			got, _ := b.read(bk1, "k")
 			return string(got) == "new"
 		})
-		until(t, 2*time.Minute, "nothing is pending", func() bool { return len(bToA.pendingOf(bk1)) == 0 })
+		until(t, 10*time.Second, "nothing is pending, long before the next retry", func() bool { return len(bToA.pendingOf(bk1)) == 0 })
 		until(t, 30*time.Second, "in sync", func() bool { return bToA.engine.Status().State == StateInSync })
 		if n := bToA.engine.Status().Counters; n.Chunks != 0 || n.RemoteErrors != 2 || n.Sessions != 1 {
 			t.Errorf("%d chunks came, after %d errors there, in %d sessions", n.Chunks, n.RemoteErrors, n.Sessions)
