@@ -196,15 +196,18 @@ func TestDemoStops(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(60*time.Second, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(3*time.Minute, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	lines := bufio.NewScanner(stdout)
+	var said []string
 	synced := false
 	for !synced && lines.Scan() {
+		said = append(said, lines.Text())
 		synced = strings.Count(lines.Text(), "synced") == 2
 	}
 	if !synced {
-		t.Fatalf("the demo never showed both sites in sync: %s", stderr.String())
+		err := cmd.Wait()
+		t.Fatalf("the demo never showed both sites in sync (%v):\n%s\n%s", err, strings.Join(said, "\n"), stderr.String())
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
