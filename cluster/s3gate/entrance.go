@@ -11,10 +11,17 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// entrance stands before everything that looks into a request. It turns a bucket in
-// the host's name into one in the path, answers preflights, refuses what bears no
-// signature, and adds the headers of CORS to answers.
+// entrance stands before everything that looks into a request. It lets in as many as
+// there may be at one time, turns a bucket in the host's name into one in the path,
+// answers preflights, refuses what bears no signature, and adds the headers of CORS to
+// answers.
 func (g *Gate) entrance(ctx fiber.Ctx) error {
+	select {
+	case g.places <- struct{}{}:
+		defer func() { <-g.places }()
+	default:
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrSlowDown))
+	}
 	ctx.Locals(fiberContext{}, heldContext{ctx})
 	g.fromHost(ctx)
 	if ctx.Method() == http.MethodOptions {
@@ -71,6 +78,9 @@ const (
 // refuse answers with an S3 error.
 func (g *Gate) refuse(ctx fiber.Ctx, err s3err.S3Error) error {
 	g.counts.Send(ctx, err, metrics.ActionUndetected, 0, 0)
+	if err.StatusCode() == http.StatusServiceUnavailable {
+		ctx.Set(fiber.HeaderRetryAfter, "1")
+	}
 	requestID, hostID := utils.EnsureRequestIDs(ctx)
 	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
 	return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"time"
 
@@ -97,6 +98,7 @@ type Gate struct {
 	counts  *counters
 	logger  *slog.Logger
 
+	places  chan struct{} // a place for each request under way
 	large   chan struct{} // a place for each large body that is parsed
 	domains []string
 	named   func(bucket string) []string
@@ -145,7 +147,7 @@ func New(o Options) (*Gate, error) {
 	}
 	g := &Gate{
 		counts: newCounters(), logger: o.Logger,
-		large:   make(chan struct{}, maxLargeControl),
+		places: make(chan struct{}, o.MaxRequests), large: make(chan struct{}, maxLargeControl),
 		domains: o.Domains, named: o.Named, tls: o.TLS,
 		maxConnections: o.MaxConnections, stall: o.StallTimeout, header: o.HeaderTimeout, drain: o.DrainTimeout,
 	}
@@ -157,7 +159,9 @@ func New(o Options) (*Gate, error) {
 	srv, err := s3api.New(&guard{inner: g.backend, keys: o.Keys}, root, o.Region, &identities{keys: o.Keys, logger: o.Logger}, nil, nil, nil, g.counts,
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
-		s3api.WithConcurrencyLimiter(o.MaxConnections, o.MaxRequests),
+		// The bounds are kept here, where an answer can be given that is XML; versitygw
+		// gives one of text.
+		s3api.WithConcurrencyLimiter(math.MaxInt32, math.MaxInt32),
 		s3api.WithMiddleware("/", g.entrance),
 		s3api.WithMiddleware("/", refuseUnsupported),
 		s3api.WithMiddleware("/", rewriteAnswer),
