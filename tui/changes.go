@@ -152,6 +152,10 @@ func newLinkForm(m *Model) *form {
 		fieldServes:      {label: "BUCKETS", help: "NAMESPACE/TENANT/bucket or NAMESPACE/TENANT, several with commas between, options such as ,exclude=tmp/ after each", input: newInput("", false)},
 		fieldTarget:      {label: "LAG TARGET", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default", input: newInput("", false)},
 	}}
+	f.fields[fieldRemote].input.empty = "(the other site dials)"
+	f.fields[fieldToken].input.empty = "(no pairing)"
+	f.fields[fieldServes].input.empty = "(none yet)"
+	f.fields[fieldTarget].input.empty = "(the node's default)"
 	before := make([]string, len(linkSettings))
 	for i, setting := range linkSettings {
 		entry := setting.entry("")

@@ -16,7 +16,8 @@ const maxInput = 4096
 type input struct {
 	runes  []rune
 	cursor int
-	secret bool // shown as dots
+	secret bool   // shown as dots
+	empty  string // what stands there while nothing is typed: what no text means
 }
 
 func newInput(s string, secret bool) *input {
@@ -88,6 +89,14 @@ func (i *input) render(r screen.Rect, x, y, w int, focus bool) {
 		before, after = strings.Repeat("·", i.cursor), strings.Repeat("·", len(i.runes)-i.cursor)
 	}
 	field := r.Sub(x, y, w, 1)
+	if len(i.runes) == 0 && i.empty != "" {
+		at := 0
+		if focus {
+			at = field.Text(0, 0, screen.Accent, "▏")
+		}
+		field.Text(at, 0, screen.Dim, screen.Truncate(i.empty, w-at))
+		return
+	}
 	if !focus {
 		field.Text(0, 0, screen.Plain, screen.Truncate(before+after, w))
 		return

@@ -293,6 +293,30 @@ func TestEditLink(t *testing.T) {
 	}
 }
 
+// What is not set stands in a field and is not in the way: typing replaces it, and
+// a field that is emptied takes the setting back.
+func TestSettingsThatAreNotSet(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).press("2", "j", "e")
+	for range 10 {
+		s.press("tab")
+	}
+	s.want("SEND LIMIT    (none)", "RECV LIMIT    ▏(none)", "CONNECTIONS   4", "LAG TARGET    (the node's default)")
+	s.typing("1MiB/s").press("ctrl+s")
+	want := &adminpb.PlanEditService{Name: "kauai-cold", Settings: &adminpb.LinkSettings{ReceiveLimit: new("1MiB/s")}}
+	if len(s.node.asked) != 1 || !proto.Equal(s.node.asked[0].GetEditService(), want) {
+		t.Fatalf("asked for %v, want %v", s.node.asked, want)
+	}
+	s.press("esc", "ctrl+u")
+	for range 6 {
+		s.press("shift+tab")
+	}
+	s.press("ctrl+u", "ctrl+s")
+	want = &adminpb.PlanEditService{Name: "kauai-cold", Connections: new(uint32(0))}
+	if len(s.node.asked) != 2 || !proto.Equal(s.node.asked[1].GetEditService(), want) {
+		t.Fatalf("asked for %v, want %v", s.node.asked[1:], want)
+	}
+}
+
 func TestServing(t *testing.T) {
 	s := newStill(t, unhealthy(), Options{}).press("2", "j", "s").typing("soun").press("enter")
 	if got := s.node.asked[0].GetServe(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/sound" {

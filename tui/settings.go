@@ -15,37 +15,47 @@ import (
 // linkSetting is a setting of a link in a form: a field of its manifest.
 type linkSetting struct {
 	label, field, help string
+	unset              string   // what no text means, in words
 	choices, values    []string // what is chosen from, and what each is; none: it is typed
 }
 
 // linkSettings are those that the form of a new link has at its end, and the form
 // of a link's settings after the first ones.
 var linkSettings = []linkSetting{
-	{label: "CONNECTIONS", field: "connections", help: "for content, in each direction; 0 is the node's choice"},
+	{label: "CONNECTIONS", field: "connections", unset: "the node's choice", help: "for content, in each direction; empty: the node's choice"},
 	{label: "TUNNEL", field: "useEncryptedTunnel", help: "whether the connections are inside SSH; without it TLS encrypts them; ← → choose", choices: []string{"off", "on"}, values: []string{"false", "true"}},
-	{label: "LOCAL", field: "localAddr", help: "HOST:PORT where the other site may connect besides the node's own endpoint; empty: nowhere else"},
-	{label: "CHUNK CACHE", field: "chunkCacheSize", help: "what its buffers and caches may take, such as 256Mi or 1Gi; 0 is what the profile says"},
+	{label: "LOCAL", field: "localAddr", unset: "nowhere else", help: "HOST:PORT where the other site may connect besides the node's own endpoint; empty: nowhere else"},
+	{label: "CHUNK CACHE", field: "chunkCacheSize", unset: "as the profile says", help: "what its buffers and caches may take, such as 256Mi or 1Gi; empty: what the profile says"},
 	{label: "PROFILE", field: "resourceProfile", help: "performance takes memory and processors, embedded spares them; ← → choose", choices: []string{"the site's", "performance", "embedded"}, values: []string{"", "performance", "embedded"}},
-	{label: "SEND LIMIT", field: "sendLimit", help: "such as 10MiB/s, or 10MiB/s,1MiB/s@08:00-18:00 with another rate at a time of day; none: no limit"},
-	{label: "RECV LIMIT", field: "receiveLimit", help: "such as 10MiB/s; none: no limit"},
-	{label: "SERVER", field: "server", help: "the link whose endpoint and bounds it makes use of; empty: its own"},
-	{label: "ANNOTATIONS", field: "annotations", help: "NAME=VALUE with commas between, or a mapping in YAML"},
-	{label: "RESOURCES", field: "resources", help: "Kubernetes' limits and requests in YAML, such as {limits: {cpu: 2, memory: 4Gi}}"},
-	{label: "PLACEMENT", field: "placement", help: "Kubernetes' placement in YAML: which nodes of the site may run it"},
+	{label: "SEND LIMIT", field: "sendLimit", unset: "none", help: "such as 10MiB/s, or 10MiB/s,1MiB/s@08:00-18:00 with another rate at a time of day; empty: no limit"},
+	{label: "RECV LIMIT", field: "receiveLimit", unset: "none", help: "such as 10MiB/s; empty: no limit"},
+	{label: "SERVER", field: "server", unset: "its own", help: "the link whose endpoint and bounds it makes use of; empty: its own"},
+	{label: "ANNOTATIONS", field: "annotations", unset: "none", help: "NAME=VALUE with commas between, or a mapping in YAML"},
+	{label: "RESOURCES", field: "resources", unset: "none", help: "Kubernetes' limits and requests in YAML, such as {limits: {cpu: 2, memory: 4Gi}}"},
+	{label: "PLACEMENT", field: "placement", unset: "any node", help: "Kubernetes' placement in YAML: which nodes of the site may run it"},
 }
 
 // firstSettings are those that the form of a link's settings begins with.
 var firstSettings = []linkSetting{
-	{label: "LAG TARGET", field: "lagTarget", help: "such as 30s or 5m: further behind than this is a warning; 0s: the node's default"},
-	{label: "ADDRESS", field: "remoteURL", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials"},
+	{label: "LAG TARGET", field: "lagTarget", unset: "the node's default", help: "such as 30s or 5m: further behind than this is a warning; empty: the node's default"},
+	{label: "ADDRESS", field: "remoteURL", unset: "the other site dials", help: "ccow://HOST:PORT of the other site's link endpoint; empty: the other site dials"},
 	{label: "DIRECTION", field: "direction", help: "what crosses it, seen from here; ← → choose", choices: directions, values: directions},
 	{label: "REPLICATION", field: "replicationType", help: "what is there already, what comes later, or both; ← → choose", choices: replications, values: replications},
 }
 
-// entry is the setting as a field of a form, with the value that it has.
+// none is the value of a link that was made without the setting.
+func (s linkSetting) none() string { return manifest.Text(&adminpb.Service{}, s.field) }
+
+// entry is the setting as a field of a form, with the value that it has. What it
+// means that one is not set stands there until something is typed.
 func (s linkSetting) entry(value string) *field {
 	if s.choices == nil {
-		return &field{label: s.label, help: s.help, input: newInput(value, false)}
+		if value == s.none() {
+			value = ""
+		}
+		in := newInput(value, false)
+		in.empty = "(" + s.unset + ")"
+		return &field{label: s.label, help: s.help, input: in}
 	}
 	return &field{label: s.label, help: s.help, choices: s.choices, chosen: max(slices.Index(s.values, value), 0)}
 }
@@ -56,11 +66,14 @@ func (s linkSetting) value(f *field) string {
 		return s.values[f.chosen]
 	}
 	text := strings.TrimSpace(f.input.text())
+	if text == "" {
+		return s.none()
+	}
 	switch s.field {
 	case "remoteURL":
 		return remote(text)
 	case "lagTarget":
-		if text == "" || strings.Trim(text, "0123456789") == "" {
+		if strings.Trim(text, "0123456789") == "" {
 			return text + "s" // of a bare number of seconds
 		}
 	}
@@ -74,9 +87,6 @@ func setSettings(edit *adminpb.PlanEditService, settings []linkSetting, fields [
 		value := s.value(fields[i])
 		if value == was[i] {
 			continue
-		}
-		if s.field == "lagTarget" && value == "s" {
-			value = "0s"
 		}
 		if err := manifest.Set(edit, s.field, strings.ToLower(s.label), value); err != nil {
 			return i, err
@@ -142,7 +152,7 @@ func (m *Model) editLink(name string) tea.Cmd {
 func settingRows(s *adminpb.Service) [][2]string {
 	var rows [][2]string
 	for _, setting := range linkSettings[1:] { // the connections are told with those that are open
-		if value := manifest.Text(s, setting.field); value != manifest.Text(&adminpb.Service{}, setting.field) {
+		if value := manifest.Text(s, setting.field); value != setting.none() {
 			rows = append(rows, [2]string{strings.ToLower(setting.label), value})
 		}
 	}
