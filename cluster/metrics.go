@@ -118,11 +118,11 @@ var (
 	linkBacklog     = desc("link_backlog_versions", "Versions that have not arrived.", "service", "peer", "direction")
 	linkBacklogSize = desc("link_backlog_bytes", "Logical bytes of the versions that have not arrived.", "service", "peer", "direction")
 	linkPending     = desc("link_pending_versions", "Versions below the cursor that are not applied yet.", "service", "peer", "direction")
-	linkQuarantine  = desc("link_quarantined_versions", "Pending versions that cannot be applied now.", "service", "peer", "direction")
+	linkQuarantine  = desc("link_quarantined_versions", "Pending versions that cannot be applied now; the receiving site alone knows.", "service", "peer", "direction")
 	linkVersions    = desc("link_versions_total", "Versions that crossed the link.", "service", "peer", "direction")
 	linkManifests   = desc("link_manifests_total", "Nodes of manifests that crossed the link.", "service", "peer", "direction")
 	linkChunks      = desc("link_chunks_total", "Data chunks that crossed the link.", "service", "peer", "direction")
-	linkSkipped     = desc("link_chunks_skipped_total", "Data chunks that the receiver had already.", "service", "peer", "direction")
+	linkSkipped     = desc("link_chunks_skipped_total", "Data chunks that this site had already.", "service", "peer", "direction")
 	linkThroughput  = desc("link_throughput_bytes_per_second", "Bytes per second on the connections of the link, over the last seconds.", "service", "peer", "direction")
 	linkLimit       = desc("link_limit_bytes_per_second", "Limit in bytes per second that holds now, the lower of both sites'; absent without one.", "service", "peer", "direction")
 	linkHeld        = desc("link_limit_holds", "1 while the limit is what holds the direction back.", "service", "peer", "direction")
@@ -217,11 +217,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 				gauge(linkBacklogSize, float64(b.GetBytes()), labels...)
 			}
 			gauge(linkPending, float64(b.GetPending()), labels...)
-			gauge(linkQuarantine, float64(b.GetQuarantined()), labels...)
+			if direction == "receive" { // the receiver alone knows
+				gauge(linkQuarantine, float64(b.GetQuarantined()), labels...)
+				counter(linkSkipped, d.GetChunksSkipped(), labels...)
+			}
 			counter(linkVersions, d.GetVersions(), labels...)
 			counter(linkManifests, d.GetManifests(), labels...)
 			counter(linkChunks, d.GetChunks(), labels...)
-			counter(linkSkipped, d.GetChunksSkipped(), labels...)
 			counter(linkWire, d.GetWireBytes(), labels...)
 			gauge(linkThroughput, d.GetThroughput(), labels...)
 			if d.GetLimitRate() > 0 {

@@ -83,16 +83,15 @@ func (a servicesAdmin) changed(ctx context.Context, name string, plan planner) (
 	return a.Get(ctx, name, false)
 }
 
-// addStatus adds how the link does: the state with its cause always, the rest
-// only when it is asked for.
+// addStatus adds how the link does: the state with its cause and what one number
+// says of the link always, the counts of both directions and the buckets only when
+// they are asked for.
 func (s *site) addStatus(service *adminpb.Service, stats bool) {
 	if stats {
 		service.Status = s.linkStatus(service)
 		return
 	}
 	status, _ := s.linkSummary(service)
-	service.Status = &adminpb.ServiceStatus{
-		Time: status.GetTime(), State: status.GetState(), Cause: status.GetCause(), NextStep: status.GetNextStep(),
-		Connected: status.GetConnected(), Synced: status.GetSynced(), Server: status.GetServer(),
-	}
+	status.Send, status.Receive = nil, nil
+	service.Status = status
 }

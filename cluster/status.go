@@ -92,10 +92,11 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 		Versions:     s.Counters.Offered + s.Counters.Scanned,
 		Manifests:    s.Counters.Manifests,
 		Chunks:       s.Counters.Chunks,
+		LogicalBytes: s.Counters.Logical,
 		WireBytes:    v.pulling.Written + v.serving.Written,
 		Throughput:   v.rates.written,
 		VersionsRate: s.Rates.Versions,
-		Backlog:      backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, 0, 0),
+		Backlog:      backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, pendingThere(s), 0),
 	}
 	if v.measured {
 		seconds := v.latency.Seconds()
@@ -113,6 +114,9 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	out := st.Send.Backlog
 	out.Estimated, out.OldestBucket, out.OldestKey = s.Estimated, s.OldestBucket, s.OldestKey
 	st.State, st.Cause, st.NextStep = stateOf(v)
+	if lag := lagOf(st); st.State == adminpb.ServiceState_SERVICE_STATE_BEHIND && lag != nil && *lag > st.LagTargetSeconds {
+		st.State = adminpb.ServiceState_SERVICE_STATE_LAGGING
+	}
 	st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
 	addDoor(st, v.door)
@@ -183,7 +187,7 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 			return adminpb.ServiceState_SERVICE_STATE_DOWN, fmt.Sprintf("%s has not answered for %s", v.remote, waited.Truncate(time.Second)),
 				"check the address, the network and firewalls"
 		}
-		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, r.Next
+		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, cmp.Or(r.Next, whenDown)
 	case objsync.StateRefused:
 		return adminpb.ServiceState_SERVICE_STATE_REFUSED, r.Cause, r.Next
 	case objsync.StateUnpaired:
@@ -200,6 +204,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 		if r.State == objsync.StateSyncing && s.Lag.Known && s.Lag.Age > v.lagTarget && s.Held.Words != "" {
 			// What is late is what is sent.
 			return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken + ": " + s.Held.Words, s.Held.Next
+		}
+		if r.Quarantined > 0 {
+			return adminpb.ServiceState_SERVICE_STATE_BEHIND, aside(r), whenAside
 		}
 		return adminpb.ServiceState_SERVICE_STATE_BEHIND, r.Cause, r.Next
 	case objsync.StatePaused:
@@ -241,11 +248,48 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	if s.Held.Words != "" {
 		return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken + ": " + s.Held.Words, s.Held.Next
 	}
+	if n := pendingThere(s); n > 0 {
+		return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken + ": " + counted(n, "version is", "versions are") + " long on the way or in quarantine there",
+			"see `isgwctl link failed NAME` at the other site"
+	}
 	return adminpb.ServiceState_SERVICE_STATE_BEHIND, notTaken, ""
 }
 
 // notTaken is the cause of a link of which only the other site is behind.
 const notTaken = "the other site has not taken everything yet"
+
+// whenDown is what to do about a session that cannot be had, where the cause names
+// nothing better.
+const whenDown = "it is tried again by itself, after 15 s at the latest; see that the other site's node runs, and the address and the network between the sites"
+
+// whenAside is what to do about versions in quarantine.
+const whenAside = "see why with `isgwctl link failed NAME`; they are tried again by themselves, or at once by `isgwctl link retry NAME --all`"
+
+// aside is the cause of a link that has versions in quarantine, with what else there
+// is to say of it.
+func aside(r objsync.Status) string {
+	words := counted(r.Quarantined, "version is", "versions are") + " in quarantine"
+	if r.Cause == "" || strings.HasSuffix(r.Cause, " in quarantine") { // which says the same
+		return words
+	}
+	return words + "; " + r.Cause
+}
+
+// counted is a number with what it counts, of which there is one, or several.
+func counted(n uint64, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+// pendingThere is how many versions the other site has said that it holds by name.
+func pendingThere(s objsync.SendStatus) (sum uint64) {
+	for i := range s.Buckets {
+		sum += s.Buckets[i].Pending
+	}
+	return sum
+}
 
 // bucketRows joins what both directions know of each bucket.
 func bucketRows(v linkView) []*adminpb.BucketStatus {

@@ -92,13 +92,39 @@ func TestLinkState(t *testing.T) {
 			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b, held to 1MiB/s"},
 		{"what is sent is late, and something is received", func(v *linkView) {
 			v.receive.State, v.receive.Cause, v.send.InSync, v.send.Held, v.send.Lag.Age = objsync.StateSyncing, "fetching key", false, held, time.Minute
-		}, adminpb.ServiceState_SERVICE_STATE_BEHIND, "held to 1MiB/s"},
+		}, adminpb.ServiceState_SERVICE_STATE_LAGGING, "held to 1MiB/s"},
+		{"behind for longer than the target", func(v *linkView) {
+			v.receive.State, v.receive.Cause, v.receive.Lag.Age = objsync.StateLagging, "the oldest version not here is 1m0s old", time.Minute
+		}, adminpb.ServiceState_SERVICE_STATE_LAGGING, "is 1m0s old"},
+		{"what is sent is late", func(v *linkView) { v.send.InSync, v.send.Lag.Age = false, time.Minute },
+			adminpb.ServiceState_SERVICE_STATE_LAGGING, "the other site has not taken everything"},
+		{"a copy is never late", func(v *linkView) { v.receive.State, v.receive.Lag.Age = objsync.StateScanning, time.Hour },
+			adminpb.ServiceState_SERVICE_STATE_COPYING, ""},
+		{"one in quarantine", func(v *linkView) {
+			v.receive.State, v.receive.Quarantined, v.receive.Pending = objsync.StateSyncing, 1, 1
+		}, adminpb.ServiceState_SERVICE_STATE_BEHIND, "1 version is in quarantine"},
+		{"two in quarantine, and late", func(v *linkView) {
+			v.receive.State, v.receive.Quarantined, v.receive.Lag.Age = objsync.StateLagging, 2, time.Minute
+			v.receive.Cause = "2 versions are in quarantine"
+		}, adminpb.ServiceState_SERVICE_STATE_LAGGING, "2 versions are in quarantine"},
+		{"one in quarantine, and more to do", func(v *linkView) {
+			v.receive.State, v.receive.Quarantined, v.receive.Cause = objsync.StateSyncing, 1, "fetching key"
+		}, adminpb.ServiceState_SERVICE_STATE_BEHIND, "1 version is in quarantine; fetching key"},
+		{"one in quarantine at the other site", func(v *linkView) { v.send.InSync, v.send.Buckets[0].Pending = false, 1 },
+			adminpb.ServiceState_SERVICE_STATE_BEHIND, "1 version is long on the way or in quarantine there"},
 		{"the other site copies", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Scanning = true },
 			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b"},
 	} {
 		v := inSync()
+		v.lagTarget = 30 * time.Second
 		c.set(&v)
-		st := judge(&adminpb.Service{}, v)
+		st := judge(&adminpb.Service{Name: "hawaii"}, v)
+		if st.GetState() == adminpb.ServiceState_SERVICE_STATE_DOWN && st.GetNextStep() == "" {
+			t.Errorf("%s: nobody is told what to do", c.name)
+		}
+		if strings.Contains(st.GetCause(), "quarantine") != strings.Contains(st.GetNextStep(), "isgwctl link failed hawaii") {
+			t.Errorf("%s: the next step is %q", c.name, st.GetNextStep())
+		}
 		if st.GetState() != c.want || !strings.Contains(st.GetCause(), c.cause) {
 			t.Errorf("%s: %v, %q; want %v, %q", c.name, st.GetState(), st.GetCause(), c.want, c.cause)
 		}

@@ -38,7 +38,7 @@ func standing(state adminpb.ServiceState, lag *float64, target float64, quaranti
 		return adminpb.Severity_SEVERITY_BUSY, "waiting"
 	case state == adminpb.ServiceState_SERVICE_STATE_COPYING:
 		return adminpb.Severity_SEVERITY_BUSY, "copying"
-	case late:
+	case late, state == adminpb.ServiceState_SERVICE_STATE_LAGGING:
 		return adminpb.Severity_SEVERITY_WARNING, "lagging"
 	case state == adminpb.ServiceState_SERVICE_STATE_BEHIND:
 		return adminpb.Severity_SEVERITY_BUSY, "behind"
@@ -96,9 +96,8 @@ func alertsOf(initialised, quorum bool, problems []*adminpb.Problem, links []*ad
 				cause += ": " + l.GetCause()
 			}
 		case "quarantine":
-			cause = fmt.Sprintf("%d versions cannot be applied now", l.GetQuarantined())
-			if l.GetCause() != "" {
-				cause += ": " + l.GetCause()
+			if cause == "" {
+				cause = counted(l.GetQuarantined(), "version is", "versions are") + " in quarantine"
 			}
 		}
 		a := alert(l.GetSeverity(), l.GetStateWord(), l.GetName(), cause, l.GetNextStep(), "link "+l.GetName())

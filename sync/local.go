@@ -41,7 +41,7 @@ var _ link.Source = (*Local)(nil)
 
 // sendCounts are SendCounters as they are counted.
 type sendCounts struct {
-	offered, skipped, scanned, manifests, chunks, bytes, gone, refused, readError atomic.Uint64
+	offered, skipped, scanned, logical, manifests, chunks, bytes, gone, refused, readError atomic.Uint64
 }
 
 // peerBucket is what the peer told of one bucket.
@@ -288,6 +288,7 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 		page.Done = page.NextKey == nil
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
+	l.count.logical.Add(logicalBytes(page.Records))
 	out := scanPageOf(page)
 	nodes := min(int(req.GetNodes()), piece(l.o.Limit.Rate(), 0, maxPageNodes))
 	out.Nodes = l.upperNodes(ctx, out.Records, nodes)

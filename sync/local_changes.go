@@ -250,6 +250,9 @@ func (l *Local) next(s *changeStream) (batch *linkpb.ChangeBatch, more bool, err
 	}
 	out.Clock = l.o.Clock().UnixNano()
 	l.count.offered.Add(uint64(len(out.Changes)))
+	for _, c := range out.Changes {
+		l.count.logical.Add(c.GetRecord().GetRoot().GetSize())
+	}
 	return out, more, nil
 }
 

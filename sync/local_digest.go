@@ -113,6 +113,7 @@ func (l *Local) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkp
 		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
+	l.count.logical.Add(logicalBytes(page.Records))
 	if req.GetMend() && l.o.Mend != nil {
 		l.o.Mend(path, req.GetKeys())
 	}

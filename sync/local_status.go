@@ -43,6 +43,7 @@ func (l *Local) Status() SendStatus {
 		Offered:   l.count.offered.Load(),
 		Skipped:   l.count.skipped.Load(),
 		Scanned:   l.count.scanned.Load(),
+		Logical:   l.count.logical.Load(),
 		Manifests: l.count.manifests.Load(),
 		Chunks:    l.count.chunks.Load(),
 		Bytes:     l.count.bytes.Load(),
@@ -57,6 +58,14 @@ func (l *Local) Status() SendStatus {
 	l.rates.update(now, float64(out.Counters.Offered+out.Counters.Scanned), 0, float64(out.Counters.Bytes))
 	out.Rates = l.rates.rates()
 	return out
+}
+
+// logicalBytes is how much content records have.
+func logicalBytes(records []*catalogpb.Record) (sum uint64) {
+	for _, r := range records {
+		sum += r.GetRoot().GetSize()
+	}
+	return sum
 }
 
 // flow is what the settings of both sides let out.

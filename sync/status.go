@@ -198,6 +198,7 @@ type SendCounters struct {
 	Offered   uint64 // records sent in change streams
 	Skipped   uint64 // log entries not offered: the peer has them
 	Scanned   uint64 // records sent in pages of scans
+	Logical   uint64 // logical bytes of the versions among both
 	Manifests uint64 // manifest nodes sent
 	Chunks    uint64 // chunks of content sent
 	Bytes     uint64 // encoded bytes of both

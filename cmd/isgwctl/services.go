@@ -315,6 +315,12 @@ func (a *app) serviceStats(st *adminpb.ServiceStatus) error {
 	return a.buckets(bucketsBelow([]*adminpb.Service{{Status: &adminpb.ServiceStatus{Buckets: st.GetBuckets()}}}, ""), false)
 }
 
+// What of both directions only the site that receives counts.
+const (
+	quarantinedRow = "quarantined"
+	notNeededRow   = "data chunks not needed"
+)
+
 // directions writes the counts of both directions side by side.
 func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 	t := a.table("STATISTIC", "SENT", "RECEIVED")
@@ -336,14 +342,14 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 			return d.GetBacklog().GetOldestBucket() + "/" + d.GetBacklog().GetOldestKey()
 		}},
 		{"pending", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetBacklog().GetPending()) }},
-		{"quarantined", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetBacklog().GetQuarantined()) }},
+		{quarantinedRow, func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetBacklog().GetQuarantined()) }},
 		{"processing delay", func(d *adminpb.DirectionStats) string { return seconds(d.ProcessingDelaySeconds) }},
 		{"latency", func(d *adminpb.DirectionStats) string { return seconds(d.LatencySeconds) }},
 		{"requests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetRequests()) }},
 		{"version manifests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetVersions()) }},
 		{"chunk manifests", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetManifests()) }},
 		{"data chunks", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetChunks()) }},
-		{"data chunks not needed", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetChunksSkipped()) }},
+		{notNeededRow, func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetChunksSkipped()) }},
 		{"snapviews", func(d *adminpb.DirectionStats) string { return fmt.Sprint(d.GetSnapviews()) }},
 		{"bytes on the wire", func(d *adminpb.DirectionStats) string { return byteCount(d.GetWireBytes()) }},
 		{"logical bytes", func(d *adminpb.DirectionStats) string { return byteCount(d.GetLogicalBytes()) }},
@@ -354,7 +360,7 @@ func (a *app) directions(send, receive *adminpb.DirectionStats) error {
 	} {
 		cells := []string{row.name, unknown, unknown}
 		for i, d := range []*adminpb.DirectionStats{send, receive} {
-			if d != nil {
+			if d != nil && (i > 0 || row.name != quarantinedRow && row.name != notNeededRow) {
 				cells[i+1] = row.of(d)
 			}
 		}

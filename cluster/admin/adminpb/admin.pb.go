@@ -216,6 +216,7 @@ const (
 	ServiceState_SERVICE_STATE_REFUSED     ServiceState = 11 // the other end answers and declines
 	ServiceState_SERVICE_STATE_PAUSED      ServiceState = 12 // by the operator of either site: nothing moves, and what there is is known
 	ServiceState_SERVICE_STATE_COPIED      ServiceState = 13 // everything served was copied once, and nothing more is to be
+	ServiceState_SERVICE_STATE_LAGGING     ServiceState = 14 // as BEHIND, and the lag is above its target
 )
 
 // Enum value maps for ServiceState.
@@ -235,6 +236,7 @@ var (
 		11: "SERVICE_STATE_REFUSED",
 		12: "SERVICE_STATE_PAUSED",
 		13: "SERVICE_STATE_COPIED",
+		14: "SERVICE_STATE_LAGGING",
 	}
 	ServiceState_value = map[string]int32{
 		"SERVICE_STATE_UNSPECIFIED": 0,
@@ -251,6 +253,7 @@ var (
 		"SERVICE_STATE_REFUSED":     11,
 		"SERVICE_STATE_PAUSED":      12,
 		"SERVICE_STATE_COPIED":      13,
+		"SERVICE_STATE_LAGGING":     14,
 	}
 )
 
@@ -2819,7 +2822,7 @@ type DirectionStats struct {
 	Versions               uint64                 `protobuf:"varint,2,opt,name=versions,proto3" json:"versions,omitempty"`                                // version manifests (EdgeFS), that is records of content and deletions
 	Manifests              uint64                 `protobuf:"varint,3,opt,name=manifests,proto3" json:"manifests,omitempty"`                              // nodes of manifests (EdgeFS: chunk manifests)
 	Chunks                 uint64                 `protobuf:"varint,4,opt,name=chunks,proto3" json:"chunks,omitempty"`                                    // data chunks
-	ChunksSkipped          uint64                 `protobuf:"varint,5,opt,name=chunks_skipped,json=chunksSkipped,proto3" json:"chunks_skipped,omitempty"` // that the receiver had already
+	ChunksSkipped          uint64                 `protobuf:"varint,5,opt,name=chunks_skipped,json=chunksSkipped,proto3" json:"chunks_skipped,omitempty"` // that the receiver had already; it alone counts them
 	Snapviews              uint64                 `protobuf:"varint,6,opt,name=snapviews,proto3" json:"snapviews,omitempty"`
 	WireBytes              uint64                 `protobuf:"varint,7,opt,name=wire_bytes,json=wireBytes,proto3" json:"wire_bytes,omitempty"`                                                  // that really crossed the connections, in this direction
 	LogicalBytes           uint64                 `protobuf:"varint,8,opt,name=logical_bytes,json=logicalBytes,proto3" json:"logical_bytes,omitempty"`                                         // of the versions
@@ -3007,7 +3010,7 @@ type Backlog struct {
 	OldestBucket  string                 `protobuf:"bytes,5,opt,name=oldest_bucket,json=oldestBucket,proto3" json:"oldest_bucket,omitempty"`
 	OldestKey     string                 `protobuf:"bytes,6,opt,name=oldest_key,json=oldestKey,proto3" json:"oldest_key,omitempty"` // the oldest one that has not arrived
 	Pending       uint64                 `protobuf:"varint,7,opt,name=pending,proto3" json:"pending,omitempty"`                     // below the cursor, not applied yet
-	Quarantined   uint64                 `protobuf:"varint,8,opt,name=quarantined,proto3" json:"quarantined,omitempty"`             // of those: cannot be applied now
+	Quarantined   uint64                 `protobuf:"varint,8,opt,name=quarantined,proto3" json:"quarantined,omitempty"`             // of those: cannot be applied now; the receiver alone knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5458,7 +5461,7 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x0ePATH_SORT_PATH\x10\x01\x12\x15\n" +
 	"\x11PATH_SORT_OBJECTS\x10\x02\x12\x13\n" +
 	"\x0fPATH_SORT_BYTES\x10\x03\x12\x15\n" +
-	"\x11PATH_SORT_CREATED\x10\x04*\x8c\x03\n" +
+	"\x11PATH_SORT_CREATED\x10\x04*\xa7\x03\n" +
 	"\fServiceState\x12\x1d\n" +
 	"\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATE_DISABLED\x10\x01\x12\x1a\n" +
@@ -5474,7 +5477,8 @@ const file_cluster_admin_adminpb_admin_proto_rawDesc = "" +
 	"\x12\x19\n" +
 	"\x15SERVICE_STATE_REFUSED\x10\v\x12\x18\n" +
 	"\x14SERVICE_STATE_PAUSED\x10\f\x12\x18\n" +
-	"\x14SERVICE_STATE_COPIED\x10\r2\x95\x01\n" +
+	"\x14SERVICE_STATE_COPIED\x10\r\x12\x19\n" +
+	"\x15SERVICE_STATE_LAGGING\x10\x0e2\x95\x01\n" +
 	"\x06System\x12?\n" +
 	"\x04Init\x12\x1a.isgw.admin.v1.InitRequest\x1a\x1b.isgw.admin.v1.InitResponse\x12J\n" +
 	"\x06Status\x12\x1c.isgw.admin.v1.StatusRequest\x1a\x1d.isgw.admin.v1.StatusResponse\"\x03\x90\x02\x012\x89\x03\n" +
