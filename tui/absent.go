@@ -15,7 +15,7 @@ var instead = map[int]string{
 	pageBuckets:   "The screen of buckets is not there yet; isgwctl bucket list NAMESPACE/TENANT lists the buckets of a tenant.",
 	pageCluster:   "The screen of the cluster is not there yet; isgwctl system status shows the node and its site.",
 	pageSnapshots: "The screen of snapshots is not there yet, and there are no snapshots to make either.",
-	pageEvents:    "The screen of events is not there yet; Home lists the last changes, and the node's log has the rest.",
+	pageEvents:    "The screen of events is not there yet; isgwctl admin audit lists who changed what, and a link's page what happened to it.",
 	pageTasks:     "The screen of tasks is not there yet; isgwctl service show NAME -s shows a running copy.",
 }
 

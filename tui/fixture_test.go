@@ -278,7 +278,7 @@ func (k *fakeKeeper) Keep(d Draft) error {
 		return k.refuses
 	}
 	k.drafts = append(k.drafts, d)
-	p := Profile{Name: d.Name, Kept: true}
+	p := Profile{Name: d.Name, Kept: true, Fingerprint: d.Fingerprint, Secret: "token"}
 	for _, a := range strings.Split(d.Addresses, ",") {
 		p.Endpoints = append(p.Endpoints, Endpoint{Name: a, Target: a})
 	}

@@ -177,6 +177,11 @@ func newProfileForm(m *Model, was *Profile) *form {
 		profileCert:        {label: "CERT FILE", help: "file with a client certificate, instead of a token; " + held("a certificate", d.Secret == "certificate"), input: newInput("", false)},
 		profileKey:         {label: "KEY FILE", help: "file with the key of the client certificate", input: newInput("", false)},
 	}}
+	for i, there := range map[int]bool{profileCA: d.CA, profileToken: d.Secret == "token", profileCert: d.Secret == "certificate"} {
+		if was != nil && there {
+			f.fields[i].input.empty = "(kept)"
+		}
+	}
 	f.submit = func() tea.Cmd {
 		text := func(i int) string { return strings.TrimSpace(f.value(i)) }
 		draft := Draft{
@@ -190,10 +195,18 @@ func newProfileForm(m *Model, was *Profile) *form {
 			return f.refuse(profileAddress, "a profile needs the address of a node")
 		case draft.Name != draft.Was && m.hasProfile(draft.Name):
 			return f.refuse(profileName, "there is a profile "+draft.Name+" already; e edits it")
+		case !trusted(draft, d):
+			return f.refuse(profileFingerprint, "nothing says which site to trust: isgwctl admin ca at the site shows its fingerprint; or give a CA FILE")
 		}
 		return m.keepProfile(func(k Keeper) error { return k.Keep(draft) }, "profile "+draft.Name+" is kept", draft.Name)
 	}
 	return f
+}
+
+// trusted says whether a draft says which site to trust at the addresses that
+// want it; was is the profile that it is of.
+func trusted(d Draft, was Profile) bool {
+	return !strings.Contains(d.Addresses, "https://") || d.Fingerprint != "" || d.CA != "" && d.CA != "-" || was.CA && d.CA == ""
 }
 
 func (m *Model) hasProfile(name string) bool {

@@ -15,7 +15,9 @@ func TestProfilesAreAddedEditedAndForgotten(t *testing.T) {
 	s.want("a profile needs the address of a node")
 	s.typing("https://10.0.0.7:7443").press("ctrl+s")
 	s.want("there is a profile lab already")
-	s.typing("-2").press("tab", "tab").typing("ab:cd").press("tab", "tab").typing("SECRET")
+	s.typing("-2").press("ctrl+s")
+	s.want("nothing says which site to trust", "▸ FINGERPRINT")
+	s.typing("ab:cd").press("tab", "tab").typing("SECRET")
 	s.wantNot("SECRET")
 	s.keeper.refuses = errors.New("nothing can be written there")
 	s.press("ctrl+s")
@@ -30,7 +32,9 @@ func TestProfilesAreAddedEditedAndForgotten(t *testing.T) {
 		t.Error("another profile's connection was ended")
 	}
 
-	s.press("e", "tab").typing(",https://10.0.0.8:7443").press("ctrl+s")
+	s.press("e")
+	s.want("TOKEN         (kept)")
+	s.press("tab").typing(",https://10.0.0.8:7443").press("ctrl+s")
 	if d := s.keeper.drafts[1]; d.Was != "lab-2" || d.Addresses != "https://10.0.0.7:7443,https://10.0.0.8:7443" || d.Token != "" {
 		t.Errorf("edited %+v", d)
 	}
@@ -143,7 +147,7 @@ func TestRefusedIsNoSilence(t *testing.T) {
 
 // An answer to a form that was left does not touch the one that is open now.
 func TestAnswerToAFormThatWasLeft(t *testing.T) {
-	s := newStill(t, unhealthy(), Options{}).press("ctrl+o", "a").typing("hilo").press("tab").typing("https://h:1")
+	s := newStill(t, unhealthy(), Options{}).press("ctrl+o", "a").typing("hilo").press("tab").typing("unix:/h/admin.sock")
 	_, keep := s.Update(keyMsg("ctrl+s"))
 	s.press("esc", "a").typing("maui")
 	s.run(keep)
@@ -152,12 +156,32 @@ func TestAnswerToAFormThatWasLeft(t *testing.T) {
 		t.Error("the profile was not kept")
 	}
 	s.keeper.refuses = errors.New("the disk is full")
-	s.press("tab").typing("https://m:1")
+	s.press("tab").typing("unix:/m/admin.sock")
 	_, keep = s.Update(keyMsg("ctrl+s"))
 	s.press("esc", "a")
 	s.run(keep)
 	s.want("the disk is full", "┌ new profile")
 	if s.top().(*form).fault != "" {
 		t.Error("the fault is told in another form")
+	}
+}
+
+func TestWhatSaysWhichSiteToTrust(t *testing.T) {
+	for _, c := range []struct {
+		draft Draft
+		was   Profile
+		want  bool
+	}{
+		{Draft{Addresses: "unix:/run/admin.sock"}, Profile{}, true},
+		{Draft{Addresses: "https://a:7443"}, Profile{}, false},
+		{Draft{Addresses: "unix:/run/admin.sock,https://a:7443"}, Profile{}, false},
+		{Draft{Addresses: "https://a:7443", Fingerprint: "ab"}, Profile{}, true},
+		{Draft{Addresses: "https://a:7443", CA: "ca.pem"}, Profile{}, true},
+		{Draft{Addresses: "https://a:7443"}, Profile{CA: true}, true},
+		{Draft{Addresses: "https://a:7443", CA: "-"}, Profile{CA: true}, false},
+	} {
+		if got := trusted(c.draft, c.was); got != c.want {
+			t.Errorf("%+v of %+v: %v", c.draft, c.was, got)
+		}
 	}
 }

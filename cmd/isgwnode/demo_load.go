@@ -20,6 +20,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/buildinfo"
 	"edgefog.dev/isgw/tui"
 )
 
@@ -210,8 +211,9 @@ func (d *demo) open(ctx context.Context) (err error) {
 			}
 			return tui.NewNode(client), nil
 		},
-		Theme:  "auto",
-		Getenv: os.Getenv,
+		Theme:   "auto",
+		Getenv:  os.Getenv,
+		Version: buildinfo.Read().Version,
 	}
 	for _, s := range d.sites() {
 		options.Profiles = append(options.Profiles, tui.Profile{
