@@ -162,6 +162,9 @@ func TestNotModified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, body := s.raw(t, "GET", "/bk1/none%20%26", nil); !strings.Contains(body, "<Code>NoSuchKey</Code>") || !strings.Contains(body, "<Key>none &amp;</Key>") {
+		t.Errorf("a key that is not there: %s", body)
+	}
 	for _, method := range []string{"GET", "HEAD"} {
 		res, body := s.raw(t, method, "/bk1/k", map[string]string{"If-None-Match": *put.ETag})
 		h := res.Header

@@ -71,9 +71,6 @@ func (b *tenantBackend) DeleteObjects(request context.Context, in *s3.DeleteObje
 	if err != nil {
 		return s3response.DeleteResult{}, err
 	}
-	if in.Delete == nil || len(in.Delete.Objects) > maxDeletions {
-		return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrMalformedXML)
-	}
 	var out s3response.DeleteResult
 	var list []objects.Deletion
 	var ids []types.ObjectIdentifier

@@ -1,6 +1,9 @@
 package s3gate_test
 
 import (
+	"crypto/md5"
+	"encoding/base64"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +115,28 @@ func TestQuietDeletions(t *testing.T) {
 		if _, _, err := k.get("a", ""); code(err) != "NoSuchKey" {
 			t.Errorf("quiet %v: what was deleted: %v", quiet, err)
 		}
+	}
+}
+
+// TestMalformedDeletions refuses lists that are none.
+func TestMalformedDeletions(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, "")
+	k.put("a", "one")
+	_, err := k.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: k.bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{}}})
+	wantCode(t, "a deletion of nothing", err, "MalformedXML")
+	for _, body := range []string{"<Delete><Object>Quiet", "<Delete><Object><Key>a</Key><LastModifiedTime>now</LastModifiedTime></Object></Delete>", "<Other><Object><Key>a</Key></Object><Quiet>true</Quiet></Other>"} {
+		g := signing{access: colaKey, secret: colaSecret, kind: "header"}
+		sum := md5.Sum([]byte(body))
+		got := s.send(t, &http.Client{Transport: transport(t)}, g.request(t, "POST", "http://"+s.addr+"/bk1?delete",
+			map[string]string{"Content-Md5": base64.StdEncoding.EncodeToString(sum[:])}, []byte(body)))
+		if got.status != http.StatusBadRequest || got.code != "MalformedXML" {
+			t.Errorf("%s: %d %s", body, got.status, got.body)
+		}
+	}
+	if content, _, err := k.get("a", ""); err != nil || content != "one" {
+		t.Errorf("after all that the object has %q, %v", content, err)
 	}
 }
 

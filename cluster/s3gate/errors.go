@@ -57,7 +57,7 @@ func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
 	case errors.Is(err, objects.ErrNoBucket), errors.Is(err, state.ErrNotFound):
 		return s3err.GetBucketErr(s3err.ErrNoSuchBucket, name)
 	case errors.Is(err, objects.ErrNoKey):
-		return s3err.GetAPIError(s3err.ErrNoSuchKey)
+		return noSuchKey(key)
 	case errors.Is(err, objects.ErrNoVersion):
 		return s3err.GetAPIError(s3err.ErrNoSuchVersion)
 	case errors.Is(err, objects.ErrDeleteMarker):
@@ -109,6 +109,12 @@ func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
 	}
 	b.logger.Error("S3 request failed", "operation", op, "bucket", bucket, "key", key, "error", err)
 	return s3err.GetAPIError(s3err.ErrInternalError)
+}
+
+// noSuchKey says which key there is not. The type is that of versitygw whose body has a
+// key, and no version if that is empty.
+func noSuchKey(key string) error {
+	return s3err.NoSuchVersionError{APIError: s3err.GetAPIError(s3err.ErrNoSuchKey), Key: key}
 }
 
 // invalidArgument refuses the value of one argument of a request.

@@ -1,7 +1,6 @@
 package s3gate
 
 import (
-	"bytes"
 	"context"
 	"encoding/xml"
 	"net/http"
@@ -51,21 +50,15 @@ type deletionList struct {
 }
 
 // prepareDeletion notes whether a deletion of many is quiet, and gives times in the
-// form of HTTP, in which the SDKs send them, that of XML.
+// form of HTTP, in which the SDKs send them, that of XML. It refuses what is no
+// list of as many as there may be.
 func prepareDeletion(fast *fasthttp.RequestCtx) error {
-	body := fast.Request.Body()
-	times := bytes.Contains(body, []byte("LastModifiedTime"))
-	if !times && !bytes.Contains(body, []byte("Quiet")) {
-		return nil
-	}
 	var list deletionList
-	if err := xml.Unmarshal(body, &list); err != nil {
+	if err := xml.Unmarshal(fast.Request.Body(), &list); err != nil || len(list.Objects) == 0 || len(list.Objects) > maxDeletions {
 		return s3err.GetAPIError(s3err.ErrMalformedXML)
 	}
 	fast.SetUserValue(quiet{}, strings.EqualFold(strings.TrimSpace(list.Quiet), "true"))
-	if !times {
-		return nil
-	}
+	timed := false
 	for i := range list.Objects {
 		o := &list.Objects[i]
 		if o.LastModifiedTime == nil {
@@ -77,7 +70,10 @@ func prepareDeletion(fast *fasthttp.RequestCtx) error {
 				return s3err.GetAPIError(s3err.ErrMalformedXML)
 			}
 		}
-		o.LastModifiedTime = ptr(at.UTC().Format(time.RFC3339Nano))
+		o.LastModifiedTime, timed = ptr(at.UTC().Format(time.RFC3339Nano)), true
+	}
+	if !timed {
+		return nil
 	}
 	changed, err := xml.Marshal(list)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestSizes(t *testing.T) {
 		"1,001 keys":            {list(1001, ""), "MalformedXML"},
 		"as long as it may be":  {append(list(1, ""), bytes.Repeat([]byte(" "), limit-len(list(1, "")))...), ""},
 		"a byte longer":         {append(list(1, ""), bytes.Repeat([]byte(" "), limit+1-len(list(1, "")))...), "MaxMessageLengthExceeded"},
-		"nested without an end": {bytes.Repeat([]byte("<Delete>"), limit/8), "InvalidRequest"},
+		"nested without an end": {bytes.Repeat([]byte("<Delete>"), limit/8), "MalformedXML"},
 		"nested":                {list(1, strings.Repeat("<a>", 100_000)+strings.Repeat("</a>", 100_000)), ""}, // what is not known is passed over
 	} {
 		sum := md5.Sum(c.body)
