@@ -47,6 +47,9 @@ func TestLimitOverLine(t *testing.T) {
 		{name: "10 MB per second", receive: 10_000_000, size: 16 << 20, objects: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.size*c.objects > 32<<20 {
+				t.Skip("large")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				want := float64(max(c.send, c.receive))
 				if c.send > 0 && c.receive > 0 {
@@ -108,14 +111,18 @@ func TestHeldByALimit(t *testing.T) {
 		name          string
 		send, receive uint64
 		line          float64
+		size          int    // enough for a minute
 		want          string // words of the hold; empty: there is none
 	}{
-		{"slow, at the sender", 16 << 10, 0, 4 << 20, "held to 16384 bytes a second"},
-		{"slow, at the receiver", 0, 16 << 10, 4 << 20, "held to 16384 bytes a second"},
-		{"fast, the lower of both", 8 << 20, 1 << 20, 4 << 20, "held to 1048576 bytes a second"},
-		{"a slow line", 4 << 20, 4 << 20, 1 << 20, ""},
+		{"slow, at the sender", 16 << 10, 0, 4 << 20, 48 << 20, "held to 16384 bytes a second"},
+		{"slow, at the receiver", 0, 16 << 10, 4 << 20, 48 << 20, "held to 16384 bytes a second"},
+		{"fast, the lower of both", 8 << 20, 1 << 20, 4 << 20, 96 << 20, "held to 1048576 bytes a second"},
+		{"a slow line", 4 << 20, 4 << 20, 1 << 20, 96 << 20, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.size > 48<<20 {
+				t.Skip("large")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				var sender *Local
 				send, receive := limited(c.send), limited(c.receive)
@@ -123,7 +130,7 @@ func TestHeldByALimit(t *testing.T) {
 				const settled, lifted = 15 * time.Second, 45 * time.Second
 				asked, after := 0, 0
 				overLineWith(t, lineOptions{rate: c.line, within: 5 * time.Minute, send: send, receive: receive, sender: &sender,
-					fill: func(s *testSite) { s.put(bk1, "large", random(1, 96<<20)) },
+					fill: func(s *testSite) { s.put(bk1, "large", random(1, c.size)) },
 					look: func(now time.Duration, _ *linktest.Line, e *Engine) bool {
 						st, out := e.Status(), sender.Status()
 						switch {
