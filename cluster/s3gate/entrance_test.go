@@ -104,7 +104,7 @@ func TestVirtualHosts(t *testing.T) {
 // alone those that are slow and get on.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	s := openSite(t, func(o *s3gate.Options) { o.StallTimeout, o.HeaderTimeout = 400*time.Millisecond, 400*time.Millisecond })
+	s := openSite(t, func(o *s3gate.Options) { o.StallTimeout, o.HeaderTimeout = time.Second, time.Second })
 	cl := s.minio(t, colaKey, colaSecret)
 	u, err := cl.PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
 	if err != nil {
@@ -165,7 +165,7 @@ func TestSlowClients(t *testing.T) {
 			return
 		}
 		conn := dial()
-		const pieces = 32
+		const pieces = 80
 		fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", slow.RequestURI(), slow.Host, pieces*500)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
