@@ -104,7 +104,7 @@ func TestVirtualHosts(t *testing.T) {
 // alone those that are slow and get on.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	s := openSite(t, func(o *s3gate.Options) { o.StallTimeout, o.HeaderTimeout = time.Second, time.Second })
+	s := openSite(t, func(o *s3gate.Options) { o.StallTimeout, o.HeaderTimeout = 2*time.Second, time.Second })
 	cl := s.minio(t, colaKey, colaSecret)
 	u, err := cl.PresignedPutObject(t.Context(), "bk1", "k", time.Minute)
 	if err != nil {
@@ -158,7 +158,7 @@ func TestSlowClients(t *testing.T) {
 	})
 	wg.Go(func() {
 		// A hundred times as slow as any line, but it gets on: 500 bytes every 50 ms
-		// take four times the limit in all.
+		// take longer than the limit in all.
 		slow, err := cl.PresignedPutObject(t.Context(), "bk1", "slow", time.Minute)
 		if err != nil {
 			t.Error(err)
