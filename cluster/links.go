@@ -45,6 +45,7 @@ type links struct {
 	mu      sync.Mutex
 	runners map[string]*runner // by service
 	asking  map[string]bool    // services whose remote is asked who it is
+	unmet   map[string]unmet   // by service that has not met its peer
 }
 
 // meeting is the first contact of a service with the site at its other end.
@@ -63,6 +64,7 @@ func newLinks(s *site, ln net.Listener) (*links, error) {
 		seen:    make(chan *identity.PeerInfo, 16),
 		runners: map[string]*runner{},
 		asking:  map[string]bool{},
+		unmet:   map[string]unmet{},
 	}
 	l.doors = &doors{
 		own: addressOf(ln), log: l.log, at: map[string]*door{},
@@ -218,6 +220,9 @@ func wants(cfg *state.Config, service *statepb.Service) (wanted, bool) {
 	if err != nil {
 		return wanted{}, false
 	}
+	if len(service.GetPeer()) == 0 && plan.CheckPeer(cfg, service, peer) != nil {
+		return wanted{}, false // unmetNow says why
+	}
 	w.peer, w.peerName = peer, plan.PairingName(pairing)
 	return w, true
 }
@@ -318,7 +323,9 @@ func (l *links) identify(ctx context.Context, group *errgroup.Group) {
 			}()
 			peer, err := l.endpoint.Identify(ctx, address)
 			if err != nil {
-				l.log.Info("remote of a service is not reached", "service", name, "address", address, "error", err)
+				if ctx.Err() == nil && l.miss(name, notReached(service.GetRemote(), err)) {
+					l.log.Info("remote of a service is not reached", "service", name, "address", address, "error", err)
+				}
 				return nil
 			}
 			select {
@@ -335,7 +342,14 @@ func (l *links) bind(ctx context.Context, m meeting) {
 	err := l.site.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
 		return plan.BindPeer(cfg, m.service, m.peer)
 	})
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		l.mu.Lock()
+		delete(l.unmet, m.service)
+		l.mu.Unlock()
+		return
+	}
+	service, _, _ := l.site.replica.Config().Service(m.service)
+	if ctx.Err() == nil && l.miss(m.service, notBound(service.GetRemote(), m.peer, err)) {
 		l.log.Warn("peer of a service is not remembered", "service", m.service, "peer", m.peer, "error", err)
 	}
 }

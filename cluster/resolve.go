@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"edgefog.dev/isgw/cluster/plan"
 	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 )
@@ -9,14 +10,14 @@ import (
 func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
 	here := l.site.node.opts.Site
 	first, err := mayAsk(l.site.replica.Config(), here, peer, name)
-	if err != nil {
-		return nil, err
-	}
 	if first {
 		select {
 		case l.met <- meeting{service: name, peer: peer}:
 		default: // the peer comes again
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,7 +30,8 @@ func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
 // mayAsk says whether a site may ask for anything under a link's name at the site
 // called here; the error is a *link.Refused. A link is with one site. One that has not
 // met its peer yet is with the site that its remote leads to, whoever else names it;
-// without a remote it is with the first paired site that does, which first says.
+// without a remote it is with the first paired site that does, which first says, also
+// when that site is refused because another link with it serves the same.
 func mayAsk(cfg *state.Config, here string, peer state.SiteID, name string) (first bool, err error) {
 	if _, _, paired := cfg.Pairing(peer); !paired {
 		return false, link.Refuse(link.CodeUnpaired, "site %s is not paired with yours any more", here)
@@ -60,6 +62,11 @@ func mayAsk(cfg *state.Config, here string, peer state.SiteID, name string) (fir
 	}
 	if service.GetDisabled() {
 		return false, link.Refuse(link.CodeDisabled, "service %s is disabled at site %s", name, here)
+	}
+	if !met {
+		if err := plan.CheckPeer(cfg, service, peer); err != nil {
+			return true, link.Refuse(link.CodeNoService, "link %s does not run at site %s: %v", name, here, err)
+		}
 	}
 	return !met, nil
 }

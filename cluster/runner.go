@@ -40,6 +40,8 @@ type runner struct {
 	// out and in pace what leaves and what comes, by the config's limits.
 	out, in pacer
 
+	barred time.Time // when the peer was refused for being without a tunnel; under links.mu
+
 	mu       sync.Mutex
 	rates    wireRates
 	caughtUp map[string]time.Time // by bucket: when it was last in sync
@@ -281,6 +283,9 @@ func (l *links) view(name string, rows bool) linkView {
 	v.door = l.doors.problem(service.GetLocal())
 	l.mu.Lock()
 	r := l.runners[name]
+	if r != nil && service.GetTunnel() {
+		v.barred = !r.barred.IsZero() && v.now.Sub(r.barred) < barredFor
+	}
 	l.mu.Unlock()
 	if r == nil {
 		v.lagTarget = l.site.lagTarget(service)
@@ -319,5 +324,15 @@ func (l *links) whyIdle(name string) (adminpb.ServiceState, string, string) {
 	if err == nil {
 		_, _, paired = cfg.Pairing(peer)
 	}
-	return idleReason(!service.GetDisabled(), peer, paired, service.GetRemote(), len(cfg.Pairings()))
+	why, cause, next := idleReason(!service.GetDisabled(), peer, paired, service.GetRemote(), len(cfg.Pairings()))
+	if why != adminpb.ServiceState_SERVICE_STATE_CONNECTING && why != adminpb.ServiceState_SERVICE_STATE_NO_REMOTE {
+		return why, cause, next
+	}
+	l.mu.Lock()
+	last := l.unmet[name]
+	l.mu.Unlock()
+	if u, ok := unmetNow(cfg, service, last); ok {
+		return u.state, u.cause, u.next
+	}
+	return why, cause, next
 }

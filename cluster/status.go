@@ -37,6 +37,7 @@ type linkView struct {
 	open      int
 	lagTarget time.Duration
 	door      *doorError // why its own address is not listened on
+	barred    bool       // this site refuses the other one's connections, which come without a tunnel
 	// idle says why a link without engine has none, in the words of a state.
 	idle      adminpb.ServiceState
 	idleCause string
@@ -58,6 +59,7 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	if !v.running {
 		st.State, st.Cause, st.NextStep = v.idle, v.idleCause, v.idleNext
 		addDoor(st, v.door)
+		st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 		return st
 	}
 	r, s := v.receive, v.send
@@ -117,9 +119,9 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	if lag := lagOf(st); st.State == adminpb.ServiceState_SERVICE_STATE_BEHIND && lag != nil && *lag > st.LagTargetSeconds {
 		st.State = adminpb.ServiceState_SERVICE_STATE_LAGGING
 	}
-	st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 	st.Synced = st.State == adminpb.ServiceState_SERVICE_STATE_SYNCED
 	addDoor(st, v.door)
+	st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 	return st
 }
 
@@ -148,6 +150,10 @@ const slowAnswer = 5 * time.Second
 // seconds at least, may say nothing before the sending direction is stalled.
 const unasked = 8 * time.Second
 
+// uncalled is how long the other site may take to ask for the first time before the
+// sending direction is stalled: it tries to connect every 15 seconds at least.
+const uncalled = 20 * time.Second
+
 // lagOfReceiving is the lag of the receiving direction. What the other site wrote
 // since it was last heard of is not here, and may be as old as that: a site that
 // is paused or cut off is further behind each second, whether it wrote or not.
@@ -173,6 +179,10 @@ func backlog(lag objsync.Lag, versions, bytes, pending, quarantined uint64) *adm
 // stateOf puts both directions into one state: what is worst is shown.
 func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	r, s := v.receive, v.send
+	if v.barred && r.Connected && r.State != objsync.StateStalled {
+		return adminpb.ServiceState_SERVICE_STATE_REFUSED, fmt.Sprintf("site %s connects without an SSH tunnel, and this site takes connections of the link inside one only (useEncryptedTunnel)", r.PeerName),
+			"set it there too (isgwctl service edit NAME --tunnel true), or take it back here (--tunnel false)"
+	}
 	switch r.State {
 	case objsync.StateConnecting:
 		if r.Counters.Sessions == 0 && r.Cause == "" {
@@ -225,6 +235,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 			"copy it again with `isgwctl service resync NAME`"
 	case s.InSync:
 		return adminpb.ServiceState_SERVICE_STATE_SYNCED, "", ""
+	case s.LastHeard.IsZero() && !r.ConnectedSince.IsZero() && v.now.Sub(r.ConnectedSince) >= uncalled:
+		return adminpb.ServiceState_SERVICE_STATE_STALLED, fmt.Sprintf("the other site has not taken everything, and has asked for nothing since this one connected %s ago", v.now.Sub(r.ConnectedSince).Truncate(time.Second)),
+			"see `isgwctl service show` at the other site, and the network from there to here"
 	case s.LastHeard.IsZero():
 		return adminpb.ServiceState_SERVICE_STATE_CONNECTING, "everything is received; the other site has not asked for anything yet",
 			"see `isgwctl service show` at the other site"
@@ -470,7 +483,7 @@ func idleReason(enabled bool, peer state.SiteID, paired bool, remote string, pai
 		return adminpb.ServiceState_SERVICE_STATE_DISABLED, "it was disabled by an operator", "enable it with `isgwctl service enable`"
 	case peer != (state.SiteID{}) && !paired, pairings == 0:
 		return adminpb.ServiceState_SERVICE_STATE_UNPAIRED, "this site is not paired with the one at the other end",
-			"run `isgwctl site invite` at one site and `isgwctl site pair TOKEN` at the other"
+			pairThem
 	case remote == "" && peer == (state.SiteID{}):
 		return adminpb.ServiceState_SERVICE_STATE_NO_REMOTE, "no remote is set, and no paired site has connected for this service yet",
 			"create the service of the same name at the other site with --remote ccow://HOST:PORT of this one"

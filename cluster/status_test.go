@@ -84,6 +84,14 @@ func TestLinkState(t *testing.T) {
 			adminpb.ServiceState_SERVICE_STATE_SYNCED, ""},
 		{"the other site has not come", func(v *linkView) { v.send = objsync.SendStatus{} },
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "not asked for anything"},
+		{"the other site has not come for long", func(v *linkView) {
+			v.send, v.receive.ConnectedSince = objsync.SendStatus{}, now.Add(-2*time.Minute)
+		}, adminpb.ServiceState_SERVICE_STATE_STALLED, "asked for nothing since this one connected 2m0s ago"},
+		{"the other site may still come", func(v *linkView) {
+			v.send, v.receive.ConnectedSince = objsync.SendStatus{}, now.Add(-10*time.Second)
+		}, adminpb.ServiceState_SERVICE_STATE_CONNECTING, "not asked for anything"},
+		{"the other site comes without a tunnel", func(v *linkView) { v.barred, v.receive.PeerName = true, "maui" },
+			adminpb.ServiceState_SERVICE_STATE_REFUSED, "site maui connects without an SSH tunnel"},
 		{"the other site says why", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Cause = "no space left" },
 			adminpb.ServiceState_SERVICE_STATE_BEHIND, "no space left"},
 		{"a limit holds what is sent", func(v *linkView) { v.send.InSync, v.send.Held = false, held }, adminpb.ServiceState_SERVICE_STATE_BEHIND,
@@ -130,6 +138,19 @@ func TestLinkState(t *testing.T) {
 		}
 		if st.GetSynced() != (c.want == adminpb.ServiceState_SERVICE_STATE_SYNCED) {
 			t.Errorf("%s: synced %v", c.name, st.GetSynced())
+		}
+	}
+}
+
+// TestNextStepNamesTheLink: what is next is a command that can be typed, of a link that
+// runs and of one that does not.
+func TestNextStepNamesTheLink(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		v := inSync()
+		v.running, v.door = running, &doorError{"cannot listen on h:1: another program does", "give it another port (isgwctl service edit NAME --local)"}
+		st := judge(&adminpb.Service{Name: "hawaii"}, v)
+		if st.GetNextStep() != "give it another port (isgwctl service edit hawaii --local)" {
+			t.Errorf("running %v: the next step is %q", running, st.GetNextStep())
 		}
 	}
 }

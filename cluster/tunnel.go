@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"edgefog.dev/isgw/cluster/identity"
+	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/ccow"
 	"edgefog.dev/isgw/sync/tunnel"
@@ -107,11 +108,32 @@ func (l *links) admit(peer *identity.PeerInfo, service string, under net.Conn) e
 		if outer, ok := c.Peer().(*identity.PeerInfo); !ok || outer.Site != peer.Site {
 			return link.Refuse(link.CodeInvalid, "site %s speaks through an SSH tunnel of another site", peer.SiteName)
 		}
+		l.bar(peer.Site, service, false)
 		return nil
 	}
 	if s, _, _ := l.site.replica.Config().Service(service); s.GetTunnel() {
+		l.bar(peer.Site, service, true)
 		return link.Refuse(link.CodeTunnel, "site %s takes connections of link %s inside an SSH tunnel only (useEncryptedTunnel): set it at site %s too (isgwctl service edit %s --tunnel true)",
 			l.site.node.opts.Site, service, peer.SiteName, service)
 	}
 	return nil
+}
+
+// barredFor is how long a refusal of a peer without a tunnel is told: it tries again
+// every 15 seconds at least.
+const barredFor = 20 * time.Second
+
+// bar remembers that the peer of a link is refused for being without a tunnel, or that
+// it has come inside of one. Of links with others, and of names that are none, nothing
+// is remembered: whoever dials says the name.
+func (l *links) bar(peer state.SiteID, service string, barred bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch r := l.runners[service]; {
+	case r == nil || r.peer != peer:
+	case barred:
+		r.barred = l.site.node.opts.Clock()
+	default:
+		r.barred = time.Time{}
+	}
 }

@@ -286,14 +286,20 @@ func TestTunnelOfLink(t *testing.T) {
 	if want := "site beta takes connections of link hawaii inside an SSH tunnel only (useEncryptedTunnel): set it at site alpha too"; !strings.Contains(st.GetCause(), want) {
 		t.Errorf("the cause is %q", st.GetCause())
 	}
-	// The site that has the setting comes through a tunnel, which the other takes.
+	// The site that has the setting comes through a tunnel, which the other takes; and
+	// says whom it refuses itself, until that is over.
+	barred := func(st *adminpb.ServiceStatus) bool {
+		return st.GetState() == adminpb.ServiceState_SERVICE_STATE_REFUSED && strings.Contains(st.GetCause(), "site alpha connects without an SSH tunnel") &&
+			strings.Contains(st.GetNextStep(), "isgwctl service edit hawaii --tunnel true")
+	}
 	l.await(t, 1, "a connection", connected)
+	l.await(t, 1, "its own refusal", barred)
 
 	l.set(t, 0, func(s *statepb.Service) { s.Tunnel = true })
 	for i := range l.nodes {
 		l.await(t, i, "a connection through a tunnel", func(st *adminpb.ServiceStatus) bool {
 			plain, tunnels := l.taps[i].kinds()
-			return connected(st) && plain == 0 && tunnels > 0
+			return connected(st) && plain == 0 && tunnels > 0 && !barred(st)
 		})
 	}
 	for i := range l.nodes {

@@ -187,12 +187,20 @@ func BindPeer(cfg *state.Config, name string, site state.SiteID) (*statepb.Txn, 
 			name, SiteName(cfg, bound), PairingName(pairing), site).
 			next("correct the remote's address, or delete the service and create it again")
 	}
-	service := proto.CloneOf(old)
-	service.Peer = site.Bytes()
-	if err := servedOnce(cfg, service); err != nil {
+	if err := CheckPeer(cfg, old, site); err != nil {
 		return nil, err
 	}
+	service := proto.CloneOf(old)
+	service.Peer = site.Bytes()
 	return replace(service, revision)
+}
+
+// CheckPeer refuses a site as a link's peer, with an *Error, when another link to
+// it serves what this one does: until the sites met nobody knew that.
+func CheckPeer(cfg *state.Config, service *statepb.Service, site state.SiteID) error {
+	service = proto.CloneOf(service)
+	service.Peer = site.Bytes()
+	return servedOnce(cfg, service)
 }
 
 // DeleteService ends a link. What it copied stays. A server of others has to
