@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -94,10 +95,14 @@ func (b *builder) placed(s *statepb.Service) {
 	places := servicePlaces(b.cfg, s, b.cfg.Services())
 	var fit, not []string
 	for _, p := range places {
+		name := p.Node
+		if node, _, ok := b.cfg.Node(p.Node); ok {
+			name = cmp.Or(node.GetName(), name)
+		}
 		if p.Runs {
-			fit = append(fit, p.Node)
+			fit = append(fit, name)
 		} else {
-			not = append(not, p.Node+": "+p.Why)
+			not = append(not, name+": "+p.Why)
 		}
 	}
 	switch {

@@ -54,7 +54,7 @@ func newSite(t *testing.T) *site {
 	s := &site{state.New(), t, &counter{}}
 	s.must(Init(s.Config,
 		&statepb.Site{Id: here.Bytes(), Name: "north", Created: now.UnixNano(), IdentityPublic: key32(1)},
-		&statepb.Node{Id: "n1", Name: "n1", PublicKey: key32(9)}))
+		&statepb.Node{Id: "n1", Name: "north-1", PublicKey: key32(9)}))
 	return s
 }
 

@@ -258,7 +258,7 @@ func TestPlacementPlanned(t *testing.T) {
 		return p.Plan
 	}
 	p := show(need(`{"key":"type","operator":"In","values":["isgw"]}`))
-	if c := p.GetChecks(); len(c) != 1 || c[0].GetSeverity() != warning || !strings.Contains(c[0].GetText(), "n1: its labels do not meet type In isgw; it runs there all the same") {
+	if c := p.GetChecks(); len(c) != 1 || c[0].GetSeverity() != warning || !strings.Contains(c[0].GetText(), "north-1: its labels do not meet type In isgw; it runs there all the same") {
 		t.Errorf("checks: %v", c)
 	}
 	if d, _ := GetService(s.Config, "hawaii"); len(d.GetNodes()) != 0 {
@@ -275,11 +275,11 @@ func TestPlacementPlanned(t *testing.T) {
 	if txn, err := LabelNode(s.Config, "n9", labels); txn != nil || !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("labels of no node: %v, %v", txn, err)
 	}
-	if d, _ := GetService(s.Config, "hawaii"); !slices.Equal(d.GetNodes(), []string{"n1"}) {
+	if d, _ := GetService(s.Config, "hawaii"); !slices.Equal(d.GetNodes(), []string{"north-1"}) {
 		t.Errorf("it is told to run on %v", d.GetNodes())
 	}
 	p = show(need(`{"key":"type","operator":"Exists"}`))
-	if c := p.GetChecks(); len(c) != 1 || c[0].GetSeverity() != passes || c[0].GetText() != "it may run on n1" {
+	if c := p.GetChecks(); len(c) != 1 || c[0].GetSeverity() != passes || c[0].GetText() != "it may run on north-1" {
 		t.Errorf("checks: %v", c)
 	}
 	if p = show("{}"); len(p.GetChecks()) != 0 {
