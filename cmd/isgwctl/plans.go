@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -55,18 +56,24 @@ func (a *app) showPlan(plan *adminpb.Plan) error {
 
 // planned plans a change and makes it.
 func (a *app) planned(cmd *cobra.Command, c *admin.Client, req *adminpb.PlanRequest) (*adminpb.Service, error) {
+	service, _, err := a.carriedOut(cmd, c, req)
+	return service, err
+}
+
+// carriedOut is planned that also says whether anything was to be done.
+func (a *app) carriedOut(cmd *cobra.Command, c *admin.Client, req *adminpb.PlanRequest) (service *adminpb.Service, changes bool, err error) {
 	plan, err := c.Plans.Plan(cmd.Context(), req)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	res, err := c.Plans.Apply(cmd.Context(), &adminpb.ApplyRequest{Plan: plan, TypedName: plan.GetNeedsTypedName()})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if res.GetOutcome() != adminpb.ApplyResponse_OUTCOME_APPLIED {
-		return nil, admin.Errorf(admin.CodeConflict, "nothing was changed: %s", res.GetReason()).WithHint("try again")
+		return nil, false, admin.Errorf(admin.CodeConflict, "nothing was changed: %s", res.GetReason()).WithHint("try again")
 	}
-	return res.GetService(), nil
+	return res.GetService(), len(plan.GetWhat()) > 0, nil
 }
 
 func (a *app) serviceEdit() *cobra.Command {
@@ -86,12 +93,15 @@ isgwctl service edit hawaii --tunnel true --chunk-cache 256Mi
 isgwctl service edit hawaii --receive-limit 10MiB/s,1MiB/s@08:00-18:00`,
 		Args: takes("NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			if cmd.Flags().NFlag() == 0 {
+			if !slices.ContainsFunc(settingFlags, func(s settingFlag) bool { return cmd.Flags().Changed(s.flag) }) {
 				return usage("%s needs a setting to change; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
-			service, err := a.planned(cmd, c, request(args))
+			service, changes, err := a.carriedOut(cmd, c, request(args))
 			if err != nil {
 				return err
+			}
+			if !changes {
+				return a.made(service, "nothing changes: service %s is so already", args[0])
 			}
 			return a.made(service, "service %s is changed", args[0])
 		}),

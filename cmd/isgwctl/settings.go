@@ -13,9 +13,15 @@ import (
 	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
+// settingFlag is the flag of one setting.
+type settingFlag struct {
+	flag, field string // field is that of a manifest
+	help        string
+}
+
 // settingFlags are the flags of a link's settings, with the field of a manifest
 // that each is. They take what that takes.
-var settingFlags = []struct{ flag, field, help string }{
+var settingFlags = []settingFlag{
 	{"remote", "remoteURL", "`URL` of the other site's link endpoint: ccow://HOST:PORT; empty: the other site dials"},
 	{"direction", "direction", "let versions flow in this `DIRECTION`: send, receive or send+receive (default send+receive)"},
 	{"replication", "replicationType", "replicate in this `WAY`: initial, continuous or initial+continuous (default initial+continuous)"},
