@@ -3,7 +3,9 @@ package s3gate_test
 import (
 	"context"
 	"encoding/xml"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -172,6 +174,36 @@ func TestNotModified(t *testing.T) {
 			h.Get("Cache-Control") != "max-age=60" || h.Get("x-amz-version-id") != *put.VersionId || h.Get("Content-Type") != "" {
 			t.Errorf("%s: %s %v %q", method, res.Status, h, body)
 		}
+	}
+}
+
+// TestRefusedBody has an answer read by clients that send a long body before they look
+// for one, whatever it is refused for.
+func TestRefusedBody(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	for what, c := range map[string]struct{ head, code string }{
+		"no signature":    {"PUT /bk1/k HTTP/1.1", "AccessDenied"},
+		"a wrong one":     {"PUT /bk1/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=x HTTP/1.1", "AuthorizationQueryParametersError"},
+		"a form of none":  {"POST /bk1 HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b", "MaxPostPreDataLengthExceededError"},
+		"a long deletion": {"POST /bk1?delete HTTP/1.1\r\nAuthorization: x", "MaxMessageLengthExceeded"},
+	} {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// More than the node reads of a refused body before it closes, and less than
+		// it lingers for.
+		const size = 5 << 20
+		fmt.Fprintf(conn, "%s\r\nHost: x\r\nContent-Length: %d\r\n\r\n", c.head, size)
+		if _, err := conn.Write(make([]byte, size)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		raw, err := io.ReadAll(conn)
+		if err != nil || !strings.Contains(string(raw), "<Code>"+c.code+"</Code>") {
+			t.Errorf("%s: %q, %v", what, raw, err)
+		}
+		conn.Close()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // answers preflights, refuses what bears no signature, and adds the headers of CORS to
 // answers.
 func (g *Gate) entrance(ctx fiber.Ctx) error {
+	defer lingerIfRefused(ctx)
 	select {
 	case g.places <- struct{}{}:
 		defer func() { <-g.places }()
@@ -37,6 +38,15 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	g.addCORS(ctx)
 	nameOnce(ctx)
 	return err
+}
+
+// lingerIfRefused has the connection of a request whose body was refused closed with
+// care, if it is closed: most clients read no answer before they have sent all.
+func lingerIfRefused(ctx fiber.Ctx) {
+	if conn := guardedOf(ctx.RequestCtx()); conn != nil {
+		length := ctx.Request().Header.ContentLength() // -1 in HTTP's chunks
+		conn.lingers.Store(ctx.Response().StatusCode() >= http.StatusBadRequest && (length > 0 || length == -1))
+	}
 }
 
 // nameOnce leaves an answer its IDs once. versitygw gives it them before it turns off

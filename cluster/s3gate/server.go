@@ -26,6 +26,11 @@ const (
 	firstByteGrace = 250 * time.Millisecond
 	// workerIdle ends a goroutine that has no connection.
 	workerIdle = time.Second
+	// lingerTime and lingerBytes bound what is still read of a body that was refused,
+	// so that its sender gets to read why: a connection that is closed over bytes on
+	// their way is reset, and the answer is lost.
+	lingerTime  = time.Second
+	lingerBytes = 8 << 20
 	// maxBodyTime bounds a whole request body; within it bytes must keep
 	// moving, see Options.StallTimeout.
 	maxBodyTime = 24 * time.Hour
@@ -194,6 +199,7 @@ type guardedConn struct {
 	listener *guardedListener
 	closing  sync.Once
 	used     atomic.Bool // a byte has come
+	lingers  atomic.Bool // a request with a body was refused
 
 	mu          sync.Mutex
 	read, write time.Time // deadlines that were set from outside; zero for none
@@ -300,6 +306,9 @@ func (c *guardedConn) SetWriteDeadline(t time.Time) error {
 
 // Close implements net.Conn.
 func (c *guardedConn) Close() error {
+	if c.lingers.CompareAndSwap(true, false) {
+		c.linger()
+	}
 	err := c.Conn.Close()
 	c.closing.Do(func() {
 		l := c.listener
@@ -310,4 +319,15 @@ func (c *guardedConn) Close() error {
 		l.conns.Done()
 	})
 	return err
+}
+
+// linger tells the client that no more comes, and reads what it still sends until it
+// has understood.
+func (c *guardedConn) linger() {
+	tcp, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || tcp.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	n, _ := io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever ends it, the connection is closed now
+	c.listener.gate.counts.in.Add(uint64(n))
 }
