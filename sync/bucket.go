@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -171,7 +173,7 @@ func (s *session) arrange() {
 		if b == nil {
 			b = &bucket{
 				path:  path,
-				there: sb,
+				there: s.asReached(sb),
 				under: make(map[dotKey]*version),
 				pend:  make(map[dotKey]*version),
 				again: s.delayed[path],
@@ -233,7 +235,33 @@ func (s *session) closeBucket(b *bucket) {
 	}
 	if b.live {
 		s.stream.dirty(s.o.Clock())
+		s.keepReach(b)
 	}
+}
+
+// reach is how far a sender's log of one life of a bucket was heard of.
+type reach struct {
+	there *linkpb.ServedBucket
+	seq   uint64
+}
+
+// keepReach notes how far the sender's log was heard of when a bucket is closed.
+func (s *session) keepReach(b *bucket) {
+	s.reached[b.path] = reach{b.there, max(b.head, b.streamed, b.cursor.GetSeq())}
+}
+
+// asReached is what the sender serves, as it told some time ago, with as much of its
+// log as was heard of since. Without that a bucket that is opened again before the
+// sender is asked anew would take its own cursor for one of another log, and be
+// compared as a whole.
+func (s *session) asReached(sb *linkpb.ServedBucket) *linkpb.ServedBucket {
+	r, ok := s.reached[sb.GetPath()]
+	if !ok || r.seq <= sb.GetSeq() || r.there.GetEpoch() != sb.GetEpoch() || !bytes.Equal(r.there.GetIncarnation(), sb.GetIncarnation()) {
+		return sb
+	}
+	sb = proto.CloneOf(sb) // the answer is read by others
+	sb.Seq = r.seq
+	return sb
 }
 
 // reopen closes a bucket and opens it again from what is stored: after a

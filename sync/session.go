@@ -43,6 +43,8 @@ type session struct {
 	opening int                  // buckets that are being opened
 	writing map[string]int       // openings and commits under way, by path
 	dirty   map[*bucket]struct{} // to be looked at by step
+	// reached says how far the log of a bucket that was closed was heard of.
+	reached map[string]reach
 	// reopened says when a bucket was opened again, delayed until when the next
 	// opening waits.
 	reopened, delayed map[string]time.Time
@@ -81,6 +83,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		buckets: make(map[string]*bucket),
 		dirty:   make(map[*bucket]struct{}),
 
+		reached:  make(map[string]reach),
 		reopened: make(map[string]time.Time),
 		writing:  make(map[string]int),
 		delayed:  make(map[string]time.Time),

@@ -487,6 +487,41 @@ func TestPauseWithinACopy(t *testing.T) {
 	})
 }
 
+// TestPauseComparesNothing pauses and resumes a link right after something came over it,
+// before the sender has answered anew what it serves: the cursor fits its log as ever,
+// and nothing is compared as a whole.
+func TestPauseComparesNothing(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		x.engine.TakeNotices()
+		y.engine.TakeNotices()
+		for i, pausing := range []*half{x, y, y, x} {
+			x.site.put(bk1, fmt.Sprint("x", i), random(uint64(i), 3000))
+			y.site.put(bk1, fmt.Sprint("y", i), random(uint64(100+i), 3000))
+			synced(t, 30*time.Second, x, y)
+			for _, h := range []*half{x, y} {
+				h.wire.mu.Lock()
+				h.wire.delay = func() time.Duration { return 100 * time.Millisecond }
+				h.wire.mu.Unlock()
+			}
+			pausing.set(Settings{Paused: true})
+			pause(10 * time.Millisecond)
+			pausing.set(Settings{})
+			pause(5 * time.Second)
+			synced(t, 30*time.Second, x, y)
+			for _, h := range []*half{x, y} {
+				if told := h.engine.TakeNotices(); len(told) > 0 {
+					t.Errorf("after pause %d %s tells: %v", i+1, h.site.name, told)
+				}
+			}
+		}
+		sameHeads(t, bk1, x.site, y.site)
+	})
+}
+
 // TestResyncAskedForTwice asks for a second re-sync while the first page of the first is
 // on its way. The first must not begin a copy any more once the second is through: nobody
 // would carry it out.
