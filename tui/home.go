@@ -142,7 +142,7 @@ func (p *homePage) bindings() []binding {
 	} else {
 		out = moving(p.alerts)
 		if a.GetService() == "" {
-			open.long = "see the links"
+			open.short, open.long = "links", "see the links"
 		}
 	}
 	out = append(out, open)
@@ -333,23 +333,12 @@ func (p *homePage) trends(r screen.Rect) {
 		format func(float64) string
 		role   screen.Role
 	}{
-		{"out", (*adminpb.ConsoleLink).GetSparkOut, func(l *adminpb.ConsoleLink) *float64 { return l.OutRate }, add, func(v float64) string { return perSecond(&v) }, screen.First},
-		{"lag max", (*adminpb.ConsoleLink).GetSparkLag, func(l *adminpb.ConsoleLink) *float64 { return l.LagSeconds }, math.Max, span, screen.Warn},
+		{"out", (*adminpb.ConsoleLink).GetSparkOut, outRate, add, func(v float64) string { return perSecond(&v) }, screen.First},
+		{"lag max", (*adminpb.ConsoleLink).GetSparkLag, lagSeconds, math.Max, span, screen.Warn},
 		{"backlog", (*adminpb.ConsoleLink).GetSparkBacklog, backlogVersions, add, scaled, screen.Second},
 	} {
-		values := joined(links, row.pick, row.join)
-		// A point of a small chart is the mean of some time that may be half a
-		// minute ago: what is so now is told by the links themselves.
-		last := math.NaN()
-		for _, l := range links {
-			switch v := row.now(l); {
-			case v == nil:
-			case math.IsNaN(last):
-				last = *v
-			default:
-				last = row.join(last, *v)
-			}
-		}
+		last := together(links, row.now, row.join)
+		values := upToNow(joined(links, row.pick, row.join), last)
 		top := last
 		for _, v := range values {
 			if !math.IsNaN(v) {
@@ -367,18 +356,49 @@ func (p *homePage) trends(r screen.Rect) {
 func (p *homePage) charts(r screen.Rect) {
 	links, end := p.m.snapshot.GetLinks(), p.m.snapshot.GetTime().AsTime()
 	add := func(a, b float64) float64 { return a + b }
-	out := joined(links, (*adminpb.ConsoleLink).GetSparkOut, add)
-	in := joined(links, (*adminpb.ConsoleLink).GetSparkIn, add)
-	lag := joined(links, (*adminpb.ConsoleLink).GetSparkLag, math.Max)
+	sum := func(pick func(*adminpb.ConsoleLink) []*adminpb.SparkPoint, now func(*adminpb.ConsoleLink) *float64, join func(a, b float64) float64) []float64 {
+		return upToNow(joined(links, pick, join), together(links, now, join))
+	}
+	out := sum((*adminpb.ConsoleLink).GetSparkOut, outRate, add)
+	in := sum((*adminpb.ConsoleLink).GetSparkIn, func(l *adminpb.ConsoleLink) *float64 { return l.InRate }, add)
+	lag := sum((*adminpb.ConsoleLink).GetSparkLag, lagSeconds, math.Max)
 	target := 0.0
 	for _, l := range links {
 		if t := l.GetLagTargetSeconds(); t > 0 && (target == 0 || t < target) {
 			target = t
 		}
 	}
-	drawCharts(r, trend{name: "all links", out: out, in: in, lag: lag, backlog: joined(links, (*adminpb.ConsoleLink).GetSparkBacklog, add),
+	drawCharts(r, trend{name: "all links", out: out, in: in, lag: lag, backlog: sum((*adminpb.ConsoleLink).GetSparkBacklog, backlogVersions, add),
 		target: target, start: end.Add(-15 * time.Minute), end: end, cross: -1})
 }
+
+// together joins what links say of themselves now; NaN where none says anything.
+// A point of a small chart is the mean of some time that may be half a minute ago.
+func together(links []*adminpb.ConsoleLink, now func(*adminpb.ConsoleLink) *float64, join func(a, b float64) float64) float64 {
+	last := math.NaN()
+	for _, l := range links {
+		switch v := now(l); {
+		case v == nil:
+		case math.IsNaN(last):
+			last = *v
+		default:
+			last = join(last, *v)
+		}
+	}
+	return last
+}
+
+// upToNow ends a chart with the present where its last point is of a time that is
+// not over yet, so that the first minute of a node is not empty.
+func upToNow(values []float64, now float64) []float64 {
+	if n := len(values); n > 0 && math.IsNaN(values[n-1]) {
+		values[n-1] = now
+	}
+	return values
+}
+
+func outRate(l *adminpb.ConsoleLink) *float64    { return l.OutRate }
+func lagSeconds(l *adminpb.ConsoleLink) *float64 { return l.LagSeconds }
 
 // backlogVersions is how many versions wait on a link, nil where nobody knows.
 func backlogVersions(l *adminpb.ConsoleLink) *float64 {

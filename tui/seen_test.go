@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +176,27 @@ func TestBucketStatesAreKnown(t *testing.T) {
 	}
 	if text, _ := bucketState(&adminpb.BucketStatus{State: "upside-down"}, 30, 40); !strings.HasPrefix(text, "?") {
 		t.Errorf("a state that is not known is %q", text)
+	}
+}
+
+// A node that has just started has no whole point of its small charts: they end
+// with the present all the same.
+func TestChartsOfANodeThatHasJustStarted(t *testing.T) {
+	s := healthy()
+	none := sparks(func(int) float64 { return math.NaN() })
+	l := s.Links[0]
+	l.SparkOut, l.SparkIn, l.SparkLag, l.SparkBacklog = none, none, none, none
+	if text := newStill(t, s, Options{}).size(80, 24).screenOf(); strings.Count(text, "█") < 1 {
+		t.Errorf("nothing is drawn of what is known:\n%s", text)
+	}
+	if text := newStill(t, s, Options{}).size(140, 40).screenOf(); strings.Contains(text, "nothing is known") {
+		t.Errorf("it is said that nothing is known:\n%s", text)
+	}
+	l.OutRate = nil
+	if got := upToNow([]float64{1, math.NaN()}, together(s.Links, outRate, math.Max)); !math.IsNaN(got[1]) {
+		t.Errorf("what nobody knows is drawn as %v", got[1])
+	}
+	if got := upToNow([]float64{1, 2}, 7); got[1] != 2 {
+		t.Errorf("a point that is known became %v", got[1])
 	}
 }
