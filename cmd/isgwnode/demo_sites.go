@@ -84,11 +84,14 @@ func (d *demo) start(ctx context.Context) error {
 	if _, err := b.Sites.Pair(ctx, invitation.GetToken()); err != nil {
 		return fmt.Errorf("pair: %w", err)
 	}
-	for i, s := range d.sites() {
-		other := d.sites()[1-i]
-		if _, err := s.admin.Services.Create(ctx, &adminpb.CreateServiceRequest{
-			Type: "isgw", Name: demoLink, Remote: "ccow://" + other.node.LinkAddress(),
-		}); err != nil {
+	// The second site waits to be dialled, and the first one dials when all is
+	// there: a link that is refused at first would be the first thing to be seen.
+	for _, s := range []*demoSite{d.second, d.first} {
+		link := &adminpb.CreateServiceRequest{Type: "isgw", Name: demoLink}
+		if s == d.first {
+			link.Remote = "ccow://" + d.second.node.LinkAddress()
+		}
+		if _, err := s.admin.Services.Create(ctx, link); err != nil {
 			return fmt.Errorf("create link at %s: %w", s.name, err)
 		}
 		for _, tenant := range demoTenants {
@@ -100,7 +103,38 @@ func (d *demo) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return d.first.waitLinked(ctx)
+}
+
+// linkTime bounds how long a demo waits for its link before it shows how that is.
+const linkTime = 10 * time.Second
+
+// waitLinked waits until a site's link does what it is there for, and at most
+// [linkTime]: what is wrong with it then is seen in what the demo shows.
+func (s *demoSite) waitLinked(ctx context.Context) error {
+	linked := errors.New("linked")
+	bounded, cancel := context.WithTimeout(ctx, linkTime)
+	defer cancel()
+	err := s.admin.Services.Watch(bounded, demoLink, 100*time.Millisecond, func(service *adminpb.Service) error {
+		if working(service.GetStatus().GetState()) {
+			return linked
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, linked) || bounded.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("wait for the link of %s: %w", s.name, err)
+}
+
+// working says whether a link in a state has a session and something to serve.
+func working(state adminpb.ServiceState) bool {
+	switch state {
+	case adminpb.ServiceState_SERVICE_STATE_COPYING, adminpb.ServiceState_SERVICE_STATE_BEHIND, adminpb.ServiceState_SERVICE_STATE_LAGGING,
+		adminpb.ServiceState_SERVICE_STATE_SYNCED, adminpb.ServiceState_SERVICE_STATE_COPIED:
+		return true
+	}
+	return false
 }
 
 func create(ctx context.Context, c *admin.Client, kind adminpb.PathKind, path string, replicas uint32) error {
