@@ -179,6 +179,11 @@ func backlog(lag objsync.Lag, versions, bytes, pending, quarantined uint64) *adm
 // stateOf puts both directions into one state: what is worst is shown.
 func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	r, s := v.receive, v.send
+	if r.Connected && s.Forgot != "" {
+		return adminpb.ServiceState_SERVICE_STATE_STALLED,
+			fmt.Sprintf("the other site has versions of %s that were written here and are lost here: this site was put back from a backup, and was not told so", s.Forgot),
+			"stop the node, run `isgwnode restored` for its data directory, and start it again: what the others still have of it comes back"
+	}
 	if v.barred && r.Connected && r.State != objsync.StateStalled {
 		return adminpb.ServiceState_SERVICE_STATE_REFUSED, fmt.Sprintf("site %s connects without an SSH tunnel, and this site takes connections of the link inside one only (useEncryptedTunnel)", r.PeerName),
 			"set it there too (isgwctl service edit NAME --tunnel true), or take it back here (--tunnel false)"

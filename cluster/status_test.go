@@ -120,6 +120,8 @@ func TestLinkState(t *testing.T) {
 		}, adminpb.ServiceState_SERVICE_STATE_BEHIND, "1 version is in quarantine; fetching key"},
 		{"one in quarantine at the other site", func(v *linkView) { v.send.InSync, v.send.Buckets[0].Pending = false, 1 },
 			adminpb.ServiceState_SERVICE_STATE_BEHIND, "1 version is long on the way or in quarantine there"},
+		{"put back from a backup", func(v *linkView) { v.send.InSync, v.send.Forgot = false, "N/T/b" },
+			adminpb.ServiceState_SERVICE_STATE_STALLED, "versions of N/T/b that were written here and are lost here"},
 		{"the other site copies", func(v *linkView) { v.send.InSync = false; v.send.Buckets[0].Scanning = true },
 			adminpb.ServiceState_SERVICE_STATE_COPYING, "copying N/T/b"},
 	} {

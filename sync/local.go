@@ -34,6 +34,7 @@ type Local struct {
 	peers   map[string]*peerBucket
 	streams int
 	heard   time.Time
+	forgot  string // a bucket of which the peer has more of this site than this site
 	rates   rateMeter
 }
 

@@ -14,6 +14,7 @@ import (
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
@@ -53,12 +54,29 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 			bp.GetCursor().GetEpoch() != l.o.Epoch() || bp.GetCursor().GetSeq() > st.GetSeq() {
 			continue // about another life of the bucket: it says nothing of this log
 		}
+		if outlived(bp.GetSeen(), l.o.ID, l.o.Epoch(), st.GetSeq()) {
+			l.mu.Lock()
+			l.forgot = bp.GetPath()
+			l.mu.Unlock()
+		}
 		l.remember(bp, now)
 	}
 	if err := l.commit(ctx, now, false); err != nil {
 		l.o.Logger.Warn("link: the peer's progress could not be committed", "error", err)
 	}
 	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
+}
+
+// outlived reports whether a peer has seen what this site wrote in a bucket after the
+// last that this site has there itself, in the same epoch. A log never ends earlier
+// than it did before, so this site was put back from a backup and nobody has said so.
+func outlived(seen *catalogpb.Vector, self state.SiteID, epoch uint32, seq uint64) bool {
+	for _, d := range seen.GetUpto() {
+		if d.GetEpoch() == epoch && d.GetSeq() > seq && bytes.Equal(d.GetOrigin(), self[:]) {
+			return true
+		}
+	}
+	return false
 }
 
 // decline notes that the peer does not take a bucket, or, without a reason, that it

@@ -479,3 +479,40 @@ func TestNodeCacheIsBounded(t *testing.T) {
 		t.Error("the wrong nodes are kept")
 	}
 }
+
+// TestLostVersionsAreTold has a peer tell of versions of this site, of its present
+// epoch, behind the end of its log: it was put back from a backup, and is not in sync
+// until that is said. What another epoch or another site wrote is no sign of it.
+func TestLostVersionsAreTold(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.site.put(bk1, "k", []byte("value"))
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		cursor, err := y.site.cat.Cursor(bk1, x.site.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tell := func(origin, epoch byte, seq uint64) SendStatus {
+			dot := &catalogpb.Dot{Origin: x.site.id.Bytes(), Epoch: uint32(epoch), Seq: seq}
+			dot.Origin[0] = origin
+			_, err := x.local.Progress(t.Context(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{
+				{Path: bk1, Cursor: cursor, Seen: &catalogpb.Vector{Upto: []*catalogpb.Dot{dot}}},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x.local.Status()
+		}
+		self, last := x.site.id[0], x.site.seq(bk1)
+		for _, no := range []SendStatus{tell(self, 1, last), tell(self, 2, last+1), tell(self+7, 1, last+1)} {
+			if no.Forgot != "" || !no.InSync {
+				t.Errorf("nothing is lost, and it says %+v", no)
+			}
+		}
+		if st := tell(self, 1, last+1); st.Forgot != bk1 || st.InSync {
+			t.Errorf("a version is lost, and it says %+v", st)
+		}
+	})
+}

@@ -143,6 +143,10 @@ type SendStatus struct {
 	// OldestBucket and OldestKey name the oldest version that the peer lacks;
 	// empty when there is none, or when it is not known which.
 	OldestBucket, OldestKey string
+	// Forgot is a bucket in which the peer has seen versions of this site, of its
+	// present epoch, that this site has lost: it was put back from a backup, and that
+	// was not said. Empty when none is known; nothing is in sync otherwise.
+	Forgot string
 	// InSync says that the peer told that it has everything offered to it.
 	InSync bool
 	// Held says by which limit what is not at the peer yet is held back; zero when

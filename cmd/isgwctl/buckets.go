@@ -203,7 +203,7 @@ func (a *app) buckets(all []linkedBucket, link bool) error {
 			b.row.GetPath(), b.service.GetName(), b.row.GetState(), servedWhere(b.row),
 			seconds(send.LagSeconds), optionalCount(send.Versions, send.GetEstimated()),
 			seconds(receive.LagSeconds), optionalCount(receive.Versions, receive.GetEstimated()),
-			copied(b.row), fmt.Sprint(send.GetPending()+receive.GetPending()), orDash(b.row.GetCause()),
+			copied(b.row), fmt.Sprint(send.GetPending() + receive.GetPending()), orDash(b.row.GetCause()),
 		}
 		if a.form == formWide {
 			oldest := send.GetOldestKey()

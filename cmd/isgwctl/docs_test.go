@@ -9,6 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
 var update = flag.Bool("update", false, "write docs/commands.md anew")
@@ -30,6 +33,44 @@ func TestCommandsPage(t *testing.T) {
 	}
 	if string(got) != want {
 		t.Errorf("docs/commands.md is out of date: run go test ./cmd/isgwctl -run TestCommandsPage -update")
+	}
+}
+
+// TestEveryStateIsDocumented wants a row of each state of a link in the words that
+// operators see, each state of the metrics on the dashboard, and no row of a state
+// that does not exist.
+func TestEveryStateIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/links.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dashboard, err := os.ReadFile("../../deploy/grafana/isgw.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| state | meaning | what to do |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if word, _, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok {
+			rows[word] = true
+		}
+	}
+	for n, name := range adminpb.ServiceState_name {
+		if adminpb.ServiceState(n) == adminpb.ServiceState_SERVICE_STATE_UNSPECIFIED {
+			continue
+		}
+		word := manifest.Word(adminpb.ServiceState(n))
+		if !rows[word] {
+			t.Errorf("docs/links.md does not tell of the state %s", word)
+		}
+		delete(rows, word)
+		if metric := strings.ToLower(strings.TrimPrefix(name, "SERVICE_STATE_")); !strings.Contains(string(dashboard), fmt.Sprintf(`state=\"%s\"`, metric)) {
+			t.Errorf("the dashboard does not show the state %s", metric)
+		}
+	}
+	for word := range rows {
+		t.Errorf("docs/links.md tells of a state %q that no link is in", word)
 	}
 }
 
