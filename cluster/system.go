@@ -153,8 +153,8 @@ func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
 	}
 	if n := s.chunks.Stats().Corrupt; n > 0 {
 		problems = append(problems, &adminpb.Problem{
-			What:     fmt.Sprintf("%d reads of chunks found damaged bytes since the node started", n),
-			NextStep: "check the disk, and see the node's log for the chunks",
+			What:     fmt.Sprintf("%s found damaged bytes since the node started", counted(n, "read of a chunk has", "reads of chunks have")),
+			NextStep: "check the disk, see the node's log for the chunks, and fetch them again over a link (isgwctl link verify NAME --content --repair)",
 		})
 	}
 	return problems
