@@ -518,8 +518,10 @@ func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
 		in := &outlook[i]
 		switch {
 		case !v.quarantined(): // an operator skipped it, or it was begun already
-		case !v.restore && !in.needed:
-			v.phase = phaseGone // nothing is left to be committed
+		case !v.restore && (!in.needed || in.deleted && v.kind == failRefused):
+			// Nothing is left to be committed; or only the history of what was deleted
+			// would have it, and the sender, whose own may be shorter, does not give it.
+			v.phase = phaseGone
 			b.resolve(v)
 		case !v.due(now): // it is looked at again
 		case v.restore: // it is wanted although it was seen

@@ -27,6 +27,9 @@ type incoming struct {
 	again bool
 	// restore says that it is committed although it was seen before.
 	restore bool
+	// deleted says, of an entry of the pending table, that a deletion that is kept here
+	// beats it: at most the history of its key has a place for it.
+	deleted bool
 	// fault says why it cannot be applied; it is kept by name then.
 	fault string
 }
@@ -55,7 +58,19 @@ func examinePending(c *catalog.Catalog, path string, entries []*catalogpb.Pendin
 	for i, p := range entries {
 		records[i] = p.GetRecord()
 	}
-	return examine(c, path, records, filter)
+	out, err := examine(c, path, records, filter)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if !out[i].needed {
+			continue
+		}
+		if out[i].deleted, err = c.Deleted(path, records[i]); err != nil {
+			return nil, &localError{err}
+		}
+	}
+	return out, nil
 }
 
 // examineBy is examine with the verdicts that decide gives.

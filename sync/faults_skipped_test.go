@@ -115,3 +115,27 @@ func TestRetryOfASkippedVersionThatWasReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestQuarantineEndsWithADeletion deletes at the receiver a key of which a version waits
+// in quarantine, where a longer history is kept than at the sender: the history alone
+// would have a place for it, and the sender does not give it.
+func TestQuarantineEndsWithADeletion(t *testing.T) {
+	pair(t, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		y.site.makeBucket(bk1, 5)
+		bad := random(7, 3000)
+		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		x.site.put(bk1, "bad", bad)
+		until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+		y.site.put(bk1, "bad", []byte("another"))
+		y.site.del(bk1, "bad")
+		synced(t, reviewEvery+5*time.Second, x, y)
+		sameHeads(t, bk1, x.site, y.site)
+		if n := y.engine.Status().Pending; n != 0 {
+			t.Errorf("%d versions are pending", n)
+		}
+	})
+}

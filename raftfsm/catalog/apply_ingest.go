@@ -461,19 +461,20 @@ func (in *ingest) quarantined(r *pb.Record, why string) *pb.Pending {
 func (in *ingest) hold(p *pb.Pending) {
 	r := p.GetRecord()
 	if CheckRecord(r) == nil {
-		switch k, v, _ := in.decide(r); v {
-		case Covered:
+		k, v, _ := in.decide(r)
+		if v != Invalid {
 			in.announce(k, r)
+		}
+		switch v {
+		case Covered:
 			return
 		case Superseded:
-			in.announce(k, r)
 			if contends(k.nulls, in.listed(in.t, k), r) {
 				break // it is listed as having lost when its content is here
 			}
 			in.settle(r)
 			return
 		case Here:
-			in.announce(k, r)
 			in.settle(r)
 			return
 		}

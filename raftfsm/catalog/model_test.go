@@ -217,9 +217,7 @@ func (m *model) ingest(in *pb.Ingest, self *site) raftfsmpb.Code {
 	}
 	for _, p := range in.GetHold() {
 		v := m.decide(self, p.GetRecord())
-		if v != Apply {
-			m.announce(p.GetRecord(), in, began)
-		}
+		m.announce(p.GetRecord(), in, began)
 		if v == Superseded && m.contends(p.GetRecord()) {
 			v = Apply
 		}
