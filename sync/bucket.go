@@ -31,6 +31,7 @@ type bucket struct {
 	queued  bool   // to be opened when it is its turn
 	opening bool   // being opened
 	waiting string // why it cannot be opened yet
+	lost    bool   // because the sender has lost what was taken from it
 	again   time.Time
 
 	cursor    *catalogpb.Cursor // as committed

@@ -58,6 +58,7 @@ const (
 	fitHead                    // from the log's end on
 	fitSince                   // from the cursor on, and what lies below it does not matter
 	fitWhole                   // from the cursor on, below which there is nothing left to take
+	fitLost                    // nothing does: the sender has lost what was taken from it
 )
 
 // Why a bucket is scanned, where that makes a difference.
@@ -76,6 +77,10 @@ const (
 // here, while a scan would bring every record back. Without objects there is
 // nothing to bring back, and a scan is shorter than the log. A site that was
 // restored from a backup wants back just what the log would leave out.
+//
+// A log that ends before the cursor, of the same epoch, is that of a sender that was put
+// back from a backup and does not know it. It gives the names of what it has lost to
+// what it writes now; nothing that it says can be told from what it said before.
 //
 // A link that copies only what changes takes up the log where it ends. Once it has a
 // place in it, though, what the log cannot give any more comes by a scan: that may be
@@ -99,7 +104,7 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 	case c.GetSeq() < there.GetTrimmed():
 		return fitScan, fmt.Sprintf("the sender's log begins after %d and the cursor is at %d", there.GetTrimmed(), c.GetSeq())
 	case c.GetSeq() > there.GetSeq():
-		return fitScan, fmt.Sprintf("the sender's log ends at %d before the cursor at %d", there.GetSeq(), c.GetSeq())
+		return fitLost, ""
 	case want.again != 0 && c.GetResync() != want.again:
 		return fitScan, askedFor
 	case c.GetScan() != nil && c.GetScan().GetScope() != want.scope:
@@ -277,6 +282,7 @@ type facts struct {
 	trouble    string // why there is no session
 	buckets    int    // served by both sides
 	waiting    int    // of them: waiting for one of the sides
+	lost       bool   // of one of them the sender has lost what was taken from it
 	scanning   int
 	stopped    string // cause of a bucket that cannot go on; "" when none
 	work       bool   // something is known to be not applied
@@ -332,6 +338,9 @@ func judgeLink(f facts) (st State, cause, next string) {
 		return StatePaused, f.paused, "resume it where it was paused (isgwctl link resume NAME)"
 	case f.off != "":
 		return StateOff, f.off, ""
+	case f.lost:
+		return StateStalled, fmt.Sprintf("%s was put back from a backup, and was not told so: nothing is taken from it", f.peer),
+			"stop the node there, run isgwnode restored, start it"
 	case f.buckets == 0:
 		return StateWaiting, "no bucket is served by both sites", "serve the same bucket or tenant at both sites (isgwctl service serve)"
 	case f.stopped != "" && !f.work:

@@ -55,7 +55,7 @@ func TestFit(t *testing.T) {
 		"at the end":                 {cursor(func(c *catalogpb.Cursor) { c.Seq = 100 }), there, 5, fitContinue},
 		"at the trimmed edge":        {cursor(func(c *catalogpb.Cursor) { c.Seq = 40 }), there, 5, fitContinue},
 		"below the trimmed edge":     {cursor(func(c *catalogpb.Cursor) { c.Seq = 39 }), there, 5, fitScan},
-		"beyond the end":             {cursor(func(c *catalogpb.Cursor) { c.Seq = 101 }), there, 5, fitScan},
+		"beyond the end":             {cursor(func(c *catalogpb.Cursor) { c.Seq = 101 }), there, 5, fitLost},
 		"another life":               {cursor(func(c *catalogpb.Cursor) { c.Incarnation = []byte("x") }), there, 5, fitScan},
 		"another epoch":              {cursor(func(c *catalogpb.Cursor) { c.Epoch = 2 }), there, 5, fitScan},
 		"another site":               {cursor(func(c *catalogpb.Cursor) { c.Site = []byte("x") }), there, 5, fitScan},

@@ -32,6 +32,8 @@ type Engine struct {
 	// absent are the buckets that did not exist at the sender when they were to be
 	// opened: what is written to them afterwards is all that is ever written.
 	absent map[string]bool
+	// lost are the buckets of which the sender has lost what was taken from it.
+	lost map[string]loss
 
 	mu      sync.Mutex
 	status  Status
@@ -55,7 +57,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	}
 	e := &Engine{
 		o: o, kick: make(chan struct{}, 1), mends: make(chan mendRequest, maxMends), amend: make(chan *amendOp), over: make(chan struct{}),
-		failures: make(map[dotKey]mishap), absent: make(map[string]bool),
+		failures: make(map[dotKey]mishap), absent: make(map[string]bool), lost: make(map[string]loss),
 	}
 	now := o.Clock()
 	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}

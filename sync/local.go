@@ -26,16 +26,17 @@ type Local struct {
 	count sendCounts
 	let   atomic.Pointer[servedSet]
 
-	mu      sync.Mutex
-	kick    chan struct{} // closed and replaced by Kick
-	told    []servedLine  // what the last Served answered, never changed in place; nil before
-	toldSet Settings      // with told
-	peerSet Settings      // the peer's, as it told them last
-	peers   map[string]*peerBucket
-	streams int
-	heard   time.Time
-	forgot  string // a bucket of which the peer has more of this site than this site
-	rates   rateMeter
+	mu       sync.Mutex
+	kick     chan struct{} // closed and replaced by Kick
+	told     []servedLine  // what the last Served answered, never changed in place; nil before
+	toldSet  Settings      // with told
+	peerSet  Settings      // the peer's, as it told them last
+	peers    map[string]*peerBucket
+	streams  int
+	heard    time.Time
+	forgot   string // a bucket of which the peer has more of this site than this site
+	forgotIn uint32 // the epoch of this site in which that was told
+	rates    rateMeter
 }
 
 var _ link.Source = (*Local)(nil)

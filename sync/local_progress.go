@@ -50,16 +50,18 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 			return nil, link.Refuse(link.CodeInvalid, "progress in bucket %s: %v", bp.GetPath(), err)
 		}
 		st, err := l.o.Catalog.Bucket(bp.GetPath())
-		if err != nil || !bytes.Equal(bp.GetCursor().GetIncarnation(), st.GetIncarnation()) ||
-			bp.GetCursor().GetEpoch() != l.o.Epoch() || bp.GetCursor().GetSeq() > st.GetSeq() {
+		if err != nil || !bytes.Equal(bp.GetCursor().GetIncarnation(), st.GetIncarnation()) || bp.GetCursor().GetEpoch() != l.o.Epoch() {
 			continue // about another life of the bucket: it says nothing of this log
 		}
-		if outlived(bp.GetSeen(), l.o.ID, l.o.Epoch(), st.GetSeq()) {
+		beyond := bp.GetCursor().GetSeq() > st.GetSeq()
+		if beyond || outlived(bp.GetSeen(), l.o.ID, l.o.Epoch(), st.GetSeq()) {
 			l.mu.Lock()
-			l.forgot = bp.GetPath()
+			l.forgot, l.forgotIn = bp.GetPath(), l.o.Epoch()
 			l.mu.Unlock()
 		}
-		l.remember(bp, now)
+		if !beyond {
+			l.remember(bp, now)
+		}
 	}
 	if err := l.commit(ctx, now, false); err != nil {
 		l.o.Logger.Warn("link: the peer's progress could not be committed", "error", err)

@@ -55,8 +55,8 @@ func (l *Local) Status() SendStatus {
 	defer l.mu.Unlock()
 	out.Streams = l.streams
 	out.LastHeard = l.heard
-	if out.Forgot = l.forgot; out.Forgot != "" {
-		out.InSync = false
+	if l.forgot != "" && l.forgotIn == l.o.Epoch() {
+		out.Forgot, out.InSync = l.forgot, false
 	}
 	l.rates.update(now, float64(out.Counters.Offered+out.Counters.Scanned), 0, float64(out.Counters.Bytes))
 	out.Rates = l.rates.rates()

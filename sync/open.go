@@ -18,8 +18,9 @@ import (
 
 // opened is what opening a bucket gives.
 type opened struct {
-	waiting string // why it cannot be opened now; the rest is unset then
+	waiting string // why it cannot be opened now; the rest is unset then, but the cursor of what was lost
 	absent  bool   // because it does not exist at the sender
+	lost    bool   // because the sender has lost what was taken from it
 	cursor  *catalogpb.Cursor
 	first   *page // first page of a new scan
 	why     string
@@ -39,13 +40,14 @@ func (s *session) open(b *bucket) {
 	b.opening = true
 	s.opening++
 	s.writing[b.path]++
-	there, want, filter, fresh, watch := b.there, b.want, b.filter, b.fresh, b.watch
+	o := &opening{there: b.there, want: b.want, filter: b.filter, fresh: b.fresh, lost: s.e.lost[b.path].sure(b.there)}
+	watch := b.watch
 	s.do(func(ctx context.Context) func() {
 		prepare := s.prepare
 		if watch {
 			prepare = s.prepareWatch
 		}
-		got, pause, err := prepare(ctx, &opening{there: there, want: want, filter: filter, fresh: fresh})
+		got, pause, err := prepare(ctx, o)
 		return func() {
 			b.opening = false
 			s.opening--
@@ -114,10 +116,38 @@ type opening struct {
 	// guided says that a scan reads only the keys that differ.
 	guided bool
 	taken  uint64 // with guided: up to where the log was taken before
+	// lost says that the sender has lost what was taken from it in this epoch of it:
+	// its log may be longer again by now.
+	lost bool
 	// learns says that by a scan this site may come to cover what was deleted without
 	// the deletions. One that only makes sure does not: two sites would go on for ever.
 	learns bool
 }
+
+// loss is that the log of a bucket ended before this site's cursor, in one epoch of the
+// sender and one life of the bucket.
+type loss struct {
+	epoch uint32
+	life  string
+	times int
+}
+
+// seen is the loss after one more look at what the sender says of the bucket.
+func (l loss) seen(there *linkpb.ServedBucket) loss {
+	if !l.of(there) {
+		l = loss{epoch: there.GetEpoch(), life: string(there.GetIncarnation())}
+	}
+	l.times++
+	return l
+}
+
+func (l loss) of(there *linkpb.ServedBucket) bool {
+	return l.times > 0 && l.epoch == there.GetEpoch() && l.life == string(there.GetIncarnation())
+}
+
+// sure reports whether the bucket was lost even if its log is longer again: what is
+// written there now has the names of what was lost. The sender was asked twice.
+func (l loss) sure(there *linkpb.ServedBucket) bool { return l.of(there) && l.times > 1 }
 
 // prepareWatch reads where a bucket stands of which nothing is to be taken.
 func (s *session) prepareWatch(_ context.Context, o *opening) (*opened, time.Duration, error) {
@@ -176,6 +206,9 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 	o.guided = o.want.scope == "" && s.common.Has(link.FeatureDigest) && guides(cursor, there, here.GetObjects())
 	o.taken, got.guided = cursor.GetSeq(), o.guided
 	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Epoch() > 1)
+	if f == fitLost || o.lost {
+		return &opened{lost: true, cursor: cursor, waiting: fmt.Sprintf("%s has lost what was taken from it: it was put back from a backup, and was not told so", s.o.PeerName)}, againSoon, nil
+	}
 	switch f {
 	case fitScan:
 		got.why, o.learns = why, why != askedFor && why != learnedThere
@@ -299,6 +332,11 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	delete(s.e.absent, b.path)
 	if got.absent {
 		s.e.absent[b.path] = true
+	}
+	if b.lost = got.lost; b.lost {
+		b.cursor = got.cursor // which the sender is told
+		s.e.lost[b.path] = s.e.lost[b.path].seen(b.there)
+		s.served.wanted = true // its log may have been longer, and it said so before
 	}
 	if got.waiting != "" {
 		if b.waiting != got.waiting {

@@ -76,6 +76,7 @@ func (s *session) status(now time.Time) Status {
 		switch bs.State {
 		case StateWaiting:
 			f.waiting++
+			f.lost = f.lost || b.lost
 			continue
 		case StateScanning:
 			f.scanning++

@@ -47,7 +47,7 @@ func (s *session) runReport(now time.Time) {
 	var due []*bucket
 	drained, more, holds := false, false, 0
 	for _, b := range s.buckets {
-		if !b.live {
+		if !b.live && !b.lost {
 			continue
 		}
 		news := b.changed || s.stoppedBy(b) != b.told

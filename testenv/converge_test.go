@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,7 +127,8 @@ func TestConflictsAreSettled(t *testing.T) {
 }
 
 // TestRestoredSite puts a site back to a copy of its data directory. What was deleted
-// since, at either site, stays deleted; what was written since comes back.
+// since, at either site, stays deleted; what was written since comes back. Until the site
+// is told that it was put back, both sites know.
 func TestRestoredSite(t *testing.T) {
 	e, a, b, l := twoSites(t, SiteOptions{})
 	for _, key := range []string{"stays", "deleted here", "deleted there"} {
@@ -160,6 +162,18 @@ func TestRestoredSite(t *testing.T) {
 	if err := os.Chmod(a.DataDir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
+	// Until it is told, nothing is taken from it, and both sites say so.
+	a.Resume()
+	for s, because := range map[*Site]string{b: "alpha was put back from a backup", a: "that were written here and are lost here"} {
+		e.Eventually("the cause at "+s.Name, func() bool {
+			st := s.Status(l.Name).GetStatus()
+			return st.GetState() == adminpb.ServiceState_SERVICE_STATE_STALLED && strings.Contains(st.GetCause(), because)
+		})
+	}
+	e.mustHave(b, "new", []byte("written after the backup"))
+	a.Stop()
+
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	was, is, err := cluster.Restored(ctx, cluster.Options{Dir: a.DataDir(), Site: a.Name})
