@@ -146,7 +146,7 @@ func (s *session) arrange() {
 		case s.o.Accepts(sb.GetPath()):
 			want[sb.GetPath()] = sb
 		default:
-			declined[sb.GetPath()] = fmt.Sprintf("it is not served at %s", s.o.Name)
+			declined[sb.GetPath()] = fmt.Sprintf("it is not served at %s, or only sent from there", s.o.Name)
 		}
 	}
 	if !maps.Equal(declined, s.served.declined) {

@@ -362,7 +362,7 @@ func judgeLink(f facts) (st State, cause, next string) {
 	case f.mute >= quietAfter && !f.work:
 		return StateLagging, fmt.Sprintf("nothing was heard of what changes at %s for %s, although it answers", f.peer, f.mute.Truncate(time.Second)), ""
 	case f.quarantine > 0 && f.lag.Age > f.lagTarget:
-		return StateLagging, fmt.Sprintf("%d versions are in quarantine", f.quarantine), "look at the causes (isgwctl service show); they are tried again by themselves"
+		return StateLagging, fmt.Sprintf("%d versions are in quarantine", f.quarantine), "isgwctl link failed NAME has the cause of each; they are tried again by themselves"
 	case f.lag.Known && f.lag.Age > f.lagTarget:
 		cause = fmt.Sprintf("the oldest version not here is %s old, the target is %s", f.lag.Age.Round(time.Second), f.lagTarget)
 		return StateLagging, f.held.because(cause, ": "), f.held.Next
