@@ -116,8 +116,9 @@ func examineBy(c *catalog.Catalog, path string, records []*catalogpb.Record, fil
 				in.needed = contends
 			}
 		case catalog.Here:
-			// As above, for what is kept in the history, with its content.
-			in.needed, in.bare = lost(in.rec), true
+			// As above, for what is kept in the history, with its content. And what a
+			// version brings along may be missing here.
+			in.needed, in.bare = lost(in.rec) || catalog.BringsAlong(in.rec), true
 		case catalog.Covered:
 			// As above; but what is covered stays so, and needs no content.
 			in.needed, in.bare = lost(in.rec), true

@@ -335,7 +335,12 @@ func (in *ingest) take(r *pb.Record, fault error) {
 		}
 		in.announce(k, r)
 		in.lose(k, r)
-	case Here, Covered:
+	case Here:
+		in.announce(k, r)
+		if BringsAlong(r) && in.bring(k, r) {
+			in.save(in.t, k)
+		}
+	case Covered:
 		in.announce(k, r)
 	}
 	if v != Covered {
@@ -369,27 +374,35 @@ func (in *ingest) apply(k *keyTxn, r *pb.Record) {
 // purged here; whoever else carried that out has seen it too, so it is announced
 // again.
 func (in *ingest) takeVersion(k *keyTxn, r *pb.Record, covered bool) {
-	t, via := in.t, in.via
-	along := r.GetKnown()
-	if len(along) > 0 {
+	in.bring(k, r)
+	if len(r.GetKnown()) > 0 {
 		r = proto.CloneOf(r)
 		r.Known = nil
 	}
-	for _, a := range along {
+	in.insert(in.t, k, r, in.via, in.now, covered)
+}
+
+// bring takes what a version brings along whose purge was revoked, and reports whether
+// any of it is news. Whoever has carried the purge out has dropped the version's
+// attributes, and covers them: so they are offered to everybody again.
+func (in *ingest) bring(k *keyTxn, r *pb.Record) (news bool) {
+	for _, a := range r.GetKnown() {
 		if register(a) {
-			if was := in.register(t, k, r.GetDot()); was == nil || Compare(a, was) > 0 {
-				in.appendLog(t, a, via, in.now, false)
-				in.setRegister(t, k, r.GetDot(), a)
+			if was := in.register(in.t, k, r.GetDot()); was == nil || Compare(a, was) > 0 {
+				in.appendLog(in.t, a, in.via, in.now, false)
+				in.setRegister(in.t, k, r.GetDot(), a)
+				news = true
 			}
 			continue
 		}
-		was := fieldOf(in.attributes(t, k, r.GetDot()), a.GetField())
+		was := fieldOf(in.attributes(in.t, k, r.GetDot()), a.GetField())
 		if was == nil || Compare(a, was) > 0 {
-			in.appendLog(t, a, via, in.now, false)
-			in.setAttribute(t, k, a)
+			in.appendLog(in.t, a, in.via, in.now, true)
+			in.setAttribute(in.t, k, a)
+			news = true
 		}
 	}
-	in.insert(t, k, r, via, in.now, covered)
+	return news
 }
 
 // fieldOf is the attribute of a field; nil if there is none.

@@ -312,3 +312,42 @@ func TestRevokedPurge(t *testing.T) {
 		t.Fatalf("what is left: %v", reg)
 	}
 }
+
+// A site that has carried a purge out hears of its revocation, gets the version from a
+// peer that lacks its attributes as well, and then from the one that revoked the purge:
+// the attributes come along, and go on to those who cover them.
+func TestRevokedPurgeBringsAttributesLate(t *testing.T) {
+	a, b, c := testSite(t, 1).makeBucket(0), testSite(t, 2).makeBucket(0), testSite(t, 3).makeBucket(0)
+	for _, s := range []*site{a, b, c} {
+		s.locking(&pb.DefaultLock{})
+	}
+	v := a.put(2, "k", "one")
+	take(b, a, nil, v)
+	hold := b.hold(4, v, true)
+	purge := a.must(5, purgeCmd("k", v.GetDot())).GetRecord()
+	take(a, b, nil, hold) // too late: it is dropped, and covered from now on
+	from := b.state().GetSeq()
+	take(b, a, nil, purge)
+	page, err := b.cat.Log(testPath, from, 0)
+	if err != nil || len(page.Entries) != 2 {
+		t.Fatalf("log: %+v %v", page, err)
+	}
+	revocation, back := page.Entries[0].Record, page.Entries[1].Record
+
+	take(a, c, nil, revocation, v)
+	if got, err := a.cat.View(testPath, []byte("k")); err != nil || got.Lock.Hold {
+		t.Fatalf("without its attributes: %+v %v", got, err)
+	}
+	end := a.state().GetSeq()
+	for range 2 { // the second time it is no news
+		take(a, b, nil, back)
+		got, err := a.cat.View(testPath, []byte("k"))
+		if err != nil || !got.Lock.Hold {
+			t.Fatalf("with its attributes: %+v %v", got, err)
+		}
+		page, err := a.cat.Log(testPath, end, 0)
+		if err != nil || len(page.Entries) != 1 || !page.Entries[0].Entry.GetAgain() || !Offer(page.Entries[0].Entry, c.id, vector(hold.GetDot())) {
+			t.Fatalf("log: %+v %v", page, err)
+		}
+	}
+}

@@ -130,5 +130,11 @@ func nullLane(r *pb.Record) bool {
 // its own: a purge, or the revocation of one.
 func register(r *pb.Record) bool { return r.GetKind() == pb.RecordKind_RECORD_PURGE && HasID(r) }
 
+// BringsAlong reports whether a version comes with its attributes, because its purge was
+// revoked.
+func BringsAlong(r *pb.Record) bool {
+	return r.GetKind() != pb.RecordKind_RECORD_PURGE && len(r.GetKnown()) > 0
+}
+
 // removes reports whether a register says that its version is gone for good.
 func removes(register *pb.Record) bool { return register != nil && !register.GetRevoked() }
