@@ -8,6 +8,19 @@ import (
 	"edgefog.dev/isgw/chunks/chunkstest"
 )
 
+// putBad starts a link and writes a version at x that x cannot read, so that it is in
+// quarantine at y.
+func putBad(t *testing.T, x, y *half) {
+	t.Helper()
+	bad := random(7, 3000)
+	x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
+	x.start()
+	y.start()
+	synced(t, 30*time.Second, x, y)
+	x.site.put(bk1, "bad", bad)
+	until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+}
+
 // TestQuarantineEndsWithWhatReplacesIt replaces a version that cannot be read at the
 // sender, over the same link, an hour before its next retry: what replaced it is
 // there, so both ends are in sync at once, and none says that it is behind.
@@ -23,13 +36,7 @@ func TestQuarantineEndsWithWhatReplacesIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			pair(t, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, func(t *testing.T, x, y *half) {
 				x.site.makeBucket(bk1, 1)
-				bad := random(7, 3000)
-				x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
-				x.start()
-				y.start()
-				synced(t, 30*time.Second, x, y)
-				x.site.put(bk1, "bad", bad)
-				until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+				putBad(t, x, y)
 				pause(reviewEvery + 2*time.Second)
 				if p := reasonOf(y, "bad"); p.GetReason() != quarantined || p.GetAttempts() != 1 {
 					t.Fatalf("looking at it again made %v of it", p)
@@ -67,13 +74,7 @@ func TestRetryOfASkippedVersionThatWasReplaced(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			pair(t, nil, func(t *testing.T, x, y *half) {
 				x.site.makeBucket(bk1, 1)
-				bad := random(7, 3000)
-				x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
-				x.start()
-				y.start()
-				synced(t, 30*time.Second, x, y)
-				x.site.put(bk1, "bad", bad)
-				until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+				putBad(t, x, y)
 				if did := amend(t, y, RemedySkip, "bad"); did.Versions != 1 {
 					t.Fatalf("the skip did %+v", did)
 				}
@@ -123,13 +124,7 @@ func TestQuarantineEndsWithADeletion(t *testing.T) {
 	pair(t, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, func(t *testing.T, x, y *half) {
 		x.site.makeBucket(bk1, 1)
 		y.site.makeBucket(bk1, 5)
-		bad := random(7, 3000)
-		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
-		x.start()
-		y.start()
-		synced(t, 30*time.Second, x, y)
-		x.site.put(bk1, "bad", bad)
-		until(t, 30*time.Second, "it is in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+		putBad(t, x, y)
 		y.site.put(bk1, "bad", []byte("another"))
 		y.site.del(bk1, "bad")
 		synced(t, reviewEvery+5*time.Second, x, y)
