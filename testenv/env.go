@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -75,14 +76,23 @@ func (e *Env) Eventually(what string, ok func() bool) {
 // pause gives a poll its interval.
 func pause(d time.Duration) { <-time.After(d) }
 
-// freeAddress is a loopback address that nobody listens on now. A site keeps
-// its addresses over restarts, so they cannot be port 0.
+// given are the addresses that freeAddress has returned: the kernel may choose a port
+// again before who asked for it first listens there.
+var given sync.Map
+
+// freeAddress is a loopback address that nobody listens on now, and that was not
+// returned before. A site keeps its addresses over restarts, so they cannot be port 0.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr().String()
+		ln.Close()
+		if _, again := given.LoadOrStore(addr, true); !again {
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
