@@ -345,7 +345,7 @@ func TestLocalAddress(t *testing.T) {
 	for i := range l.nodes {
 		l.await(t, i, "a connection", connected)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", "127.0.0.2:0") // nobody else listens there
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -319,7 +319,7 @@ func TestManifestsAreRefused(t *testing.T) {
 // TestProbesAnswer asks a released node what the manifests ask.
 func TestProbesAnswer(t *testing.T) {
 	dir := shortDir(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.2:0") // nobody else listens there
 	if err != nil {
 		t.Fatal(err)
 	}

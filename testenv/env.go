@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -76,16 +77,24 @@ func (e *Env) Eventually(what string, ok func() bool) {
 // pause gives a poll its interval.
 func pause(d time.Duration) { <-time.After(d) }
 
+// ownHost is a loopback address that no other process of the machine uses: it is made of
+// this process's number. Ports that the kernel gives others on 127.0.0.1, for
+// listening or for their connections, are then never in the way here.
+var ownHost = func() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff)
+}()
+
 // given are the addresses that freeAddress has returned: the kernel may choose a port
 // again before who asked for it first listens there.
 var given sync.Map
 
-// freeAddress is a loopback address that nobody listens on now, and that was not
-// returned before. A site keeps its addresses over restarts, so they cannot be port 0.
+// freeAddress is a loopback address that nobody listens on now, and that nobody else is
+// given. A site keeps its addresses over restarts, so they cannot be port 0.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", net.JoinHostPort(ownHost, "0"))
 		if err != nil {
 			t.Fatal(err)
 		}

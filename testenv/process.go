@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"edgefog.dev/isgw/cluster"
 )
 
@@ -24,6 +26,7 @@ func Main(m *testing.M, end ...func()) {
 	if spec := os.Getenv(nodeVariable); spec != "" {
 		os.Exit(runNode(spec))
 	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' toxics trace to standard error
 	status := m.Run()
 	for _, do := range end {
 		do()

@@ -37,7 +37,7 @@ func (s *site) orphan(t testing.TB, key string) string {
 
 func closedListener(t testing.TB) net.Listener {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.2:0") // nobody else listens there
 	if err != nil {
 		t.Fatal(err)
 	}

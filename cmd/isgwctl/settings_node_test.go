@@ -34,7 +34,7 @@ func linkedSites(t *testing.T) (alpha, beta *realSite) {
 func TestEverySettingWhileObjectsFlow(t *testing.T) {
 	t.Parallel()
 	alpha, beta := linkedSites(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", "127.0.0.2:0") // nobody else listens there
 	if err != nil {
 		t.Fatal(err)
 	}
