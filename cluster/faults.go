@@ -56,16 +56,8 @@ func (a faultsAdmin) List(ctx context.Context, req *adminpb.ListFaultsRequest) (
 	}
 	out := &adminpb.ListFaultsResponse{}
 	if req.GetAfter() == "" {
-		for p := range s.pendings(ctx, peer, buckets, faultsPlace{}) {
-			switch p.entry.GetReason() {
-			case catalogpb.PendingReason_PENDING_QUARANTINED:
-				out.Quarantined++
-			case catalogpb.PendingReason_PENDING_SKIPPED:
-				out.Skipped++
-			default:
-				out.Transferring++
-			}
-		}
+		n := s.pending(ctx, req.GetName(), req.GetBucket(), nil)
+		out.Quarantined, out.Skipped, out.Transferring = n.Quarantined, n.Skipped, n.Transferring
 	}
 	limit := min(cmp.Or(int(req.GetLimit()), faultsPage), maxFaultsPage)
 	var last faultsPlace
@@ -99,6 +91,40 @@ func (a faultsAdmin) Skip(ctx context.Context, req *adminpb.SkipFaultsRequest) (
 			WithHint("name a bucket and keys: versions are given up one by one")
 	}
 	return a.amend(ctx, req.GetName(), req.GetBucket(), objsync.RemedySkip, req.GetKeys())
+}
+
+// carryOut makes the change of a plan that is about faults.
+func (a faultsAdmin) carryOut(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.FaultsChanged, error) {
+	if skip := req.GetSkipFaults(); skip != nil {
+		return a.Skip(ctx, skip)
+	}
+	return a.Retry(ctx, req.GetRetryFaults())
+}
+
+// pending counts what waits on a link, as plan.Facts has it.
+func (s *site) pending(ctx context.Context, name, bucket string, keys []string) (n plan.Pending) {
+	peer, buckets, err := s.faulty(name, bucket)
+	if err != nil {
+		return n
+	}
+	wanted := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	for p := range s.pendings(ctx, peer, buckets, faultsPlace{}) {
+		if len(keys) > 0 && !wanted[string(p.entry.GetRecord().GetKey())] {
+			continue
+		}
+		switch p.entry.GetReason() {
+		case catalogpb.PendingReason_PENDING_QUARANTINED:
+			n.Quarantined++
+		case catalogpb.PendingReason_PENDING_SKIPPED:
+			n.Skipped++
+		default:
+			n.Transferring++
+		}
+	}
+	return n
 }
 
 // amend carries out a remedy in the buckets of a link.

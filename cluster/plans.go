@@ -40,7 +40,8 @@ func (a plansAdmin) Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminp
 // Apply implements admin.Plans. A plan is carried out once: its transaction
 // names it, and the replicated state refuses the name a second time, also after
 // a restart or at another node. At one node plans are applied one after the
-// other, so that of one that is sent twice the second finds the first done.
+// other, so that of one that is sent twice the second finds the first done. Those
+// that change only what is pending have no transaction: done twice they do no more.
 func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error) {
 	s, err := a.running()
 	if err != nil {
@@ -83,7 +84,13 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 	if err := s.pairFirst(ctx, preview); err != nil {
 		return nil, err
 	}
-	if preview.Txn != nil {
+	res := &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED}
+	switch {
+	case preview.Amends:
+		if res.Faults, err = (faultsAdmin{a.Node}).carryOut(ctx, asked.GetChange()); err != nil {
+			return nil, err
+		}
+	case preview.Txn != nil:
 		preview.Txn.Plan = name
 		err := s.propose(ctx, preview.Txn)
 		switch {
@@ -95,7 +102,8 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 			return nil, err
 		}
 	}
-	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Service: s.describe(asked.GetChange())}, nil
+	res.Service = s.describe(asked.GetChange())
+	return res, nil
 }
 
 // appliedBefore says whether a plan of this name was carried out.
@@ -118,6 +126,7 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 			b, err := s.replica.Catalog().Bucket(path)
 			return b.GetObjects(), b.GetBytes(), err == nil
 		},
+		Pending: func(service, bucket string, keys []string) plan.Pending { return s.pending(ctx, service, bucket, keys) },
 	}
 	if reach {
 		facts.Reach = s.reachAll(ctx, plan.Remotes(s.replica.Config(), req))

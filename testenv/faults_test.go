@@ -54,7 +54,7 @@ func (s *Site) flip(content []byte) {
 }
 
 // change plans a change at a site and makes it.
-func (s *Site) change(req *adminpb.PlanRequest) {
+func (s *Site) change(req *adminpb.PlanRequest) *adminpb.ApplyResponse {
 	t := s.env.t
 	t.Helper()
 	plan, err := s.Admin.Plans.Plan(s.env.Context(), req)
@@ -65,6 +65,7 @@ func (s *Site) change(req *adminpb.PlanRequest) {
 	if err != nil || res.GetOutcome() != adminpb.ApplyResponse_OUTCOME_APPLIED {
 		t.Fatalf("%v %v", res, err)
 	}
+	return res
 }
 
 // TestDamagedVersionIsQuarantined damages one version of many at the sending site:
@@ -101,16 +102,21 @@ func TestDamagedVersionIsQuarantined(t *testing.T) {
 	for i := range 200 {
 		e.mustHave(b, fmt.Sprintf("good-%d", i), noise(byte(i), 200))
 	}
-	changed, err := b.Admin.Faults.Skip(e.Context(), &adminpb.SkipFaultsRequest{Name: "hawaii", Bucket: bucketPath, Keys: []string{"bad", "none"}})
-	if err != nil || changed.GetVersions() != 1 || len(changed.GetAbsent()) != 1 {
-		t.Fatalf("skipped: %v, %v", changed, err)
+	skip := &adminpb.PlanRequest{Change: &adminpb.PlanRequest_SkipFaults{
+		SkipFaults: &adminpb.SkipFaultsRequest{Name: "hawaii", Bucket: bucketPath, Keys: []string{"bad", "none"}},
+	}}
+	if changed := b.change(skip).GetFaults(); changed.GetVersions() != 1 || len(changed.GetAbsent()) != 1 {
+		t.Fatalf("skipped: %v", changed)
 	}
 	l.WaitSynced()
 	if list := faults(); list.GetSkipped() != 1 || list.GetQuarantined() != 0 || list.GetFaults()[0].GetReason() != "skipped" {
 		t.Errorf("after the skip: %v", list)
 	}
+	if changed := b.change(skip).GetFaults(); changed != nil {
+		t.Errorf("skipped again: %v", changed)
+	}
 	a.flip(bad) // whole again
-	if changed, err = b.Admin.Faults.Retry(e.Context(), &adminpb.RetryFaultsRequest{Name: "hawaii", Bucket: bucketPath, Keys: []string{"bad"}}); err != nil || changed.GetVersions() != 1 {
+	if changed, err := b.Admin.Faults.Retry(e.Context(), &adminpb.RetryFaultsRequest{Name: "hawaii", Bucket: bucketPath, Keys: []string{"bad"}}); err != nil || changed.GetVersions() != 1 {
 		t.Fatalf("retried: %v, %v", changed, err)
 	}
 	e.Eventually("it is there", func() bool { return len(faults().GetFaults()) == 0 })

@@ -91,6 +91,10 @@ func changeOf(req *adminpb.PlanRequest) string {
 		return "resume " + objectOf(c.Resume)
 	case *adminpb.PlanRequest_Resync:
 		return "resync " + objectOf(c.Resync)
+	case *adminpb.PlanRequest_RetryFaults:
+		return "retry " + objectOf(c.RetryFaults)
+	case *adminpb.PlanRequest_SkipFaults:
+		return "skip " + objectOf(c.SkipFaults)
 	case *adminpb.PlanRequest_DeleteService:
 		return "delete service " + objectOf(c.DeleteService)
 	case *adminpb.PlanRequest_EditService:

@@ -24,6 +24,9 @@ type Facts struct {
 	LogKeep   time.Duration // how long changes are kept for sites that are away
 	// Bucket returns what a bucket of this site holds; false when there is none.
 	Bucket func(path string) (objects, bytes uint64, ok bool)
+	// Pending returns what waits of what a link brings, in a bucket or, when that is
+	// empty, in all; with keys only of those. Without it nothing does.
+	Pending func(service, bucket string, keys []string) Pending
 	// Reach is what was heard from remotes, by address; one that nobody asked is
 	// not there.
 	Reach map[string]*Reach
@@ -41,8 +44,11 @@ type Reach struct {
 // Preview is a change that is described and can be made.
 type Preview struct {
 	Plan *adminpb.Plan
-	// Txn carries the change out; nil when there is nothing to change.
+	// Txn carries the change out; nil when there is nothing to change in the config.
 	Txn *statepb.Txn
+	// Amends says that what is pending is to be changed, as the request has it; then
+	// there is no Txn.
+	Amends bool
 	// Pair is the token with which the sites are to be paired before; nil when
 	// that is not part of the change.
 	Pair *identity.Token
@@ -108,7 +114,8 @@ func Name(p *adminpb.Plan) ([]byte, error) {
 }
 
 // MayApply refuses to carry a plan out as it stands now: one of its checks
-// failed, or it destroys something and typed is not its name.
+// failed, or it wants a name typed, because it destroys something or is long work,
+// and typed is not that.
 func MayApply(p *adminpb.Plan, typed string) error {
 	if p.GetBlocked() {
 		var reasons []string
@@ -121,7 +128,7 @@ func MayApply(p *adminpb.Plan, typed string) error {
 			next("nothing was changed; put that right and plan again")
 	}
 	if name := p.GetNeedsTypedName(); name != "" && typed != name {
-		return invalid("the plan removes %s and wants its name typed", name).next("type %s", name)
+		return invalid("the plan is about %s and wants its name typed", name).next("type %s", name)
 	}
 	return nil
 }
@@ -146,6 +153,10 @@ func Subject(req *adminpb.PlanRequest) string {
 		return change.Resume.GetName()
 	case *adminpb.PlanRequest_Resync:
 		return change.Resync.GetName()
+	case *adminpb.PlanRequest_RetryFaults:
+		return change.RetryFaults.GetName()
+	case *adminpb.PlanRequest_SkipFaults:
+		return change.SkipFaults.GetName()
 	case *adminpb.PlanRequest_DeleteService:
 		return change.DeleteService.GetName()
 	case *adminpb.PlanRequest_EditService:
@@ -180,6 +191,10 @@ func Show(cfg *state.Config, req *adminpb.PlanRequest, facts Facts, now time.Tim
 		err = b.pause(change.Resume.GetName(), false)
 	case *adminpb.PlanRequest_Resync:
 		err = b.resync(change.Resync.GetName(), change.Resync.GetPath())
+	case *adminpb.PlanRequest_RetryFaults:
+		err = b.retryFaults(change.RetryFaults.GetName(), change.RetryFaults.GetBucket(), change.RetryFaults.GetKeys())
+	case *adminpb.PlanRequest_SkipFaults:
+		err = b.skipFaults(change.SkipFaults.GetName(), change.SkipFaults.GetBucket(), change.SkipFaults.GetKeys())
 	case *adminpb.PlanRequest_DeleteService:
 		err = b.deleteService(change.DeleteService.GetName())
 	case *adminpb.PlanRequest_EditService:

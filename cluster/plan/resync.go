@@ -71,6 +71,7 @@ func (b *builder) resync(name, path string) error {
 	b.Plan.Impact = "Each side compares what it receives of that with the other one, and takes what it lacks. Of a bucket that was copied in whole before " +
 		"only what differs crosses the link; of any other one all keys are read, and only missing chunks cross. Nothing is removed that was not removed " +
 		"on purpose. Reads and writes are not blocked."
+	b.Plan.NeedsTypedName = name
 	b.Plan.Undo = "It cannot be called off, and leaves nothing behind: sites that are equal stay as they are."
 	return nil
 }

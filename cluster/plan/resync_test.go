@@ -107,7 +107,7 @@ func TestResyncPlan(t *testing.T) {
 		for _, step := range got.Plan.GetWhat() {
 			compared = append(compared, step.GetName())
 		}
-		if got.Plan.GetCommand() != c.command || strings.Join(compared, " ") != c.compared || got.Plan.GetBlocked() || len(got.Plan.GetBound()) == 0 {
+		if got.Plan.GetCommand() != c.command || got.Plan.GetNeedsTypedName() != "hawaii" || strings.Join(compared, " ") != c.compared || got.Plan.GetBlocked() || len(got.Plan.GetBound()) == 0 {
 			t.Errorf("%q: command %q compares %q, %v", c.path, got.Plan.GetCommand(), compared, got.Plan)
 		}
 		if resyncs := got.Txn.GetPuts()[0].GetService().GetResyncs(); len(resyncs) != 1 || resyncs[0].GetPath() != c.path {

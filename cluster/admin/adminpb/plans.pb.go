@@ -89,6 +89,8 @@ type PlanRequest struct {
 	//	*PlanRequest_Pause
 	//	*PlanRequest_Resume
 	//	*PlanRequest_Resync
+	//	*PlanRequest_RetryFaults
+	//	*PlanRequest_SkipFaults
 	//	*PlanRequest_EditSite
 	Change        isPlanRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
@@ -231,6 +233,24 @@ func (x *PlanRequest) GetResync() *StartResyncRequest {
 	return nil
 }
 
+func (x *PlanRequest) GetRetryFaults() *RetryFaultsRequest {
+	if x != nil {
+		if x, ok := x.Change.(*PlanRequest_RetryFaults); ok {
+			return x.RetryFaults
+		}
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetSkipFaults() *SkipFaultsRequest {
+	if x != nil {
+		if x, ok := x.Change.(*PlanRequest_SkipFaults); ok {
+			return x.SkipFaults
+		}
+	}
+	return nil
+}
+
 func (x *PlanRequest) GetEditSite() *PlanEditSite {
 	if x != nil {
 		if x, ok := x.Change.(*PlanRequest_EditSite); ok {
@@ -288,6 +308,14 @@ type PlanRequest_Resync struct {
 	Resync *StartResyncRequest `protobuf:"bytes,11,opt,name=resync,proto3,oneof"`
 }
 
+type PlanRequest_RetryFaults struct {
+	RetryFaults *RetryFaultsRequest `protobuf:"bytes,12,opt,name=retry_faults,json=retryFaults,proto3,oneof"`
+}
+
+type PlanRequest_SkipFaults struct {
+	SkipFaults *SkipFaultsRequest `protobuf:"bytes,13,opt,name=skip_faults,json=skipFaults,proto3,oneof"`
+}
+
 type PlanRequest_EditSite struct {
 	EditSite *PlanEditSite `protobuf:"bytes,20,opt,name=edit_site,json=editSite,proto3,oneof"`
 }
@@ -313,6 +341,10 @@ func (*PlanRequest_Pause) isPlanRequest_Change() {}
 func (*PlanRequest_Resume) isPlanRequest_Change() {}
 
 func (*PlanRequest_Resync) isPlanRequest_Change() {}
+
+func (*PlanRequest_RetryFaults) isPlanRequest_Change() {}
+
+func (*PlanRequest_SkipFaults) isPlanRequest_Change() {}
 
 func (*PlanRequest_EditSite) isPlanRequest_Change() {}
 
@@ -1157,6 +1189,7 @@ type ApplyResponse struct {
 	Plan          *Plan                  `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`       // of a conflict: the plan as it is now
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`   // of a conflict: what moved
 	Service       *Service               `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"` // as it is now; absent when it was deleted
+	Faults        *FaultsChanged         `protobuf:"bytes,6,opt,name=faults,proto3" json:"faults,omitempty"`   // what a retry or a skip did
 	Again         bool                   `protobuf:"varint,5,opt,name=again,proto3" json:"again,omitempty"`    // the plan had been applied before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1220,6 +1253,13 @@ func (x *ApplyResponse) GetService() *Service {
 	return nil
 }
 
+func (x *ApplyResponse) GetFaults() *FaultsChanged {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
 func (x *ApplyResponse) GetAgain() bool {
 	if x != nil {
 		return x.Again
@@ -1231,7 +1271,7 @@ var File_cluster_admin_adminpb_plans_proto protoreflect.FileDescriptor
 
 const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\n" +
-	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\x1a\"cluster/admin/adminpb/faults.proto\x1a\"cluster/admin/adminpb/resync.proto\x1a$cluster/admin/adminpb/settings.proto\"\xa5\x06\n" +
+	"!cluster/admin/adminpb/plans.proto\x12\risgw.admin.v1\x1a!cluster/admin/adminpb/admin.proto\x1a#cluster/admin/adminpb/console.proto\x1a\"cluster/admin/adminpb/faults.proto\x1a\"cluster/admin/adminpb/resync.proto\x1a$cluster/admin/adminpb/settings.proto\"\xb2\a\n" +
 	"\vPlanRequest\x12I\n" +
 	"\x0ecreate_service\x18\x01 \x01(\v2 .isgw.admin.v1.PlanCreateServiceH\x00R\rcreateService\x123\n" +
 	"\x05serve\x18\x02 \x01(\v2\x1b.isgw.admin.v1.ServeRequestH\x00R\x05serve\x129\n" +
@@ -1244,7 +1284,10 @@ const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\x05pause\x18\t \x01(\v2\".isgw.admin.v1.PauseServiceRequestH\x00R\x05pause\x12=\n" +
 	"\x06resume\x18\n" +
 	" \x01(\v2#.isgw.admin.v1.ResumeServiceRequestH\x00R\x06resume\x12;\n" +
-	"\x06resync\x18\v \x01(\v2!.isgw.admin.v1.StartResyncRequestH\x00R\x06resync\x12:\n" +
+	"\x06resync\x18\v \x01(\v2!.isgw.admin.v1.StartResyncRequestH\x00R\x06resync\x12F\n" +
+	"\fretry_faults\x18\f \x01(\v2!.isgw.admin.v1.RetryFaultsRequestH\x00R\vretryFaults\x12C\n" +
+	"\vskip_faults\x18\r \x01(\v2 .isgw.admin.v1.SkipFaultsRequestH\x00R\n" +
+	"skipFaults\x12:\n" +
 	"\tedit_site\x18\x14 \x01(\v2\x1b.isgw.admin.v1.PlanEditSiteH\x00R\beditSiteB\b\n" +
 	"\x06change\"\x80\x01\n" +
 	"\x11PlanCreateService\x12=\n" +
@@ -1316,12 +1359,13 @@ const file_cluster_admin_adminpb_plans_proto_rawDesc = "" +
 	"\fApplyRequest\x12'\n" +
 	"\x04plan\x18\x01 \x01(\v2\x13.isgw.admin.v1.PlanR\x04plan\x12\x1d\n" +
 	"\n" +
-	"typed_name\x18\x02 \x01(\tR\ttypedName\"\xa7\x02\n" +
+	"typed_name\x18\x02 \x01(\tR\ttypedName\"\xdd\x02\n" +
 	"\rApplyResponse\x12>\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2$.isgw.admin.v1.ApplyResponse.OutcomeR\aoutcome\x12'\n" +
 	"\x04plan\x18\x02 \x01(\v2\x13.isgw.admin.v1.PlanR\x04plan\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
-	"\aservice\x18\x04 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\x12\x14\n" +
+	"\aservice\x18\x04 \x01(\v2\x16.isgw.admin.v1.ServiceR\aservice\x124\n" +
+	"\x06faults\x18\x06 \x01(\v2\x1c.isgw.admin.v1.FaultsChangedR\x06faults\x12\x14\n" +
 	"\x05again\x18\x05 \x01(\bR\x05again\"M\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -1370,10 +1414,13 @@ var file_cluster_admin_adminpb_plans_proto_goTypes = []any{
 	(*PauseServiceRequest)(nil),   // 21: isgw.admin.v1.PauseServiceRequest
 	(*ResumeServiceRequest)(nil),  // 22: isgw.admin.v1.ResumeServiceRequest
 	(*StartResyncRequest)(nil),    // 23: isgw.admin.v1.StartResyncRequest
-	(*CreateServiceRequest)(nil),  // 24: isgw.admin.v1.CreateServiceRequest
-	(*LinkSettings)(nil),          // 25: isgw.admin.v1.LinkSettings
-	(Severity)(0),                 // 26: isgw.admin.v1.Severity
-	(*Service)(nil),               // 27: isgw.admin.v1.Service
+	(*RetryFaultsRequest)(nil),    // 24: isgw.admin.v1.RetryFaultsRequest
+	(*SkipFaultsRequest)(nil),     // 25: isgw.admin.v1.SkipFaultsRequest
+	(*CreateServiceRequest)(nil),  // 26: isgw.admin.v1.CreateServiceRequest
+	(*LinkSettings)(nil),          // 27: isgw.admin.v1.LinkSettings
+	(Severity)(0),                 // 28: isgw.admin.v1.Severity
+	(*Service)(nil),               // 29: isgw.admin.v1.Service
+	(*FaultsChanged)(nil),         // 30: isgw.admin.v1.FaultsChanged
 }
 var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	2,  // 0: isgw.admin.v1.PlanRequest.create_service:type_name -> isgw.admin.v1.PlanCreateService
@@ -1387,32 +1434,35 @@ var file_cluster_admin_adminpb_plans_proto_depIdxs = []int32{
 	21, // 8: isgw.admin.v1.PlanRequest.pause:type_name -> isgw.admin.v1.PauseServiceRequest
 	22, // 9: isgw.admin.v1.PlanRequest.resume:type_name -> isgw.admin.v1.ResumeServiceRequest
 	23, // 10: isgw.admin.v1.PlanRequest.resync:type_name -> isgw.admin.v1.StartResyncRequest
-	4,  // 11: isgw.admin.v1.PlanRequest.edit_site:type_name -> isgw.admin.v1.PlanEditSite
-	24, // 12: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
-	25, // 13: isgw.admin.v1.PlanEditService.settings:type_name -> isgw.admin.v1.LinkSettings
-	6,  // 14: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
-	3,  // 15: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
-	8,  // 16: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
-	7,  // 17: isgw.admin.v1.PlanApplyService.group:type_name -> isgw.admin.v1.PlanGroup
-	10, // 18: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
-	11, // 19: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
-	1,  // 20: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
-	12, // 21: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
-	13, // 22: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
-	26, // 23: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
-	10, // 24: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
-	0,  // 25: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
-	10, // 26: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
-	27, // 27: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
-	1,  // 28: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
-	14, // 29: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
-	9,  // 30: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
-	15, // 31: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
-	30, // [30:32] is the sub-list for method output_type
-	28, // [28:30] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	24, // 11: isgw.admin.v1.PlanRequest.retry_faults:type_name -> isgw.admin.v1.RetryFaultsRequest
+	25, // 12: isgw.admin.v1.PlanRequest.skip_faults:type_name -> isgw.admin.v1.SkipFaultsRequest
+	4,  // 13: isgw.admin.v1.PlanRequest.edit_site:type_name -> isgw.admin.v1.PlanEditSite
+	26, // 14: isgw.admin.v1.PlanCreateService.service:type_name -> isgw.admin.v1.CreateServiceRequest
+	27, // 15: isgw.admin.v1.PlanEditService.settings:type_name -> isgw.admin.v1.LinkSettings
+	6,  // 16: isgw.admin.v1.PlanApplyManifest.services:type_name -> isgw.admin.v1.PlanApplyService
+	3,  // 17: isgw.admin.v1.PlanApplyService.settings:type_name -> isgw.admin.v1.PlanEditService
+	8,  // 18: isgw.admin.v1.PlanApplyService.serves:type_name -> isgw.admin.v1.PlanServes
+	7,  // 19: isgw.admin.v1.PlanApplyService.group:type_name -> isgw.admin.v1.PlanGroup
+	10, // 20: isgw.admin.v1.PlanResponse.plan:type_name -> isgw.admin.v1.Plan
+	11, // 21: isgw.admin.v1.Plan.bound:type_name -> isgw.admin.v1.BoundRevision
+	1,  // 22: isgw.admin.v1.Plan.change:type_name -> isgw.admin.v1.PlanRequest
+	12, // 23: isgw.admin.v1.Plan.what:type_name -> isgw.admin.v1.PlanStep
+	13, // 24: isgw.admin.v1.Plan.checks:type_name -> isgw.admin.v1.PlanCheck
+	28, // 25: isgw.admin.v1.PlanCheck.severity:type_name -> isgw.admin.v1.Severity
+	10, // 26: isgw.admin.v1.ApplyRequest.plan:type_name -> isgw.admin.v1.Plan
+	0,  // 27: isgw.admin.v1.ApplyResponse.outcome:type_name -> isgw.admin.v1.ApplyResponse.Outcome
+	10, // 28: isgw.admin.v1.ApplyResponse.plan:type_name -> isgw.admin.v1.Plan
+	29, // 29: isgw.admin.v1.ApplyResponse.service:type_name -> isgw.admin.v1.Service
+	30, // 30: isgw.admin.v1.ApplyResponse.faults:type_name -> isgw.admin.v1.FaultsChanged
+	1,  // 31: isgw.admin.v1.Plans.Plan:input_type -> isgw.admin.v1.PlanRequest
+	14, // 32: isgw.admin.v1.Plans.Apply:input_type -> isgw.admin.v1.ApplyRequest
+	9,  // 33: isgw.admin.v1.Plans.Plan:output_type -> isgw.admin.v1.PlanResponse
+	15, // 34: isgw.admin.v1.Plans.Apply:output_type -> isgw.admin.v1.ApplyResponse
+	33, // [33:35] is the sub-list for method output_type
+	31, // [31:33] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_cluster_admin_adminpb_plans_proto_init() }
@@ -1437,6 +1487,8 @@ func file_cluster_admin_adminpb_plans_proto_init() {
 		(*PlanRequest_Pause)(nil),
 		(*PlanRequest_Resume)(nil),
 		(*PlanRequest_Resync)(nil),
+		(*PlanRequest_RetryFaults)(nil),
+		(*PlanRequest_SkipFaults)(nil),
 		(*PlanRequest_EditSite)(nil),
 	}
 	file_cluster_admin_adminpb_plans_proto_msgTypes[2].OneofWrappers = []any{}
