@@ -8,10 +8,10 @@ import (
 )
 
 func (a *app) linkCommand() *cobra.Command {
-	return group("link", "Look after a link: what failed, pauses",
+	return group("link", "Look after a link: what happened and what failed, pauses",
 		`What goes on over a link while it runs. Its settings, and what it serves, are
 those of its service: see isgwctl service.`,
-		a.linkVerify(), a.linkFailed(), a.linkRetry(), a.linkSkip(), a.linkPause(true), a.linkPause(false))
+		a.linkVerify(), a.linkEvents(), a.linkFailed(), a.linkRetry(), a.linkSkip(), a.linkPause(true), a.linkPause(false))
 }
 
 func (a *app) linkPause(pause bool) *cobra.Command {
