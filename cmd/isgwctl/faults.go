@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,47 +91,44 @@ func (a *app) faults(all []*adminpb.Fault) error {
 
 func (a *app) linkRetry() *cobra.Command {
 	all := false
-	cmd := &cobra.Command{
+	cmd := a.dryRuns(&cobra.Command{
 		Use:   "retry NAME [" + objectShape + "]...",
 		Short: "Try again at once what a link could not apply",
 		Long: `Fetches versions in quarantine again at once, instead of at their next retry,
 and takes back what was skipped. With --all it does so for everything in
 quarantine; what was skipped is named by its key.`,
-		Example: "isgwctl link retry hawaii --all\nisgwctl link retry hawaii Hawaii/Cola/bk1/reports/2026.csv",
-	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return usage("%s needs NAME; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-		case all == (len(args) > 1):
-			return usage("say what to retry: keys as %s, or --all", objectShape)
-		}
-		return nil
-	}
-	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		if all {
-			changed, err := c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0]})
-			if err != nil {
-				return err
+		Example: "isgwctl link retry hawaii --all\nisgwctl link retry hawaii Hawaii/Cola/bk1/reports/2026.csv --dry-run",
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return usage("%s needs NAME; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			case all == (len(args) > 1):
+				return usage("say what to retry: keys as %s, or --all", objectShape)
 			}
-			return a.faultsChanged(changed, "are fetched again")
-		}
-		return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
-			return c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
-		}, "are fetched again")
+			return nil
+		},
+		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
+			return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
+				return c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
+			}, "are fetched again")
+		}),
+	}, func(args []string) ([]*adminpb.PlanRequest, error) {
+		return plansByBucket(args[1:], func(bucket string, keys []string) *adminpb.PlanRequest {
+			return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys}}}
+		})
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "everything in quarantine")
 	return cmd
 }
 
 func (a *app) linkSkip() *cobra.Command {
-	return &cobra.Command{
+	return a.dryRuns(&cobra.Command{
 		Use:   "skip NAME " + objectShape + "...",
 		Short: "Give up versions that a link cannot apply",
 		Long: `Gives versions up: nothing waits for them any more, the link counts as in sync
 without them, and they stay listed by link failed as skipped. A later version of
 the same key is applied as ever. link retry takes it back.`,
-		Example: "isgwctl link skip hawaii Hawaii/Cola/bk1/reports/2026.csv",
+		Example: "isgwctl link skip hawaii Hawaii/Cola/bk1/reports/2026.csv --dry-run",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return usage("%s needs NAME and %s; see %s --help", cmd.CommandPath(), objectShape, cmd.CommandPath())
@@ -142,32 +140,70 @@ the same key is applied as ever. link retry takes it back.`,
 				return c.Faults.Skip(cmd.Context(), &adminpb.SkipFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
 			}, "are skipped")
 		}),
-	}
+	}, func(args []string) ([]*adminpb.PlanRequest, error) {
+		return plansByBucket(args[1:], func(bucket string, keys []string) *adminpb.PlanRequest {
+			return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_SkipFaults{SkipFaults: &adminpb.SkipFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys}}}
+		})
+	})
 }
 
-// eachBucket makes a change for keys, bucket by bucket, and reports the sum.
-func (a *app) eachBucket(paths []string, change func(bucket string, keys []string) (*adminpb.FaultsChanged, error), outcome string) error {
-	keys := map[string][]string{}
-	var buckets []string
+// bucketKeys are keys of one bucket.
+type bucketKeys struct {
+	bucket string
+	keys   []string
+}
+
+// byBucket sorts the paths of objects by their buckets, in the order in which
+// these are named first. No paths are everything: all keys of no bucket.
+func byBucket(paths []string) ([]bucketKeys, error) {
+	if len(paths) == 0 {
+		return []bucketKeys{{}}, nil
+	}
+	var all []bucketKeys
 	for _, path := range paths {
 		bucket, key, err := splitKey(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if keys[bucket] == nil {
-			buckets = append(buckets, bucket)
+		i := slices.IndexFunc(all, func(of bucketKeys) bool { return of.bucket == bucket })
+		if i < 0 {
+			i, all = len(all), append(all, bucketKeys{bucket: bucket})
 		}
-		keys[bucket] = append(keys[bucket], key)
+		all[i].keys = append(all[i].keys, key)
+	}
+	return all, nil
+}
+
+// plansByBucket are the requests for plans of a change for keys, one for each of
+// their buckets.
+func plansByBucket(paths []string, request func(bucket string, keys []string) *adminpb.PlanRequest) ([]*adminpb.PlanRequest, error) {
+	all, err := byBucket(paths)
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]*adminpb.PlanRequest, len(all))
+	for i, of := range all {
+		requests[i] = request(of.bucket, of.keys)
+	}
+	return requests, nil
+}
+
+// eachBucket makes a change for keys, bucket by bucket, and reports the sum. Of no
+// paths it makes the one change of everything.
+func (a *app) eachBucket(paths []string, change func(bucket string, keys []string) (*adminpb.FaultsChanged, error), outcome string) error {
+	all, err := byBucket(paths)
+	if err != nil {
+		return err
 	}
 	sum := &adminpb.FaultsChanged{}
-	for _, bucket := range buckets {
-		changed, err := change(bucket, keys[bucket])
+	for _, of := range all {
+		changed, err := change(of.bucket, of.keys)
 		if err != nil {
 			return err
 		}
 		sum.Versions += changed.GetVersions()
 		for _, key := range changed.GetAbsent() {
-			sum.Absent = append(sum.Absent, bucket+"/"+key)
+			sum.Absent = append(sum.Absent, of.bucket+"/"+key)
 		}
 		sum.Unsound = append(sum.Unsound, changed.GetUnsound()...)
 	}

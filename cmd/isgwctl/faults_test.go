@@ -56,6 +56,24 @@ func (n nodeFaults) List(_ context.Context, req *adminpb.ListFaultsRequest) (*ad
 	return out, nil
 }
 
+// pending counts as plan.Facts has it; n is locked.
+func (n nodeFaults) pending(_, bucket string, keys []string) (out plan.Pending) {
+	for _, f := range n.list() {
+		if bucket != "" && f.GetBucket() != bucket || len(keys) > 0 && !slices.Contains(keys, f.GetKey()) {
+			continue
+		}
+		switch f.GetReason() {
+		case "quarantined":
+			out.Quarantined++
+		case "skipped":
+			out.Skipped++
+		default:
+			out.Transferring++
+		}
+	}
+	return out
+}
+
 func (n nodeFaults) amend(name string, keys []string, reason string) (*adminpb.FaultsChanged, error) {
 	if err := n.known(name); err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ again changes nothing. docs/manifests.md says what a manifest may have.`,
 		case err != nil:
 			return err
 		case dry, plan.GetBlocked(): // which the node would refuse
-			return a.showPlan(plan)
+			return a.showPlans([]*adminpb.Plan{plan})
 		case len(plan.GetWhat()) == 0:
 			return a.applied(cmd, c, docs, "nothing changes: everything is as "+called(file)+" says")
 		}

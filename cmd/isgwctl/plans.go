@@ -13,14 +13,28 @@ import (
 // dryRun adds --dry-run to a command that changes a service: with it the change
 // is planned and printed instead of made.
 func (a *app) dryRun(cmd *cobra.Command, request func(args []string) *adminpb.PlanRequest) *cobra.Command {
+	return a.dryRuns(cmd, func(args []string) ([]*adminpb.PlanRequest, error) {
+		return []*adminpb.PlanRequest{request(args)}, nil
+	})
+}
+
+// dryRuns is dryRun of a command that makes several changes. Nothing is printed
+// when one of them cannot be planned.
+func (a *app) dryRuns(cmd *cobra.Command, requests func(args []string) ([]*adminpb.PlanRequest, error)) *cobra.Command {
 	dry := false
 	change := cmd.RunE
 	shown := a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		plan, err := c.Plans.Plan(cmd.Context(), request(args))
+		all, err := requests(args)
 		if err != nil {
 			return err
 		}
-		return a.showPlan(plan)
+		plans := make([]*adminpb.Plan, len(all))
+		for i, req := range all {
+			if plans[i], err = c.Plans.Plan(cmd.Context(), req); err != nil {
+				return err
+			}
+		}
+		return a.showPlans(plans)
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if dry {
@@ -32,9 +46,39 @@ func (a *app) dryRun(cmd *cobra.Command, request func(args []string) *adminpb.Pl
 	return cmd
 }
 
-// showPlan prints a plan: its text, which is what the console shows, or all of
+// showPlans prints plans, and fails when one of them would be refused. Where
+// there are several, JSON has one object after the other and YAML one document.
+func (a *app) showPlans(plans []*adminpb.Plan) error {
+	for i, plan := range plans {
+		if i > 0 {
+			if err := a.separate(); err != nil {
+				return err
+			}
+		}
+		if err := a.writePlan(plan); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(plans, (*adminpb.Plan).GetBlocked) {
+		return admin.Errorf(admin.CodeConflict, "a check of the plan failed: it would be refused")
+	}
+	return nil
+}
+
+// separate writes what stands between two plans.
+func (a *app) separate() (err error) {
+	switch a.form {
+	case formYAML:
+		_, err = fmt.Fprintln(a.out, "---")
+	case formTable, formWide:
+		_, err = fmt.Fprintln(a.out)
+	}
+	return err
+}
+
+// writePlan writes a plan: its text, which is what the console shows, or all of
 // it in another form, without a token that the change may have.
-func (a *app) showPlan(plan *adminpb.Plan) error {
+func (a *app) writePlan(plan *adminpb.Plan) error {
 	if a.structured() {
 		return a.json(plan, "token")
 	}
@@ -45,13 +89,8 @@ func (a *app) showPlan(plan *adminpb.Plan) error {
 			text += plain(step.GetName()) + "\n"
 		}
 	}
-	if _, err := fmt.Fprint(a.out, text); err != nil {
-		return err
-	}
-	if plan.GetBlocked() {
-		return admin.Errorf(admin.CodeConflict, "a check of the plan failed: it would be refused")
-	}
-	return nil
+	_, err := fmt.Fprint(a.out, text)
+	return err
 }
 
 // planned plans a change and makes it.

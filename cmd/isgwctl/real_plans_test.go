@@ -131,7 +131,7 @@ func TestCreateInOneStep(t *testing.T) {
 
 	// Paired with beta, which answers at the address; the token is gamma's.
 	stranger := invite(gamma)
-	for _, more := range [][]string{{"--dry-run"}, nil} {
+	for _, more := range [][]string{{"--dry-run"}, {"--dry-run", "-o", "json"}, nil} {
 		_, told := alpha.ctl(5, create("maui", stranger, more...)...)
 		if more == nil && (!strings.Contains(told, "the plan is blocked by a check that failed: identity: beta answers at") || !strings.Contains(told, "nothing was changed")) {
 			t.Errorf("a blocked plan: %s", told)
@@ -196,6 +196,9 @@ func TestDryRunIsThePlan(t *testing.T) {
 		{Change: &adminpb.PlanRequest_Unserve{Unserve: &adminpb.UnserveRequest{Name: "hawaii", Path: "Hawaii/Cola/bk1"}}},
 		{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: "hawaii"}}},
 		{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: "hawaii"}}},
+		{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: "hawaii"}}},
+		{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: "hawaii", Bucket: "Hawaii/Cola/bk1", Keys: []string{"a", "b"}}}},
+		{Change: &adminpb.PlanRequest_SkipFaults{SkipFaults: &adminpb.SkipFaultsRequest{Name: "hawaii", Bucket: "Hawaii/Cola/bk1", Keys: []string{"a"}}}},
 		{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: "hawaii"}}},
 	} {
 		plan, err := c.Plans.Plan(t.Context(), change)
