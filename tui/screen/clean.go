@@ -134,6 +134,27 @@ func Truncate(s string, w int) string {
 	return s
 }
 
+// TruncateStart is Truncate for names that differ at their ends, as paths do: what is
+// missing is missing at the beginning.
+func TruncateStart(s string, w int) string {
+	s = Clean(s)
+	if w <= 0 {
+		return ""
+	}
+	n := sum(s)
+	if n <= w {
+		return s
+	}
+	for i, r := range s {
+		// A mark belongs to the character before it, which is gone.
+		if n <= w-1 && cells(r) > 0 {
+			return "…" + s[i:]
+		}
+		n -= cells(r)
+	}
+	return "…"
+}
+
 // Wrap breaks a text into lines of at most w cells, at spaces where there are
 // any. It returns at least one line.
 func Wrap(s string, w int) []string {

@@ -33,6 +33,23 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestTruncateStart(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		w    int
+		want string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "…cd"}, {"abcd", 1, "…"}, {"abcd", 0, ""}, {"", 3, ""},
+		{"a日本", 4, "…本"}, {"a日本", 5, "a日本"}, {"日本", 1, "…"},
+		{"xe\u0301y", 2, "…y"}, {"a\nb", 9, `a\x0ab`}, {"a\nb", 3, "…ab"},
+	} {
+		got := screen.TruncateStart(c.in, c.w)
+		if got != c.want || screen.Width(got) > max(c.w, 0) {
+			t.Errorf("TruncateStart(%q, %d) = %q, want %q", c.in, c.w, got, c.want)
+		}
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	for _, c := range []struct {
 		in   string
