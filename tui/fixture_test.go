@@ -55,6 +55,7 @@ func unhealthy() *adminpb.ConsoleSnapshot {
 	stalled.SparkOut, stalled.SparkLag, stalled.SparkBacklog = sparks(func(i int) float64 { return math.Max(9e6-6e5*float64(i), 0) }), sparks(ramp(0, 842)), sparks(ramp(100, 88_100))
 	late := link("maui", "maui", adminpb.Severity_SEVERITY_WARNING, "!", "behind", "more is written than the link carries", "raise connections, or wait")
 	late.OutRate, late.LagSeconds, late.BacklogVersions, late.BacklogBytes, late.Slope, late.DrainSeconds = some(312e6), some(41.0), some(uint64(3200)), some(uint64(18_400_000_000)), some(-71.0), some(58.0)
+	late.Quarantined, late.Pending = 2, 6
 	late.OldestBucket, late.OldestKey, late.InFlightBytes = "Hawaii/Cola/photos", "2026/11/aloha-from-the-beach.jpg", 64<<20
 	late.SparkOut = sparks(func(i int) float64 {
 		if i >= 8 && i < 12 {
@@ -145,7 +146,44 @@ func serviceOf(name string) *adminpb.Service {
 	}
 }
 
+// faultsOf is what maui cannot apply; on other links nothing failed.
+func faultsOf(name string) *adminpb.ListFaultsResponse {
+	if name != "maui" {
+		return &adminpb.ListFaultsResponse{}
+	}
+	at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(noon.Add(d)) }
+	return &adminpb.ListFaultsResponse{
+		Faults: []*adminpb.Fault{
+			{Bucket: "Hawaii/Cola/photos", Key: "2026/11/a.jpg", Version: "null", Kind: "version", Reason: "quarantined", Attempts: 7, Since: at(-131 * time.Minute), NextRetry: at(12 * time.Second), Bytes: 3_400_000,
+				Cause: "chunk 1a2b3c4d of 4 MiB cannot be read at maui: input/output error on /srv/isgw/chunks, which its node has said since 10:12; free the disk there, or write the object anew"},
+			{Bucket: "Hawaii/Cola/photos", Key: "2026/11/aloha-from-the-beach.jpg", Version: "7f3a9c", Kind: "version", Reason: "quarantined", Attempts: 1, Since: at(-41 * time.Second), NextRetry: at(14 * time.Minute), Bytes: 12_000_000, Cause: "timed out after 30s"},
+			{Bucket: "Hawaii/Cola/write-ups", Key: "old", Version: "01", Kind: "deletion", Reason: "skipped", Attempts: 3, Since: at(-76 * time.Hour), Cause: "generation 4611686018427387905 exceeds 4611686018427387904"},
+			{Bucket: "Hawaii/Cola/write-ups", Kind: "setting", Reason: "skipped", Attempts: 1, Since: at(-80 * time.Hour)},
+		},
+		Quarantined: 2, Skipped: 2, Transferring: 4,
+	}
+}
+
+// compared is the plan of a re-sync.
+func compared(req *adminpb.PlanRequest) *adminpb.Plan {
+	name := req.GetResync().GetName()
+	return &adminpb.Plan{
+		Id: "7f3a9c02", ConfigRevision: 91822, Change: req, NeedsTypedName: name,
+		What: []*adminpb.PlanStep{
+			{Sign: "~", Kind: "compare", Name: "Hawaii/Cola/bk1", Text: "from the beginning, over link " + name + ", 12k objects, 48G"},
+			{Sign: "~", Kind: "compare", Name: "Hawaii/Cola/photos", Text: "from the beginning, over link " + name + ", 1.2M objects, 2.6T"},
+		},
+		Impact:  "Each side takes what the other has and it lacks. Reads and writes are not blocked.",
+		Undo:    "It cannot be called off, and leaves nothing behind: sites that are equal stay as they are.",
+		Command: "isgwctl service resync " + name,
+		Text:    "WHAT WILL HAPPEN\n~ compare Hawaii/Cola/bk1\n",
+	}
+}
+
 func planOf(req *adminpb.PlanRequest) *adminpb.Plan {
+	if req.GetResync() != nil {
+		return compared(req)
+	}
 	return &adminpb.Plan{
 		Id: "7f3a9c01", ConfigRevision: 91822, Change: req,
 		What: []*adminpb.PlanStep{
@@ -173,7 +211,10 @@ type fakeNode struct {
 	down      bool // it refuses
 	changed   chan struct{}
 	needsName string
-	conflict  bool // the next Apply finds that something moved
+	conflict  bool                                                                  // the next Apply finds that something moved
+	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
+	listed    int                                                                   // how often faults were asked for
+	did       *adminpb.FaultsChanged                                                // what Apply says of faults
 	asked     []*adminpb.PlanRequest
 	applied   []*adminpb.ApplyRequest
 	closed    int
@@ -235,6 +276,16 @@ func (n *fakeNode) Buckets(context.Context, int) ([]string, error) {
 	return []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos", "Hawaii/Cola/sound"}, nil
 }
 
+func (n *fakeNode) Faults(_ context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.listed++
+	if n.faults != nil {
+		return n.faults(req)
+	}
+	return faultsOf(req.GetName()), nil
+}
+
 func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -243,7 +294,9 @@ func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.P
 		return nil, errDown
 	}
 	p := planOf(req)
-	p.NeedsTypedName = n.needsName
+	if n.needsName != "" {
+		p.NeedsTypedName = n.needsName
+	}
 	return p, nil
 }
 
@@ -258,7 +311,7 @@ func (n *fakeNode) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb
 		return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT, Plan: p, Reason: "service kauai-cold was changed"}, nil
 	}
 	n.applied = append(n.applied, req)
-	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED}, nil
+	return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED, Faults: n.did}, nil
 }
 
 func (n *fakeNode) Close() { n.set(func(n *fakeNode) { n.closed++ }) }

@@ -161,6 +161,12 @@ var scenes = []struct {
 	{"link-failed", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "tab", "tab")
 	}},
+	{"link-failed-empty", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "enter", "f")
+	}},
+	{"plan-resync", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "T").typing("mau")
+	}},
 	{"link-config", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("2", "j", "j", "enter", "shift+tab", "shift+tab")
 	}},

@@ -146,6 +146,9 @@ func (p *homePage) bindings() []binding {
 		}
 	}
 	out = append(out, open)
+	if a, ok := p.alerts.Selected(); ok {
+		out = append(out, p.m.seeFailed(a.GetService())...)
+	}
 	if p.m.wide() {
 		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom health or links", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % panes; return nil }})
 	}

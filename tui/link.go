@@ -37,21 +37,41 @@ type linkPage struct {
 	history history
 	buckets *table.Table[*adminpb.BucketStatus]
 	events  *table.Table[*adminpb.LinkEvent]
+	faults  *faultList
 
 	asked   int
 	service *adminpb.Service // with its buckets; nil until it came
 	failed  error
 }
 
-// openLink shows a link.
-func (m *Model) openLink(name string) tea.Cmd {
-	p := &linkPage{m: m, name: name, history: history{m: m, span: ranges[0].seconds, cross: -1}}
+// openLink shows a link, openFailed what failed on it.
+func (m *Model) openLink(name string) tea.Cmd { return m.open(newLinkPage(m, name)) }
+
+func (m *Model) openFailed(name string) tea.Cmd {
+	p := newLinkPage(m, name)
+	p.section = sectionFailed
+	return m.open(p)
+}
+
+// seeFailed is the key that opens what failed on a link, from pages that list links;
+// nothing where nothing is in quarantine.
+func (m *Model) seeFailed(name string) []binding {
+	for _, l := range m.snapshot.GetLinks() {
+		if l.GetName() == name && l.GetQuarantined() > 0 {
+			return []binding{{keys: []string{"f"}, short: "failed", long: "see what failed on the link", do: func() tea.Cmd { return m.openFailed(name) }}}
+		}
+	}
+	return nil
+}
+
+func newLinkPage(m *Model, name string) *linkPage {
+	p := &linkPage{m: m, name: name, faults: newFaultList(m), history: history{m: m, span: ranges[0].seconds, cross: -1}}
 	p.buckets = table.New(func(b *adminpb.BucketStatus) string { return b.GetPath() },
 		func(b *adminpb.BucketStatus) string { return b.GetPath() + " " + b.GetState() + " " + b.GetCause() }, p.bucketColumns()...)
 	p.events = table.New(func(e *adminpb.LinkEvent) string { return e.GetTime().AsTime().String() + e.GetText() },
 		func(e *adminpb.LinkEvent) string { return e.GetText() + " " + e.GetPrincipal() }, eventColumns()...)
 	p.history.arrived = func() { p.events.SetRows(p.history.got.GetEvents()) }
-	return m.open(p)
+	return p
 }
 
 // worse is the backlog of the direction that is further behind.
@@ -167,6 +187,8 @@ func (p *linkPage) list() filterable {
 		return p.events
 	case sectionOverview, sectionBuckets:
 		return p.buckets
+	case sectionFailed:
+		return p.faults.table
 	}
 	return nil
 }
@@ -212,7 +234,11 @@ func (p *linkPage) load() tea.Cmd {
 	p.asked = p.m.nextSerial()
 	node, ctx, name, serial := p.m.conn.node, p.m.ctx, p.name, p.asked
 	p.history.span = ranges[p.reach].seconds
-	return tea.Batch(p.history.load(p.name), func() tea.Msg {
+	var faults tea.Cmd
+	if p.section == sectionFailed {
+		faults = p.faults.load(name)
+	}
+	return tea.Batch(p.history.load(p.name), faults, func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, callTime)
 		defer cancel()
 		service, err := node.Service(ctx, name)
@@ -233,9 +259,20 @@ func (p *linkPage) bindings() []binding {
 		return out
 	}
 	changes := p.m.linkChanges(l)
-	out = append(out, changes[:3]...)
+	compare := p.m.changing("T", "resync", "compare the sites anew", func() tea.Cmd {
+		return p.m.change("re-sync "+p.name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Resync{Resync: &adminpb.StartResyncRequest{Name: p.name}}})
+	})
+	if p.section == sectionFailed { // the remedies first
+		out = append(append(append(out, p.faults.bindings(p.name)...), compare), changes[:3]...)
+	} else {
+		out = append(append(out, changes[:3]...),
+			binding{keys: []string{"f"}, short: "failed", long: "see what failed", do: func() tea.Cmd { return p.turn(sectionFailed) }},
+			p.m.changing("R", "retry", "retry all in quarantine", func() tea.Cmd {
+				return p.m.change("retry all in quarantine on "+p.name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: p.name}}})
+			}), compare)
+	}
 	section := func(n int) func() tea.Cmd {
-		return func() tea.Cmd { p.section = (p.section + n + sections) % sections; return nil }
+		return func() tea.Cmd { return p.turn((p.section + n + sections) % sections) }
 	}
 	out = append(out,
 		binding{keys: []string{"tab"}, short: "section", long: "the next section", do: section(1)},
@@ -254,17 +291,36 @@ func (p *linkPage) bindings() []binding {
 		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom charts or buckets", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % zooms; return nil }})
 	}
 	out = append(out, changes[3:]...)
-	if p.section == sectionOverview || p.section == sectionBuckets {
+	if list, ok := p.list().(sortable); ok && p.section != sectionEvents {
 		out = append(out,
-			binding{keys: []string{"o"}, long: "sort by the next column", do: func() tea.Cmd { p.buckets.NextSort(); return nil }},
-			binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { p.buckets.Reverse(); return nil }},
+			binding{keys: []string{"o"}, long: "sort by the next column", do: func() tea.Cmd { list.NextSort(); return nil }},
+			binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { list.Reverse(); return nil }},
 		)
+	}
+	command, copied := "isgwctl service show "+p.name+" -s", "copy the show command"
+	if p.section == sectionFailed {
+		command, copied = "isgwctl link failed "+p.name, "copy the list command"
 	}
 	return append(out,
 		binding{keys: []string{"v"}, short: "yaml", long: "see it as YAML", do: func() tea.Cmd { return p.m.viewLink(p.name) }},
-		binding{keys: []string{"y"}, long: "copy the show command", do: func() tea.Cmd { return p.m.copy("isgwctl service show " + p.name + " -s") }},
+		binding{keys: []string{"y"}, long: copied, do: func() tea.Cmd { return p.m.copy(command) }},
 		binding{keys: []string{"x"}, short: "export", long: "write it to a file", do: p.export},
 	)
+}
+
+// sortable is a list with an order that can be chosen.
+type sortable interface {
+	NextSort()
+	Reverse()
+}
+
+// turn shows a section. What only that one shows is asked for now.
+func (p *linkPage) turn(section int) tea.Cmd {
+	p.section = section
+	if section == sectionFailed {
+		return p.m.reload()
+	}
+	return nil
 }
 
 // charted says whether charts are seen.
@@ -301,7 +357,7 @@ func (p *linkPage) render(r screen.Rect) {
 	case sectionBuckets:
 		p.bucketList(body)
 	case sectionFailed:
-		p.failures(body, l)
+		p.renderFaults(body, l)
 	case sectionConfig:
 		p.facts(body.Sub(0, 1, body.W, body.H-1), l)
 	case sectionEvents:

@@ -183,7 +183,8 @@ func (p *linksPage) bindings() []binding {
 	}
 	name := l.GetName()
 	out = append(out, binding{keys: []string{"enter"}, short: "open", long: "open the link", do: func() tea.Cmd { return p.m.openLink(name) }}, new)
-	out = append(out, p.m.linkChanges(l)...)
+	changes := p.m.linkChanges(l)
+	out = append(append(append(out, changes[:3]...), p.m.seeFailed(name)...), changes[3:]...)
 	if p.m.wide() && !p.wide {
 		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom the list or the link", do: func() tea.Cmd {
 			p.zoom = (p.zoom + 1) % panes

@@ -177,58 +177,6 @@ func (p *linkPage) eventList(r screen.Rect) {
 	}
 }
 
-// failures is what went wrong on a link, as far as its node counts it.
-func (p *linkPage) failures(r screen.Rect, l *adminpb.ConsoleLink) {
-	st := p.service.GetStatus()
-	if p.service == nil {
-		r.Text(1, 1, screen.Dim, ".. loading")
-		return
-	}
-	y := 1
-	if l.GetErrors() == 0 && l.GetQuarantined() == 0 {
-		y = prose(r, 1, y, r.W-2, screen.Plain, "Nothing has failed on this link since the node started.") + 1
-	}
-	for _, row := range []struct {
-		n          uint64
-		name, what string
-	}{
-		{l.GetQuarantined(), "quarantined", "cannot be applied yet, tried again"},
-		{l.GetPending(), "pending", "on their way to be applied"},
-		{st.GetNetworkErrors(), "network", "connections that broke"},
-		{st.GetLocalIoErrors(), "store, here", "errors of this site's stores"},
-		{st.GetRemoteIoErrors(), "store, there", "errors the other end told of"},
-	} {
-		role := screen.Plain
-		if row.n > 0 && row.name != "pending" {
-			role = screen.Warn
-		}
-		r.Right(8, y, role, scaled(float64(row.n)))
-		r.Text(10, y, screen.Strong, row.name)
-		r.Text(25, y, screen.Dim, screen.Truncate(row.what, r.W-26))
-		y++
-	}
-	y = prose(r, 1, y+1, r.W-2, screen.Dim, "Errors are counted since the node started. What broke is tried again.")
-	if l.GetQuarantined() > 0 {
-		y = prose(r, 1, y, r.W-2, screen.Plain, "isgwctl link failed "+p.name+" lists the versions; link retry and link skip end their waiting.")
-	}
-	y++
-	head := false
-	for _, b := range st.GetBuckets() {
-		if quarantined(b) == 0 && b.GetState() != "stalled" {
-			continue
-		}
-		if !head {
-			r.Text(1, y, screen.Title, "BUCKETS WITH FAILURES")
-			head = true
-			y++
-		}
-		text, role := bucketState(b, l.GetLagTargetSeconds(), 0)
-		x := r.Text(2, y, role, screen.Truncate(text, r.W/2)) + 2
-		r.Text(max(x, 24), y, screen.Plain, screen.Truncate(fmt.Sprintf("%s  %d quarantined", b.GetPath(), quarantined(b)), r.W-max(x, 24)-1))
-		y++
-	}
-}
-
 func (p *linkPage) bucketList(r screen.Rect) {
 	seen, all := p.buckets.Counts()
 	switch {
@@ -317,8 +265,8 @@ func (p *linkPage) servedText(path string) string {
 	return path
 }
 
-// export writes what the section shows: buckets, events or the history, with
-// exact numbers.
+// export writes what the section shows: buckets, what failed, events or the history,
+// with exact numbers.
 func (p *linkPage) export() tea.Cmd {
 	name := fileName(p.name)
 	switch p.section {
@@ -328,6 +276,8 @@ func (p *linkPage) export() tea.Cmd {
 			rows = append(rows, []string{e.GetTime().AsTime().UTC().Format(time.RFC3339), e.GetGlyph(), e.GetText(), e.GetPrincipal()})
 		}
 		return p.m.save("events-"+name+".csv", csvText(rows))
+	case sectionFailed:
+		return p.m.save("failed-"+name+".csv", csvText(p.faults.rows()))
 	case sectionOverview:
 		if p.zoom != zoomBuckets {
 			return p.m.save("history-"+name+".csv", csvText(p.history.rows()))

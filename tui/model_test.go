@@ -53,6 +53,24 @@ func TestKeys(t *testing.T) {
 		{"enter esc", "NEEDS ATTENTION", "Links ▸"},
 		{"2 enter tab", "[Buckets(3)]", ""},
 		{"2 enter tab tab", "[Failed(0)]", ""},
+		{"2 enter f", "Nothing has failed", "[Overview]"},
+		{"2 j j f", "[Failed(2)]", "[Overview]"}, // it has versions in quarantine
+		{"2 f", "[2 Links]", ""},                 // it has none
+		{"j f", "[Failed(2)]", ""},
+		{"f", "NEEDS ATTENTION", "Failed("},
+		{"2 j j f R", "┌ retry Hawaii/Cola/photos/2026/11/a.jpg", ""},
+		{"2 j j f S", "┌ skip ", ""},
+		{"2 j j f G S", "it is skipped already", "WHAT WILL HAPPEN"},
+		{"2 enter f R", "no version is selected", "WHAT WILL HAPPEN"},
+		{"2 enter f S", "no version is selected", "WHAT WILL HAPPEN"},
+		{"2 j j enter R", "┌ retry all in quarantine on maui", ""},
+		{"2 j j enter T", "┌ re-sync maui", ""},
+		{"2 j j f T", "┌ re-sync maui", ""},
+		{"2 j j f o", "KEY▲", ""},
+		{"2 j j f o O", "KEY▼", ""},
+		{"2 j j f / b e a c h enter", "1 of 4", "a.jpg"},
+		{"2 j j f / x y z enter", "nothing matches the filter", ""},
+		{"2 j j f y", "sent to clipboard", ""},
 		{"2 enter tab tab tab", "replication", ""},
 		{"2 enter shift+tab", "[Events(3)]", ""},
 		{"2 enter t", "[1h]", "[15m]"},
@@ -137,7 +155,7 @@ func TestTypingQuicklyAndPasting(t *testing.T) {
 // TestHelpIsTheKeymap: help lists every key that works, and nothing else does
 // anything.
 func TestHelpIsTheKeymap(t *testing.T) {
-	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
+	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 j j f", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
 		s := newStill(t, unhealthy(), Options{}).size(100, 50)
 		s.press(strings.Fields(keys)...)
 		_ = s.View()
@@ -176,7 +194,7 @@ func TestHelpIsTheKeymap(t *testing.T) {
 
 // At 80x24 no word of the help is cut.
 func TestHelpIsWhole(t *testing.T) {
-	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
+	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 j j f", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
 		s := newStill(t, unhealthy(), Options{})
 		s.press(strings.Fields(keys)...)
 		_ = s.View()
@@ -476,7 +494,7 @@ func hostileSnapshot(r *rand.Rand) *adminpb.ConsoleSnapshot {
 // many lines and cells as the terminal, and no control character.
 func TestEveryFrameFits(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
+	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter f j", "2 enter f R", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
 	check := func(s *still, what string) {
 		t.Helper()
 		frame := s.View()
@@ -497,6 +515,14 @@ func TestEveryFrameFits(t *testing.T) {
 		for variant := range 3 {
 			snapshot := hostileSnapshot(r)
 			s := newStill(t, snapshot, Options{ASCII: variant == 2, Theme: []string{"dark", "mono", "light"}[variant]})
+			s.node.faults = func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
+				out := faultsOf("maui")
+				for _, f := range out.Faults {
+					f.Bucket, f.Key, f.Version, f.Kind, f.Reason, f.Cause = hostile[r.IntN(len(hostile))], hostile[r.IntN(len(hostile))], hostile[r.IntN(len(hostile))], "version", hostile[r.IntN(len(hostile))], hostile[r.IntN(len(hostile))]
+				}
+				out.Next = "more"
+				return out, nil
+			}
 			s.press(strings.Fields(route)...)
 			if n%2 == 1 {
 				s.conn.fail(noon, errors.New(hostile[r.IntN(len(hostile))]))

@@ -21,6 +21,8 @@ type Node interface {
 	Service(ctx context.Context, name string) (*adminpb.Service, error)
 	// Buckets returns the paths of the site's buckets: at most so many.
 	Buckets(ctx context.Context, limit int) ([]string, error)
+	// Faults returns a page of the versions that a link cannot apply.
+	Faults(ctx context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error)
 	// Plan describes a change and makes none.
 	Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error)
 	// Apply carries a plan out.
@@ -56,6 +58,10 @@ func (n clientNode) Buckets(ctx context.Context, limit int) ([]string, error) {
 		paths = append(paths, p.GetPath())
 	}
 	return paths, nil
+}
+
+func (n clientNode) Faults(ctx context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
+	return n.c.Faults.List(ctx, req)
 }
 
 func (n clientNode) Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {

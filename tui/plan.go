@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -121,17 +122,29 @@ func (msg appliedMsg) deliver(m *Model) tea.Cmd {
 	default:
 		// The form that led here is done as well.
 		m.dialogs = nil
-		m.say("ok: " + firstLine(d.done(msg.res)))
+		if text, short := d.done(msg.res); short {
+			m.complain(errors.New(firstLine(text)))
+		} else {
+			m.say("ok: " + firstLine(text))
+		}
 		return m.reload()
 	}
 	return nil
 }
 
-func (d *planDialog) done(res *adminpb.ApplyResponse) string {
-	if res.GetAgain() {
-		return d.title + ": it had been applied before, nothing was done twice"
+// done says what was done, and whether that is less than what was asked for.
+func (d *planDialog) done(res *adminpb.ApplyResponse) (text string, short bool) {
+	switch {
+	case res.GetAgain():
+		return d.title + ": it had been applied before, nothing was done twice", false
+	case res.GetFaults() != nil:
+		did, short := faultsDone(d.plan.GetChange(), res.GetFaults())
+		if short && res.GetFaults().GetVersions() == 0 { // which names the key itself
+			return did, short
+		}
+		return d.title + ": " + did, short
 	}
-	return d.title
+	return d.title, false
 }
 
 // ready says whether the plan can be applied, and if not, why.

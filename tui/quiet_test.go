@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,20 @@ func (s *site) Service(_ context.Context, name string) (*adminpb.Service, error)
 	return service, nil
 }
 
+// Faults are more than the section has room for, each tried again once a minute.
+func (s *site) Faults(context.Context, *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
+	out := &adminpb.ListFaultsResponse{Quarantined: 30}
+	now := time.Now()
+	for i := range 30 {
+		offset := time.Duration(2*i) * time.Second
+		tried := now.Add(-offset).Truncate(time.Minute).Add(offset)
+		f := &adminpb.Fault{Bucket: "Hawaii/Cola/photos", Key: strconv.Itoa(i), Version: "null", Kind: "version", Reason: "quarantined", Cause: "chunk cannot be read",
+			Since: timestamppb.New(bubbleStart.Add(-time.Hour)), NextRetry: timestamppb.New(tried.Add(time.Minute)), Attempts: uint32(tried.Sub(bubbleStart.Add(-time.Hour)) / time.Minute)}
+		out.Faults = append(out.Faults, f)
+	}
+	return out, nil
+}
+
 // bubbleStart is when the clock of package synctest begins.
 var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -201,6 +216,7 @@ func TestQuietSession(t *testing.T) {
 		{"Links", "2", "[2 Links]"},
 		{"a link", "2 enter", "throughput"},
 		{"its buckets", "2 enter tab", "[Buckets(3)]"},
+		{"what failed", "2 enter f", "[Failed(0)]"},
 		{"its events", "2 enter shift+tab", "[Events(3)]"},
 		{"Buckets", "3", "isgwctl bucket list"},
 	} {
