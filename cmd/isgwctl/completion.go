@@ -221,6 +221,8 @@ func flagOffers(a *app, cmd *cobra.Command) map[string]offer {
 		"tunnel":           fixed("true", "false"),
 		"resource-profile": fixed("performance", "embedded"),
 		"deletes":          fixed("travel", "keep"),
+		"bucket":           paths(3, 3),
+		"reason":           fixed("quarantined", "skipped", "transferring"),
 		"server":           services(""),
 	}
 }

@@ -99,16 +99,16 @@ and takes back what was skipped. With --all it does so for everything in
 quarantine; what was skipped is named by its key.`,
 		Example: "isgwctl link retry hawaii --all\nisgwctl link retry hawaii Hawaii/Cola/bk1/reports/2026.csv --dry-run",
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case len(args) == 0:
-				return usage("%s needs NAME; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-			case all == (len(args) > 1):
-				return usage("say what to retry: keys as %s, or --all", objectShape)
+			if err := takes("NAME")(cmd, args[:min(len(args), 1)]); err != nil {
+				return err
+			}
+			if all == (len(args) > 1) {
+				return usage("say what to retry: keys as %s, or --all; see %s --help", objectShape, cmd.CommandPath())
 			}
 			return nil
 		},
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
+			return a.eachBucket(args[0], args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
 				return c.Faults.Retry(cmd.Context(), &adminpb.RetryFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
 			}, "are fetched again")
 		}),
@@ -130,13 +130,10 @@ without them, and they stay listed by link failed as skipped. A later version of
 the same key is applied as ever. link retry takes it back.`,
 		Example: "isgwctl link skip hawaii Hawaii/Cola/bk1/reports/2026.csv --dry-run",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return usage("%s needs NAME and %s; see %s --help", cmd.CommandPath(), objectShape, cmd.CommandPath())
-			}
-			return nil
+			return takes("NAME", objectShape)(cmd, args[:min(len(args), 2)])
 		},
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			return a.eachBucket(args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
+			return a.eachBucket(args[0], args[1:], func(bucket string, keys []string) (*adminpb.FaultsChanged, error) {
 				return c.Faults.Skip(cmd.Context(), &adminpb.SkipFaultsRequest{Name: args[0], Bucket: bucket, Keys: keys})
 			}, "are skipped")
 		}),
@@ -188,9 +185,9 @@ func plansByBucket(paths []string, request func(bucket string, keys []string) *a
 	return requests, nil
 }
 
-// eachBucket makes a change for keys, bucket by bucket, and reports the sum. Of no
-// paths it makes the one change of everything.
-func (a *app) eachBucket(paths []string, change func(bucket string, keys []string) (*adminpb.FaultsChanged, error), outcome string) error {
+// eachBucket makes a change of a link for keys, bucket by bucket, and reports the
+// sum. Of no paths it makes the one change of everything.
+func (a *app) eachBucket(link string, paths []string, change func(bucket string, keys []string) (*adminpb.FaultsChanged, error), outcome string) error {
 	all, err := byBucket(paths)
 	if err != nil {
 		return err
@@ -199,6 +196,9 @@ func (a *app) eachBucket(paths []string, change func(bucket string, keys []strin
 	for _, of := range all {
 		changed, err := change(of.bucket, of.keys)
 		if err != nil {
+			if sum.GetVersions() > 0 { // of the buckets before
+				a.done("versions that %s: %d, before it failed", outcome, sum.GetVersions())
+			}
 			return err
 		}
 		sum.Versions += changed.GetVersions()
@@ -207,12 +207,12 @@ func (a *app) eachBucket(paths []string, change func(bucket string, keys []strin
 		}
 		sum.Unsound = append(sum.Unsound, changed.GetUnsound()...)
 	}
-	return a.faultsChanged(sum, outcome)
+	return a.faultsChanged(link, sum, outcome)
 }
 
 // faultsChanged reports a retry or a skip. It fails when a key had nothing to be
 // changed, or cannot be helped; the others were changed all the same.
-func (a *app) faultsChanged(changed *adminpb.FaultsChanged, outcome string) error {
+func (a *app) faultsChanged(link string, changed *adminpb.FaultsChanged, outcome string) error {
 	if a.structured() {
 		if err := a.json(changed); err != nil {
 			return err
@@ -221,11 +221,11 @@ func (a *app) faultsChanged(changed *adminpb.FaultsChanged, outcome string) erro
 	done := fmt.Sprintf("versions that %s: %d", outcome, changed.GetVersions())
 	if unsound := changed.GetUnsound(); len(unsound) > 0 {
 		return admin.Errorf(admin.CodeConflict, "%s, but %d can never be applied, such as %s: %s", done, len(unsound), unsound[0].GetKey(), unsound[0].GetCause()).
-			WithHint("give them up with `isgwctl link skip`")
+			WithHint("give them up with `isgwctl link skip %s`", link)
 	}
 	if absent := changed.GetAbsent(); len(absent) > 0 {
 		return admin.Errorf(admin.CodeNotFound, "%s, but nothing of this kind is pending for %s", done, strings.Join(absent, ", ")).
-			WithHint("see `isgwctl link failed`")
+			WithHint("see `isgwctl link failed %s`", link)
 	}
 	if !a.structured() {
 		a.done("%s", done)

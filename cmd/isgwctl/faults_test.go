@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/plan"
 )
@@ -27,12 +29,19 @@ func (n nodeFaults) list() []*adminpb.Fault {
 	return n.faults
 }
 
-func (n nodeFaults) known(name string) error {
-	return n.read(func() error { _, err := plan.GetService(n.cfg, name); return err })
+// known wants a link, and that it serves a bucket if one is named.
+func (n nodeFaults) known(name, bucket string) error {
+	return n.read(func() error {
+		service, err := plan.GetService(n.cfg, name)
+		if err == nil && bucket != "" && !slices.ContainsFunc(service.GetServes(), func(path string) bool { return strings.HasPrefix(bucket+"/", path+"/") }) {
+			return admin.Errorf(admin.CodeNotFound, "service %s does not serve %s", name, bucket)
+		}
+		return err
+	})
 }
 
 func (n nodeFaults) List(_ context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
-	if err := n.known(req.GetName()); err != nil {
+	if err := n.known(req.GetName(), req.GetBucket()); err != nil {
 		return nil, err
 	}
 	out := &adminpb.ListFaultsResponse{}
@@ -74,8 +83,8 @@ func (n nodeFaults) pending(_, bucket string, keys []string) (out plan.Pending) 
 	return out
 }
 
-func (n nodeFaults) amend(name string, keys []string, reason string) (*adminpb.FaultsChanged, error) {
-	if err := n.known(name); err != nil {
+func (n nodeFaults) amend(name, bucket string, keys []string, reason string) (*adminpb.FaultsChanged, error) {
+	if err := n.known(name, bucket); err != nil {
 		return nil, err
 	}
 	out := &adminpb.FaultsChanged{}
@@ -96,11 +105,11 @@ func (n nodeFaults) amend(name string, keys []string, reason string) (*adminpb.F
 
 func (n nodeFaults) Retry(_ context.Context, req *adminpb.RetryFaultsRequest) (*adminpb.FaultsChanged, error) {
 	if len(req.GetKeys()) == 0 {
-		return &adminpb.FaultsChanged{Versions: 1}, n.known(req.GetName())
+		return &adminpb.FaultsChanged{Versions: 1}, n.known(req.GetName(), req.GetBucket())
 	}
-	return n.amend(req.GetName(), req.GetKeys(), "quarantined")
+	return n.amend(req.GetName(), req.GetBucket(), req.GetKeys(), "quarantined")
 }
 
 func (n nodeFaults) Skip(_ context.Context, req *adminpb.SkipFaultsRequest) (*adminpb.FaultsChanged, error) {
-	return n.amend(req.GetName(), req.GetKeys(), "skipped")
+	return n.amend(req.GetName(), req.GetBucket(), req.GetKeys(), "skipped")
 }

@@ -151,7 +151,10 @@ func (v *verifyOutput) bucket(m *adminpb.VerifyResponse) error {
 		line += fmt.Sprintf(", %s of content read", byteCount(p.GetReadBytes()))
 	}
 	switch v.app.form {
-	case formName:
+	case formName: // which has the differences alone
+		if m.GetFailure() != "" {
+			v.app.done("%s  %s", m.GetBucket(), line)
+		}
 		return nil
 	case formWide:
 		line += ", " + counted(p.GetRequests(), "request") + " to the other site"
