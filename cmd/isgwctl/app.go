@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"edgefog.dev/isgw/cluster/admin"
 )
@@ -78,6 +79,7 @@ how it is opened; NO_COLOR is respected.`,
 			return a.console(cmd, &console)
 		},
 	}
+	root.SetFlagErrorFunc(flagError)
 	console.add(root)
 	a.connection.register(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.form, "output", "o", formTable, "`FORM` of the output: table, wide, json, yaml or name")
@@ -179,11 +181,32 @@ func (a *app) close() {
 // usage is a failure to use the command as it is meant to be.
 func usage(format string, args ...any) error { return admin.Errorf(admin.CodeInvalid, format, args...) }
 
-// takes demands exactly these arguments; a name in brackets may be left out.
+// flagError says what is wrong with a flag, and where its command is explained.
+func flagError(cmd *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return usage("%v; see %s --help", err, cmd.CommandPath())
+	}
+	wanted := map[string]string{
+		"uint32": "a number from 0 on", "int": "a whole number", "int64": "a whole number",
+		"bool": "true or false", "duration": "a duration such as 45s or 5m",
+	}[value.GetFlag().Value.Type()]
+	if wanted == "" {
+		return usage("%v; see %s --help", err, cmd.CommandPath())
+	}
+	return usage("--%s is %s, and not %q; see %s --help", value.GetFlag().Name, wanted, value.GetValue(), cmd.CommandPath())
+}
+
+// emptyValue is the argument that may be empty: the value of a property.
+const emptyValue = "VALUE"
+
+// takes demands exactly these arguments; a name in brackets may be left out. What
+// is there and empty is refused: a script's variable that is not set must not make
+// a command one of everything.
 func takes(names ...string) cobra.PositionalArgs {
 	least := 0
 	for _, name := range names {
-		if !strings.HasPrefix(name, "[") {
+		if !optional(name) {
 			least++
 		}
 	}
@@ -194,9 +217,22 @@ func takes(names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return usage("%s does not know what to do with %q; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
 		}
+		for i, arg := range args {
+			if arg == "" && names[i] != emptyValue {
+				name := names[i]
+				if optional(name) {
+					name = name[1 : len(name)-1]
+				}
+				return usage("%s is given an empty %s; see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
+			}
+		}
 		return nil
 	}
 }
+
+// optional says whether an argument may be left out: all of its name is in
+// brackets, as in [NAMESPACE[/TENANT]] and not in [service/]NAME.
+func optional(name string) bool { return strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") }
 
 // exit prints a failure in one sentence and returns the exit status.
 func (a *app) exit(err error) int {

@@ -132,9 +132,6 @@ isgwctl service edit hawaii --tunnel true --chunk-cache 256Mi
 isgwctl service edit hawaii --receive-limit 10MiB/s,1MiB/s@08:00-18:00`,
 		Args: takes("NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-			if !slices.ContainsFunc(settingFlags, func(s settingFlag) bool { return cmd.Flags().Changed(s.flag) }) {
-				return usage("%s needs a setting to change; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-			}
 			service, changes, err := a.carriedOut(cmd, c, request(args))
 			if err != nil {
 				return err
@@ -146,7 +143,10 @@ isgwctl service edit hawaii --receive-limit 10MiB/s,1MiB/s@08:00-18:00`,
 		}),
 	}, request)
 	settings := addSettings(cmd)
-	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if !slices.ContainsFunc(settingFlags, func(s settingFlag) bool { return cmd.Flags().Changed(s.flag) }) {
+			return usage("%s needs a setting to change; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+		}
 		edit.Name = args[0]
 		return settings(edit)
 	}

@@ -26,7 +26,7 @@ X-ISGW-Encrypted-Tunnel and X-ISGW-Number-Of-Connections, and names of the same
 kind for the other settings; docs/manifests.md has them all. X-ISGW-MDOnly and
 X-ISGW-DFLocal are refused, unless the value is their default.`,
 		Example: "isgwctl service config hawaii X-ISGW-Remote ccow://10.3.32.240:14000\nisgwctl service config hawaii X-ISGW-Number-Of-Connections 4 --dry-run",
-		Args:    takes("NAME", "PROPERTY", "VALUE"),
+		Args:    takes("NAME", "PROPERTY", emptyValue),
 		PreRunE: func(_ *cobra.Command, args []string) error {
 			_, err := request(args)
 			return err

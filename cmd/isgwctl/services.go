@@ -40,7 +40,12 @@ docs/links.md says what the settings do; service edit changes them later.
 		Example: `isgwctl service create isgw hawaii --remote ccow://10.3.32.240:14000
 isgwctl service create isgw hawaii --serve Hawaii/Cola,exclude=tmp/ --dry-run
 isgwctl service create isgw hawaii --direction send --send-limit 10MiB/s`,
-		Args: takes("isgw", "NAME"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] != "isgw" {
+				return usage("the type goes before the name: %s isgw %s", cmd.CommandPath(), args[0])
+			}
+			return takes("isgw", "NAME")(cmd, args)
+		},
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			var service *adminpb.Service
 			var err error

@@ -59,9 +59,14 @@ func addSettings(cmd *cobra.Command) func(*adminpb.PlanEditService) error {
 			if err == nil {
 				err = manifest.Set(edit, s.field, "--"+s.flag, text)
 			}
-			if err != nil {
-				return usage("%v", err)
+			if err == nil {
+				continue
 			}
+			reason := err.Error()
+			if name := "--" + s.flag; !strings.HasPrefix(reason, name) {
+				reason = name + ": " + reason
+			}
+			return usage("%s", reason)
 		}
 		return nil
 	}
