@@ -184,7 +184,7 @@ func (p *linkPage) renderFaults(r screen.Rect, l *adminpb.ConsoleLink) {
 		y = prose(r, 1, y, r.W-2, screen.Warn, "! this is as it was before: "+reason(f.failed))
 	}
 	if all == 0 {
-		y = prose(r, 1, y+1, r.W-2, screen.Plain, "Nothing has failed: no version is in quarantine and none was skipped. One that cannot be applied is listed here with its cause, and is tried again by itself.")
+		y = prose(r, 1, y+1, r.W-2, screen.Plain, "No version is in quarantine and none was skipped. One that cannot be applied at this site is listed here with its cause, and is tried again by itself.")
 		prose(r, 1, y, r.W-2, screen.Dim, "isgwctl link failed "+p.name)
 		return
 	}

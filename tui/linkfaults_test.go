@@ -153,12 +153,12 @@ func TestStatesOfTheFailedSection(t *testing.T) {
 	s.node.faults = func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) { return nil, denied }
 	s.press("2", "j", "j", "f")
 	s.want("it needs operator; ask a site-admin")
-	s.wantNot("Nothing has failed", "loading")
+	s.wantNot("No version is in quarantine", "loading")
 
 	p := s.above[0].(*linkPage)
 	p.faults.failed = nil
 	s.want(".. loading what failed")
-	s.wantNot("Nothing has failed")
+	s.wantNot("No version is in quarantine")
 
 	s.node.faults = func(req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
 		out := faultsOf("maui")
