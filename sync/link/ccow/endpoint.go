@@ -200,9 +200,6 @@ func (e *Endpoint) welcome(serving context.Context, raw net.Conn, host string) {
 		claimed = c.peer.Site
 	}
 	c.ended = func() { e.untrack(c); e.admit.left(claimed) }
-	// Whatever is read before the first request has the handshake's deadline.
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
 	if why == "" {
 		e.saw(c.peer)
 		err = e.open(ctx, c)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,13 +173,25 @@ func nodeOf(t testing.TB, name string) *identity.Node {
 	return nodes[name]
 }
 
-// start makes the site's endpoint and serves.
-func (s *site) start(t testing.TB, change func(*Options)) {
+// hosts counts the loopback hosts that listen has used.
+var hosts atomic.Uint32
+
+// listen opens a port of a loopback host that nobody else listens on, in no process of
+// the machine: when it is closed, nobody listens there, and it can be opened again.
+func listen(t testing.TB) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 129+hosts.Add(1)%126, pid>>8&0xff, pid&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// start makes the site's endpoint and serves.
+func (s *site) start(t testing.TB, change func(*Options)) {
+	t.Helper()
+	l := listen(t)
 	o := Options{
 		Site: s.id.Site(), SiteName: s.name, Trust: s, Listener: l, Resolve: s.resolve,
 		Pair: func(ctx context.Context, r PairRequest) (PairReply, error) {
@@ -193,6 +207,7 @@ func (s *site) start(t testing.TB, change func(*Options)) {
 		change(&o)
 	}
 	s.addr = l.Addr().String()
+	var err error
 	if s.ep, err = New(o); err != nil {
 		t.Fatal(err)
 	}

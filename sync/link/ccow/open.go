@@ -20,8 +20,11 @@ var errClosing = errors.New("the link endpoint is closing, or the pairing was re
 // open reads the first message of an accepted connection, answers it, and hands
 // the connection to the HTTP server or to the client that waits for it. A
 // connection that is not wanted is answered with why and closed; the error is
-// for the log.
+// for the log. The end of ctx closes the connection until it is handed on, and not
+// afterwards.
 func (e *Endpoint) open(ctx context.Context, c *conn) error {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
 	waiting, err := e.admitService(c)
 	if err != nil {
 		e.refuse(ctx, c, err)
@@ -34,6 +37,9 @@ func (e *Endpoint) open(ctx context.Context, c *conn) error {
 	if err := writeMessage(c, &linkpb.OpeningReply{}); err != nil {
 		c.Close()
 		return fmt.Errorf("answer opening: %w", err)
+	}
+	if !stop() {
+		return errClosing
 	}
 	if waiting != nil {
 		err = waiting.put(c)
@@ -72,6 +78,7 @@ func (e *Endpoint) admitService(c *conn) (*pool, error) {
 
 // refuse answers an accepted connection with what is wrong and closes it.
 func (e *Endpoint) refuse(ctx context.Context, c *conn, err error) {
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	c.sock.own(e.o.Meters.Get(link.MeterKey{}))
 	if writeMessage(c, &linkpb.OpeningReply{Refusal: refusalOf(err)}) == nil {
 		linger(ctx, c.sock.Conn)

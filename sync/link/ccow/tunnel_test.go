@@ -237,10 +237,7 @@ func TestFurtherListener(t *testing.T) {
 	t.Parallel()
 	near, far := twoSites(t, nil)
 	far.serve("hawaii", greeter())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- far.ep.ServeListener(ctx, l) }()
@@ -259,9 +256,7 @@ func TestFurtherListener(t *testing.T) {
 	wantFault(t, served(background(t), c), link.FaultUnreachable, "no site listens there")
 
 	// A listener that fails says which one.
-	if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
+	l = listen(t)
 	l.Close()
 	wantFault(t, far.ep.ServeListener(context.Background(), l), link.FaultClosed, l.Addr().String())
 }
