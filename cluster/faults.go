@@ -56,7 +56,7 @@ func (a faultsAdmin) List(ctx context.Context, req *adminpb.ListFaultsRequest) (
 	}
 	out := &adminpb.ListFaultsResponse{}
 	if req.GetAfter() == "" {
-		n := s.pending(ctx, req.GetName(), req.GetBucket(), nil)
+		n, _ := s.pending(ctx, req.GetName(), req.GetBucket(), nil)
 		out.Quarantined, out.Skipped, out.Transferring = n.Quarantined, n.Skipped, n.Transferring
 	}
 	limit := min(cmp.Or(int(req.GetLimit()), faultsPage), maxFaultsPage)
@@ -102,29 +102,36 @@ func (a faultsAdmin) carryOut(ctx context.Context, req *adminpb.PlanRequest) (*a
 }
 
 // pending counts what waits on a link, as plan.Facts has it.
-func (s *site) pending(ctx context.Context, name, bucket string, keys []string) (n plan.Pending) {
+func (s *site) pending(ctx context.Context, name, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending) {
 	peer, buckets, err := s.faulty(name, bucket)
 	if err != nil {
-		return n
+		return all, nil
 	}
-	wanted := make(map[string]bool, len(keys))
+	of = make(map[string]plan.Pending, len(keys))
 	for _, key := range keys {
-		wanted[key] = true
+		of[key] = plan.Pending{}
 	}
 	for p := range s.pendings(ctx, peer, buckets, faultsPlace{}) {
-		if len(keys) > 0 && !wanted[string(p.entry.GetRecord().GetKey())] {
+		key := string(p.entry.GetRecord().GetKey())
+		one, named := of[key]
+		if len(keys) > 0 && !named {
 			continue
 		}
-		switch p.entry.GetReason() {
-		case catalogpb.PendingReason_PENDING_QUARANTINED:
-			n.Quarantined++
-		case catalogpb.PendingReason_PENDING_SKIPPED:
-			n.Skipped++
-		default:
-			n.Transferring++
+		for _, n := range []*plan.Pending{&all, &one} {
+			switch p.entry.GetReason() {
+			case catalogpb.PendingReason_PENDING_QUARANTINED:
+				n.Quarantined++
+			case catalogpb.PendingReason_PENDING_SKIPPED:
+				n.Skipped++
+			default:
+				n.Transferring++
+			}
+		}
+		if named {
+			of[key] = one
 		}
 	}
-	return n
+	return all, of
 }
 
 // amend carries out a remedy in the buckets of a link.

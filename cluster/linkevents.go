@@ -100,7 +100,7 @@ func linkEvents(name string, notes []note, changes []*adminpb.AuditEntry) []*adm
 		out = append(out, &adminpb.LinkEvent{Time: timestamppb.New(n.time), Severity: n.severity, Glyph: glyphOf(n.severity), Text: text})
 	}
 	for _, c := range changes {
-		if changedLink(c) != name {
+		if !slices.Contains(changedLinks(c), name) {
 			continue
 		}
 		e := &adminpb.LinkEvent{Time: c.GetTime(), Severity: adminpb.Severity_SEVERITY_OK, Text: changeWords(c), Principal: c.GetPrincipal()}
@@ -136,21 +136,30 @@ func changeWords(e *adminpb.AuditEntry) string {
 		words += " " + strings.ToLower(strings.TrimSuffix(kind, "s"))
 	case kind == "System":
 		words += " site"
+	case kind == "Resyncs":
+		words = "resync"
 	}
 	return strings.TrimSpace(words + " " + e.GetObject())
 }
 
-// changedLink is the name of the link that a change was about, or "".
-func changedLink(e *adminpb.AuditEntry) string {
-	if e.GetProcedure() != "Plans.Apply" && !strings.HasPrefix(e.GetProcedure(), "Services.") {
-		return ""
+// changedLinks are the names of the links that a change was about.
+func changedLinks(e *adminpb.AuditEntry) []string {
+	switch kind, _, _ := strings.Cut(e.GetProcedure(), "."); {
+	case kind == "Services", kind == "Faults", kind == "Resyncs", kind == "Verification", e.GetProcedure() == "Plans.Apply":
+	default:
+		return nil
 	}
 	words := strings.Fields(changeWords(e))
-	if len(words) > 1 && words[1] == "service" && (words[0] == "create" || words[0] == "delete" || words[0] == "edit") {
-		words = words[1:]
+	if len(words) > 2 && words[1] == "service" {
+		switch words[0] {
+		case "apply":
+			return words[2:]
+		case "create", "delete", "edit":
+			return words[2:3]
+		}
 	}
-	if len(words) < 2 {
-		return ""
+	if len(words) < 2 || len(words) == 2 && words[0] == "edit" { // edit site
+		return nil
 	}
-	return words[1]
+	return words[1:2]
 }

@@ -74,10 +74,15 @@ func TestLinkEvents(t *testing.T) {
 }
 
 func TestChangeWords(t *testing.T) {
-	for _, c := range []struct{ procedure, object, want, link string }{
+	for _, c := range []struct{ procedure, object, want, links string }{ // links with spaces between
 		{"Plans.Apply", "edit service hawaii", "edit service hawaii", "hawaii"},
 		{"Plans.Apply", "unserve hawaii Hawaii/Cola", "unserve hawaii Hawaii/Cola", "hawaii"},
+		{"Plans.Apply", "apply service hawaii maui", "apply service hawaii maui", "hawaii maui"},
+		{"Plans.Apply", "edit site", "edit site", ""},
 		{"Services.Create", "hawaii", "create service hawaii", "hawaii"},
+		{"Faults.Skip", "hawaii Hawaii/Cola/bk1/a b", "skip hawaii Hawaii/Cola/bk1/a b", "hawaii"},
+		{"Resyncs.Start", "hawaii Hawaii/Cola", "resync hawaii Hawaii/Cola", "hawaii"},
+		{"Verification.Verify", "hawaii --repair", "verify hawaii --repair", "hawaii"},
 		{"Services.Enable", "service", "enable service", "service"},
 		{"Keys.Create", "Hawaii/Cola", "create key Hawaii/Cola", ""},
 		{"Access.CreateToken", "eye viewer", "create token eye viewer", ""},
@@ -85,8 +90,8 @@ func TestChangeWords(t *testing.T) {
 		{"Plans.Apply", "", "", ""},
 	} {
 		e := &adminpb.AuditEntry{Procedure: c.procedure, Object: c.object}
-		if got, link := changeWords(e), changedLink(e); got != c.want || link != c.link {
-			t.Errorf("%s %s is %q of link %q, want %q of %q", c.procedure, c.object, got, link, c.want, c.link)
+		if got, links := changeWords(e), strings.Join(changedLinks(e), " "); got != c.want || links != c.links {
+			t.Errorf("%s %s is %q of links %q, want %q of %q", c.procedure, c.object, got, links, c.want, c.links)
 		}
 	}
 }

@@ -126,7 +126,9 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 			b, err := s.replica.Catalog().Bucket(path)
 			return b.GetObjects(), b.GetBytes(), err == nil
 		},
-		Pending: func(service, bucket string, keys []string) plan.Pending { return s.pending(ctx, service, bucket, keys) },
+		Pending: func(service, bucket string, keys []string) (plan.Pending, map[string]plan.Pending) {
+			return s.pending(ctx, service, bucket, keys)
+		},
 	}
 	if reach {
 		facts.Reach = s.reachAll(ctx, plan.Remotes(s.replica.Config(), req))

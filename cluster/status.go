@@ -190,6 +190,9 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 	}
 	switch r.State {
 	case objsync.StateConnecting:
+		if r.Connected && v.now.Sub(r.ConnectedSince) < slowAnswer {
+			return adminpb.ServiceState_SERVICE_STATE_CONNECTING, r.Cause, r.Next
+		}
 		if r.Counters.Sessions == 0 && r.Cause == "" {
 			waited := v.now.Sub(r.Since)
 			switch {

@@ -39,6 +39,12 @@ func TestLinkState(t *testing.T) {
 		{"receiving fails", func(v *linkView) {
 			v.receive.State, v.receive.Cause = objsync.StateConnecting, "connection refused"
 		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "connection refused"},
+		{"connected just now", func(v *linkView) {
+			v.receive.State, v.receive.Cause, v.receive.ConnectedSince = objsync.StateConnecting, "asking beta for its buckets", now.Add(-time.Second)
+		}, adminpb.ServiceState_SERVICE_STATE_CONNECTING, "asking beta for its buckets"},
+		{"connected and not answered", func(v *linkView) {
+			v.receive.State, v.receive.Cause, v.receive.ConnectedSince = objsync.StateConnecting, "asking beta for its buckets", now.Add(-slowAnswer)
+		}, adminpb.ServiceState_SERVICE_STATE_DOWN, "asking beta for its buckets"},
 		{"never connected", func(v *linkView) { v.receive = objsync.Status{State: objsync.StateConnecting} },
 			adminpb.ServiceState_SERVICE_STATE_CONNECTING, "first connection"},
 		{"connecting for a moment", func(v *linkView) {

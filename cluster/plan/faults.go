@@ -23,34 +23,36 @@ func (b *builder) retryFaults(name, bucket string, keys []string) error {
 	if (len(keys) > 0) != (bucket != "") {
 		return invalid("the request does not say which versions are to be retried").next("name a bucket and keys, or neither for all that are in quarantine")
 	}
-	service, pending, err := b.pending(name, bucket, keys)
+	named := len(keys) > 0
+	service, all, err := b.pending(name, bucket, &keys, func(p Pending) bool { return p.Quarantined+p.Skipped > 0 })
 	if err != nil {
 		return err
 	}
 	b.Plan.Command = "isgwctl link retry " + name + objects(bucket, keys)
-	n := pending.Quarantined
-	if len(keys) > 0 {
-		n += pending.Skipped // which are retried by their names only
+	n := all.Quarantined
+	if named {
+		n += all.Skipped // which are retried by their names only
 	}
-	if n == 0 {
-		b.Plan.Impact = "Nothing: none of that is in quarantine."
-		if len(keys) > 0 {
-			b.Plan.Impact = "Nothing: none of that is in quarantine or skipped."
-		}
+	switch {
+	case n == 0 && named:
+		b.Plan.Impact = "Nothing: none of that is in quarantine or skipped."
 		return nil
-	}
-	if len(keys) == 0 {
+	case n == 0:
+		b.Plan.Impact = "Nothing: none of that is in quarantine."
+		return nil
+	case named:
+		b.keySteps("~", "retry", bucket, keys, "fetched again at once")
+	default:
 		b.step("~", "retry", name, "%d %s in quarantine: fetched again at once", n, plural(int(n), "version", "versions"))
 	}
 	b.Amends = true
-	b.keySteps("~", "retry", bucket, keys, "fetched again at once")
 	b.running(service)
 	if service.GetPaused() {
 		b.check(warning, "paused", "link %s is paused: it is fetched when the link is resumed", name)
 	}
 	b.Plan.Impact = "Only that is fetched again; everything else goes on beside it. What fails again is in quarantine as before, with its reason."
 	b.Plan.Undo = "It cannot be called off, and leaves nothing behind."
-	if pending.Skipped > 0 && len(keys) > 0 {
+	if named && all.Skipped > 0 {
 		b.Plan.Undo = "`isgwctl link skip " + name + objects(bucket, keys) + "` gives up again what was skipped."
 	}
 	return nil
@@ -61,23 +63,23 @@ func (b *builder) skipFaults(name, bucket string, keys []string) error {
 	if len(keys) == 0 || bucket == "" {
 		return invalid("the request does not say which versions are to be skipped").next("name a bucket and keys: versions are given up one by one")
 	}
-	service, pending, err := b.pending(name, bucket, keys)
+	service, all, err := b.pending(name, bucket, &keys, func(p Pending) bool { return p.Quarantined+p.Transferring > 0 })
 	if err != nil {
 		return err
 	}
 	b.Plan.Command = "isgwctl link skip " + name + objects(bucket, keys)
-	n := pending.Quarantined + pending.Transferring
+	n := all.Quarantined + all.Transferring
 	if n == 0 {
 		b.Plan.Impact = fmt.Sprintf("Nothing: none of that waits on link %s.", name)
-		if pending.Skipped > 0 {
+		if all.Skipped > 0 {
 			b.Plan.Impact = "Nothing: all of that is skipped already."
 		}
 		return nil
 	}
 	b.Amends = true
 	b.keySteps("-", "skip", bucket, keys, "given up")
-	if pending.Transferring > 0 {
-		b.check(warning, "transfer", "%d of the versions %s merely long on the way, and would arrive", pending.Transferring, plural(int(pending.Transferring), "is", "are"))
+	if all.Transferring > 0 {
+		b.check(warning, "transfer", "%d of the versions %s merely long on the way, and would arrive", all.Transferring, plural(int(all.Transferring), "is", "are"))
 	}
 	b.running(service)
 	b.Plan.Impact = fmt.Sprintf("This site goes without %d %s, and the link counts as in sync without %s. A later version of the same key is applied as ever.",
@@ -86,9 +88,10 @@ func (b *builder) skipFaults(name, bucket string, keys []string) error {
 	return nil
 }
 
-// pending finds a link, and what of it waits, in a bucket or in all; with keys only
-// what has one of them.
-func (b *builder) pending(name, bucket string, keys []string) (*statepb.Service, Pending, error) {
+// pending finds a link, and what of it waits: in all, or of keys in a bucket. Of the
+// keys those are kept of which concerned says that the change is about them, and the
+// others are told by checks, unless it is about none of them.
+func (b *builder) pending(name, bucket string, keys *[]string, concerned func(Pending) bool) (*statepb.Service, Pending, error) {
 	service, revision, err := findService(b.cfg, name)
 	if err != nil {
 		return nil, Pending{}, err
@@ -97,11 +100,29 @@ func (b *builder) pending(name, bucket string, keys []string) (*statepb.Service,
 		return nil, Pending{}, refuse(state.ErrNotFound, "service %s does not serve %s", name, bucket).next("see `isgwctl service show %s`", name)
 	}
 	b.depends("service "+name, revision)
-	var pending Pending
-	if b.facts.Pending != nil {
-		pending = b.facts.Pending(name, bucket, keys)
+	if b.facts.Pending == nil {
+		return service, Pending{}, nil
 	}
-	return service, pending, nil
+	all, of := b.facts.Pending(name, bucket, *keys)
+	var left, absent []string
+	for _, key := range *keys {
+		if concerned(of[key]) {
+			left = append(left, key)
+		} else {
+			absent = append(absent, key)
+		}
+	}
+	if len(left) == 0 {
+		return service, all, nil
+	}
+	*keys = left
+	for _, key := range absent[:min(len(absent), maxKeySteps)] {
+		b.check(warning, "absent", "nothing of %s/%s waits for that", bucket, key)
+	}
+	if more := len(absent) - maxKeySteps; more > 0 {
+		b.check(warning, "absent", "nor of %d more %s", more, plural(more, "key", "keys"))
+	}
+	return service, all, nil
 }
 
 // keySteps says for each of the first keys what becomes of it.

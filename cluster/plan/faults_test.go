@@ -59,11 +59,15 @@ func TestFaultPlans(t *testing.T) {
 		{"skip again", skipOf(bk1, "k"), Pending{Skipped: 1}, nil, "isgwctl link skip hawaii Hawaii/Cola/bk1/k", "Nothing: all of that is skipped already.", ""},
 		{"skip what is not there", skipOf(bk1, "k"), Pending{}, nil, "isgwctl link skip hawaii Hawaii/Cola/bk1/k", "Nothing: none of that waits on link hawaii.", ""},
 	} {
-		facts.Pending = func(service, bucket string, keys []string) Pending {
+		facts.Pending = func(service, bucket string, keys []string) (Pending, map[string]Pending) {
 			if service != "hawaii" {
 				t.Errorf("%s: asked about service %s", c.name, service)
 			}
-			return c.pending
+			of := map[string]Pending{}
+			if len(keys) > 0 {
+				of[keys[0]] = c.pending
+			}
+			return c.pending, of
 		}
 		p, err := Show(s.Config, c.req, facts, now)
 		if err != nil {
@@ -84,7 +88,14 @@ func TestFaultPlans(t *testing.T) {
 		}
 	}
 
-	facts.Pending = func(string, string, []string) Pending { return Pending{Quarantined: 1, Transferring: 2} }
+	facts.Pending = func(_, _ string, keys []string) (Pending, map[string]Pending) {
+		of := map[string]Pending{}
+		for _, key := range keys {
+			of[key] = Pending{Quarantined: 1}
+		}
+		delete(of, "none")
+		return Pending{Quarantined: 1, Transferring: 2}, of
+	}
 	p, err := Show(s.Config, skipOf(bk1, many...), facts, now)
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +105,13 @@ func TestFaultPlans(t *testing.T) {
 	}
 	if checks := p.Plan.GetChecks(); len(checks) != 1 || !strings.Contains(checks[0].GetText(), "2 of the versions are merely long on the way") {
 		t.Errorf("what is on its way is not told:\n%s", p.Plan.GetText())
+	}
+
+	if p, err = Show(s.Config, skipOf(bk1, "none", "k"), facts, now); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Plan.GetWhat()) != 1 || p.Plan.GetCommand() != "isgwctl link skip hawaii Hawaii/Cola/bk1/k" || p.Plan.GetChecks()[0].GetText() != "nothing of Hawaii/Cola/bk1/none waits for that" {
+		t.Errorf("with a key of which nothing waits:\n%s", p.Plan.GetText())
 	}
 
 	for name, c := range map[string]struct {

@@ -96,7 +96,8 @@ func (a *app) linkRetry() *cobra.Command {
 		Short: "Try again at once what a link could not apply",
 		Long: `Fetches versions in quarantine again at once, instead of at their next retry,
 and takes back what was skipped. With --all it does so for everything in
-quarantine; what was skipped is named by its key.`,
+quarantine; what was skipped is named by its key. A setting of a bucket, which
+has no key, is named as link failed lists it: NAMESPACE/TENANT/BUCKET/.`,
 		Example: "isgwctl link retry hawaii --all\nisgwctl link retry hawaii Hawaii/Cola/bk1/reports/2026.csv --dry-run",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := takes("NAME")(cmd, args[:min(len(args), 1)]); err != nil {
@@ -158,7 +159,7 @@ func byBucket(paths []string) ([]bucketKeys, error) {
 	}
 	var all []bucketKeys
 	for _, path := range paths {
-		bucket, key, err := splitKey(path)
+		bucket, key, err := splitFault(path)
 		if err != nil {
 			return nil, err
 		}
@@ -169,6 +170,15 @@ func byBucket(paths []string) ([]bucketKeys, error) {
 		all[i].keys = append(all[i].keys, key)
 	}
 	return all, nil
+}
+
+// splitFault is splitKey for what link failed lists: a setting of a bucket, which has no
+// key, is listed as BUCKET/ and named so.
+func splitFault(path string) (bucket, key string, err error) {
+	if bucket, key, err = splitObject(path); err == nil && bucket+"/" == path {
+		return bucket, "", nil
+	}
+	return splitKey(path)
 }
 
 // plansByBucket are the requests for plans of a change for keys, one for each of

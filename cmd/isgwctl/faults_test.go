@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -66,21 +67,26 @@ func (n nodeFaults) List(_ context.Context, req *adminpb.ListFaultsRequest) (*ad
 }
 
 // pending counts as plan.Facts has it; n is locked.
-func (n nodeFaults) pending(_, bucket string, keys []string) (out plan.Pending) {
+func (n nodeFaults) pending(_, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending) {
+	of = map[string]plan.Pending{}
 	for _, f := range n.list() {
 		if bucket != "" && f.GetBucket() != bucket || len(keys) > 0 && !slices.Contains(keys, f.GetKey()) {
 			continue
 		}
-		switch f.GetReason() {
-		case "quarantined":
-			out.Quarantined++
-		case "skipped":
-			out.Skipped++
-		default:
-			out.Transferring++
+		one := of[f.GetKey()]
+		for _, p := range []*plan.Pending{&all, &one} {
+			switch f.GetReason() {
+			case "quarantined":
+				p.Quarantined++
+			case "skipped":
+				p.Skipped++
+			default:
+				p.Transferring++
+			}
 		}
+		of[f.GetKey()] = one
 	}
-	return out
+	return all, of
 }
 
 func (n nodeFaults) amend(name, bucket string, keys []string, reason string) (*adminpb.FaultsChanged, error) {
@@ -112,4 +118,24 @@ func (n nodeFaults) Retry(_ context.Context, req *adminpb.RetryFaultsRequest) (*
 
 func (n nodeFaults) Skip(_ context.Context, req *adminpb.SkipFaultsRequest) (*adminpb.FaultsChanged, error) {
 	return n.amend(req.GetName(), req.GetBucket(), req.GetKeys(), "skipped")
+}
+
+// TestSplitFault: what link failed lists can be given back to retry and skip.
+func TestSplitFault(t *testing.T) {
+	for path, want := range map[string][2]string{
+		"N/T/b/key":  {"N/T/b", "key"},
+		"N/T/b//key": {"N/T/b", "/key"},
+		"N/T/b/a/":   {"N/T/b", "a/"},
+		"N/T/b/":     {"N/T/b", ""},
+	} {
+		bucket, key, err := splitFault(path)
+		if err != nil || bucket != want[0] || key != want[1] {
+			t.Errorf("%s is bucket %q and key %q, %v", path, bucket, key, err)
+		}
+	}
+	for _, path := range []string{"N/T/b", "N/T", ""} {
+		if _, _, err := splitFault(path); err == nil {
+			t.Errorf("%q is taken", path)
+		}
+	}
 }
