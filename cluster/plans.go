@@ -87,7 +87,7 @@ func (a plansAdmin) Apply(ctx context.Context, req *adminpb.ApplyRequest) (*admi
 	res := &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_APPLIED}
 	switch {
 	case preview.Amends:
-		if res.Faults, err = (faultsAdmin{a.Node}).carryOut(ctx, asked.GetChange()); err != nil {
+		if res.Faults, err = faultsAdmin(a).carryOut(ctx, asked.GetChange()); err != nil {
 			return nil, err
 		}
 	case preview.Txn != nil:

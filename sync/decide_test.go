@@ -458,7 +458,7 @@ func TestErrorsAreCounted(t *testing.T) {
 	e := &Engine{}
 	for _, err := range []error{
 		violated("x"), &localError{}, link.Refuse(link.CodeBusy, "x"), &link.Fault{Kind: link.FaultTimeout},
-		&link.Fault{Kind: link.FaultProtocol},
+		&link.Fault{Kind: link.FaultProtocol}, link.Refuse(link.CodeNoService, "x"), link.Refuse(link.CodeDisabled, "x"),
 	} {
 		e.countError(err)
 	}

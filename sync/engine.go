@@ -169,6 +169,8 @@ type localError struct{ err error }
 func (e *localError) Error() string { return "this site: " + e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
+// countError counts why a session has ended. What the settings of the other site
+// refuse is no error: the state tells it, for as long as it is so.
 func (e *Engine) countError(err error) {
 	var refused *link.Refused
 	switch {
@@ -178,7 +180,10 @@ func (e *Engine) countError(err error) {
 	case errors.As(err, new(*localError)):
 		e.count.LocalErrors++
 	case errors.As(err, &refused):
-		e.count.RemoteErrors++
+		switch refused.Code {
+		case link.CodeBusy, link.CodeInternal, link.CodeInvalid:
+			e.count.RemoteErrors++
+		}
 	default:
 		var fault *link.Fault
 		if errors.As(err, &fault) && fault.Kind == link.FaultProtocol {

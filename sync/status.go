@@ -114,7 +114,7 @@ type Counters struct {
 	Sessions        uint64 // sessions opened
 	NetworkErrors   uint64 // sessions that broke
 	LocalErrors     uint64 // failures of this site's store or log
-	RemoteErrors    uint64 // the far end refused, or could not read, what was asked
+	RemoteErrors    uint64 // the far end was too busy for, failed at, or could not read what was asked
 	IntegrityErrors uint64 // wrong hash, length or form; nothing of it was stored
 }
 

@@ -175,7 +175,7 @@ func byBucket(paths []string) ([]bucketKeys, error) {
 // splitFault is splitKey for what link failed lists: a setting of a bucket, which has no
 // key, is listed as BUCKET/ and named so.
 func splitFault(path string) (bucket, key string, err error) {
-	if bucket, key, err = splitObject(path); err == nil && bucket+"/" == path {
+	if bucket, _, err = splitObject(path); err == nil && path == bucket+"/" {
 		return bucket, "", nil
 	}
 	return splitKey(path)

@@ -12,7 +12,7 @@ import (
 )
 
 func (n nodePlans) show(req *adminpb.PlanRequest) (*plan.Preview, error) {
-	return plan.Show(n.cfg, req, plan.Facts{Site: n.name, LagTarget: 30 * time.Second, LogKeep: 168 * time.Hour, Pending: nodeFaults{n.node}.pending}, testNow)
+	return plan.Show(n.cfg, req, plan.Facts{Site: n.name, LagTarget: 30 * time.Second, LogKeep: 168 * time.Hour, Pending: nodeFaults(n).pending}, testNow)
 }
 
 func (n nodePlans) Plan(_ context.Context, req *adminpb.PlanRequest) (shown *adminpb.Plan, err error) {
