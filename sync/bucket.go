@@ -210,7 +210,7 @@ func (s *session) fits(b *bucket, sb *linkpb.ServedBucket) bool {
 // outdated reports whether a bucket that is open is to be compared now. A scan under
 // way ends first, and what is in the sender's log comes first: less differs then.
 func (s *session) outdated(b *bucket, sb *linkpb.ServedBucket) bool {
-	return b.live && !b.watch && !b.scanning.on && len(b.log.items) == 0 && b.streamed >= b.head && outdated(b.cursor, sb, b.want)
+	return b.live && !b.watch && !b.scanning.on && len(b.log.items) == 0 && b.streamed >= b.head && outdated(b.cursor, sb, b.want) != ""
 }
 
 // wakeWaiting makes buckets that wait try again at once.
@@ -297,6 +297,10 @@ func (s *session) advance(b *bucket, now time.Time) {
 		return
 	}
 	if b.watch {
+		return
+	}
+	if !b.committing && s.outdated(b, b.there) {
+		s.reopen(b, outdated(b.cursor, b.there, b.want))
 		return
 	}
 	s.commit(b, now)

@@ -51,6 +51,12 @@ func (s *session) commit(b *bucket, now time.Time) {
 	s.e.count.Commits++
 	s.do(func(ctx context.Context) func() {
 		res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: cmd}})
+		if err == nil && res.GetCode() == raftfsmpb.Code_OK && endsUntold(cmd) {
+			// Whether the bucket is to be compared once more was decided there.
+			if c, err := s.o.Catalog.Cursor(b.path, s.o.Peer); err == nil {
+				cmd.Cursor.Recheck = c.GetRecheck()
+			}
+		}
 		return func() {
 			b.committing = false
 			s.wrote(b)
@@ -66,6 +72,11 @@ func (s *session) commit(b *bucket, now time.Time) {
 			s.onResult(b, p, cmd, entries, res)
 		}
 	})
+}
+
+// endsUntold reports whether a command ends a scan whose vector is untold.
+func endsUntold(cmd *catalogpb.Ingest) bool {
+	return cmd.GetExpect().GetScan().GetUntold() && cmd.GetCursor() != nil && cmd.GetCursor().GetScan() == nil
 }
 
 // ingest makes the command of a plan.
@@ -228,10 +239,6 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 			b.scanning = scanState{}
 		}
 		b.cursor = cmd.GetCursor()
-		if s.outdated(b, b.there) {
-			s.reopen(b, learnedThere)
-			return
-		}
 	}
 	s.mark(b)
 }

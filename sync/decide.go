@@ -66,6 +66,7 @@ const (
 	initialCopy  = "initial copy" // it was never copied before
 	askedFor     = "a re-sync was asked for"
 	learnedThere = "the sender learned from another site what was deleted"
+	broughtHere  = "other sites may have brought during the copy what was deleted at the sender"
 )
 
 // fit decides whether the cursor c, nil when there is none, continues the
@@ -114,16 +115,39 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 	case !c.GetInitialDone() && c.GetPart() == "":
 		// Also a cursor from before this site was restored from a backup.
 		return fitScan, "the initial copy has not finished"
-	case outdated(c, there, want) && objects >= there.GetObjects()/2:
-		return fitScan, learnedThere // one that is far behind comes nearer by the log first
+	}
+	// One that is far behind comes nearer by the log first.
+	if why := outdated(c, there, want); why != "" && (objects >= there.GetObjects()/2 || c.GetSeq() == there.GetSeq()) {
+		return fitScan, why
 	}
 	return fitPart(c, want)
 }
 
-// outdated reports whether the sender has learned from others what was deleted, since
-// this site compared. That counts only where a comparison infers deletions.
-func outdated(c *catalogpb.Cursor, there *linkpb.ServedBucket, want demand) bool {
-	return want.scope == "" && !want.once && c.GetInitialDone() && c.GetScan() == nil && c.GetLearned() != there.GetLearned()
+// outdated says why a bucket is to be compared although its log can be followed: the
+// sender has learned from others what was deleted, since this site compared, or this
+// site may have got meanwhile what was deleted there. That counts only where a comparison
+// infers deletions. It is empty when there is no reason.
+func outdated(c *catalogpb.Cursor, there *linkpb.ServedBucket, want demand) string {
+	switch {
+	case want.scope != "" || want.once || !c.GetInitialDone() || c.GetScan() != nil:
+		return ""
+	case c.GetLearned() != there.GetLearned():
+		return learnedThere
+	case c.GetRecheck():
+		return broughtHere
+	}
+	return ""
+}
+
+// tells says what the end of a scan does that is made for a reason, from a cursor that
+// may be nil: whether it counts as learned, and whether the vector that it brings may be
+// untold, and so speak of deletions that come neither with it nor by the log.
+func tells(why string, c *catalogpb.Cursor, there *linkpb.ServedBucket) (learns, untold bool) {
+	switch why {
+	case askedFor, learnedThere, broughtHere:
+		return false, c.GetLearned() != there.GetLearned()
+	}
+	return true, true
 }
 
 // fitPart decides whether what was taken below a cursor that fits the log is what is

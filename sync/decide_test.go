@@ -156,6 +156,7 @@ func TestComparesWithWhoLearned(t *testing.T) {
 		"it learned more":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Learned = 1 }, all, 100, fitScan},
 		"it was set back":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Learned = 7 }, all, 100, fitScan},
 		"far behind":          {func(*catalogpb.Cursor, *linkpb.ServedBucket) {}, all, 49, fitContinue},
+		"the log gave all":    {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.Seq = 60 }, all, 49, fitScan},
 		"a part is taken":     {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Part = false, "copied:x/" }, demand{first: true, scope: "x/"}, 100, fitContinue},
 		"copied once":         {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Part = false, "once:" }, demand{first: true, once: true}, 100, fitContinue},
 		"a copy is under way": {func(c *catalogpb.Cursor, _ *linkpb.ServedBucket) { c.InitialDone, c.Scan = false, &catalogpb.Scan{} }, all, 100, fitResume},
@@ -166,6 +167,49 @@ func TestComparesWithWhoLearned(t *testing.T) {
 		got, why := fit(cursor, peer, there, c.d, c.here, false)
 		if got != c.want || (why == learnedThere) != (got == fitScan) {
 			t.Errorf("%s: %d %q, want %d", name, got, why, c.want)
+		}
+	}
+}
+
+// TestRechecks says when a receiver compares once more after a scan.
+func TestRechecks(t *testing.T) {
+	all := demand{first: true}
+	there := &linkpb.ServedBucket{Learned: 2}
+	for name, c := range map[string]struct {
+		change func(*catalogpb.Cursor)
+		d      demand
+		want   string
+	}{
+		"nothing is due":                {func(c *catalogpb.Cursor) { c.Recheck = false }, all, ""},
+		"others may have brought":       {func(*catalogpb.Cursor) {}, all, broughtHere},
+		"and the sender learned":        {func(c *catalogpb.Cursor) { c.Learned = 1 }, all, learnedThere},
+		"a scan is under way":           {func(c *catalogpb.Cursor) { c.Scan = &catalogpb.Scan{} }, all, ""},
+		"a part is taken now":           {func(*catalogpb.Cursor) {}, demand{first: true, scope: "x/"}, ""},
+		"a part was taken":              {func(c *catalogpb.Cursor) { c.InitialDone, c.Part = false, "copied:x/" }, all, ""},
+		"it is copied once from now on": {func(*catalogpb.Cursor) {}, demand{first: true, once: true}, ""},
+	} {
+		cursor := &catalogpb.Cursor{InitialDone: true, Learned: 2, Recheck: true}
+		c.change(cursor)
+		if got := outdated(cursor, there, c.d); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		why            string
+		learned        uint64
+		learns, untold bool
+	}{
+		{initialCopy, 2, true, true},
+		{"its log begins later", 2, true, true},
+		{askedFor, 2, false, false},
+		{askedFor, 1, false, true},
+		{learnedThere, 1, false, true},
+		{broughtHere, 2, false, false},
+		{broughtHere, 1, false, true},
+	} {
+		learns, untold := tells(c.why, &catalogpb.Cursor{Learned: c.learned}, there)
+		if learns != c.learns || untold != c.untold {
+			t.Errorf("%s, learned %d: learns %v, untold %v, want %v, %v", c.why, c.learned, learns, untold, c.learns, c.untold)
 		}
 	}
 }

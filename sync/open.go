@@ -122,6 +122,7 @@ type opening struct {
 	// learns says that by a scan this site may come to cover what was deleted without
 	// the deletions. One that only makes sure does not: two sites would go on for ever.
 	learns bool
+	untold bool // see tells
 }
 
 // loss is that the log of a bucket ended before this site's cursor, in one epoch of the
@@ -211,7 +212,8 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 	}
 	switch f {
 	case fitScan:
-		got.why, o.learns = why, why != askedFor && why != learnedThere
+		got.why = why
+		o.learns, o.untold = tells(why, cursor, there)
 		cursor, got.first, err = s.beginScan(ctx, o, cursor)
 	case fitStart, fitHead:
 		cursor, err = s.beginLog(ctx, o, f == fitStart)
@@ -241,7 +243,7 @@ func (s *session) beginScan(ctx context.Context, o *opening, old *catalogpb.Curs
 		Epoch:       there.GetEpoch(),
 		Incarnation: there.GetIncarnation(),
 		Seq:         first.seq,
-		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen, Scope: o.want.scope, Learns: o.learns},
+		Scan:        &catalogpb.Scan{FirstSeq: first.seq, Seen: first.seen, Scope: o.want.scope, Learns: o.learns, Untold: o.untold},
 		Resync:      o.want.again,
 		Learned:     there.GetLearned(),
 	}
@@ -366,7 +368,7 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 			cause = "an interrupted copy goes on"
 		}
 		link.Prepare(s.o.Source)
-		if got.why != "" && got.why != initialCopy {
+		if got.why != "" && got.why != initialCopy && got.why != broughtHere {
 			s.e.noticeComparison(now, b.path, got.why)
 		}
 		s.log.Info("link: bucket is copied", "bucket", b.path, "cause", cause, "from_key", string(b.scanning.next), "objects", b.there.GetObjects())

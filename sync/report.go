@@ -140,13 +140,14 @@ func (b *bucket) holds() []*catalogpb.Dot {
 	return out
 }
 
-// drained reports whether everything that is known of the sender's log is here.
+// drained reports whether everything that is known of the sender's log is here, and
+// no comparison is due.
 func (b *bucket) drained() bool {
 	if b.want.once && !b.watch {
 		return b.live && !b.scanning.on && b.log.oldest() == nil && b.work() == 0
 	}
 	return b.live && b.heard && !b.scanning.on && !b.parked && b.head <= b.streamed &&
-		b.log.oldest() == nil && b.work() == 0
+		b.log.oldest() == nil && b.work() == 0 && outdated(b.cursor, b.there, b.want) == ""
 }
 
 // work counts the pending versions that are not skipped.

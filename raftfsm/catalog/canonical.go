@@ -186,6 +186,10 @@ func (c *canon) cursor(v *pb.Cursor) {
 		c.i64(v.GetResync())
 		c.str(v.GetScan().GetScope())
 	}
+	if v.GetRecheck() || v.GetScan().GetUntold() {
+		c.flag(v.GetRecheck())
+		c.flag(v.GetScan().GetUntold())
+	}
 }
 
 func (c *canon) progress(p *pb.PeerProgress) {

@@ -631,3 +631,52 @@ func TestLearned(t *testing.T) {
 		}
 	}
 }
+
+// The end of a scan whose vector is untold leaves a mark with the cursor if the bucket
+// is copied from others too, and only the end of a scan that makes sure takes it away.
+func TestRecheck(t *testing.T) {
+	scanning := func(untold bool) *pb.Cursor {
+		c := at(5)
+		c.InitialDone, c.Scan = false, &pb.Scan{Untold: untold}
+		return c
+	}
+	part := at(6)
+	part.InitialDone, part.Part = false, "once:"
+	type step struct {
+		next *pb.Cursor
+		want bool
+	}
+	for name, c := range map[string]struct {
+		others bool
+		steps  []step
+	}{
+		"alone":        {false, []step{{scanning(true), false}, {at(6), false}}},
+		"it made sure": {true, []step{{scanning(false), false}, {at(6), false}}},
+		"a part":       {true, []step{{scanning(true), false}, {part, false}}},
+		"marked": {true, []step{
+			{scanning(true), false}, {at(6), true},
+			{at(7), true}, // by the log
+			{scanning(false), false}, {at(8), false},
+		}},
+		"untold again": {true, []step{{scanning(true), false}, {at(6), true}, {scanning(true), false}, {at(7), true}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, other := testSite(t, 1).makeBucket(1), testSite(t, 2).makeBucket(1), testSite(t, 3).makeBucket(1)
+			if c.others {
+				a.must(1, &pb.Ingest{Bucket: testPath, Peer: other.id.Bytes(), Cursor: at(1)})
+			}
+			var stored *pb.Cursor
+			for i, s := range c.steps {
+				a.must(1, &pb.Ingest{Bucket: testPath, Peer: b.id.Bytes(), Expect: stored, Cursor: s.next})
+				got, err := a.cat.Cursor(testPath, b.id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.GetRecheck() != s.want {
+					t.Errorf("step %d: recheck %v, want %v", i, got.GetRecheck(), s.want)
+				}
+				stored = s.next
+			}
+		})
+	}
+}

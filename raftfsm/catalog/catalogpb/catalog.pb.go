@@ -1337,8 +1337,11 @@ type Cursor struct {
 	Part string `protobuf:"bytes,7,opt,name=part,proto3" json:"part,omitempty"`
 	// Of the last re-sync that was begun because somebody asked for it: the sum of the
 	// times at which that was last done at both sites. 0: none.
-	Resync        int64  `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"`
-	Learned       uint64 `protobuf:"varint,9,opt,name=learned,proto3" json:"learned,omitempty"` // what the sender had learned from others when the last scan began
+	Resync  int64  `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"`
+	Learned uint64 `protobuf:"varint,9,opt,name=learned,proto3" json:"learned,omitempty"` // what the sender had learned from others when the last scan began
+	// The last scan was untold, and other peers may have brought meanwhile what it says
+	// was dropped: the bucket is to be compared once more.
+	Recheck       bool `protobuf:"varint,10,opt,name=recheck,proto3" json:"recheck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1436,6 +1439,13 @@ func (x *Cursor) GetLearned() uint64 {
 	return 0
 }
 
+func (x *Cursor) GetRecheck() bool {
+	if x != nil {
+		return x.Recheck
+	}
+	return false
+}
+
 // Scan is the state of an initial copy or a re-sync.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1445,6 +1455,7 @@ type Scan struct {
 	KeysDone      uint64                 `protobuf:"varint,4,opt,name=keys_done,json=keysDone,proto3" json:"keys_done,omitempty"`
 	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`    // names what of the bucket is left out; empty: nothing
 	Learns        bool                   `protobuf:"varint,6,opt,name=learns,proto3" json:"learns,omitempty"` // it counts as learned when it has ended
+	Untold        bool                   `protobuf:"varint,7,opt,name=untold,proto3" json:"untold,omitempty"` // its vector may cover what was deleted without the deletions
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1517,6 +1528,13 @@ func (x *Scan) GetScope() string {
 func (x *Scan) GetLearns() bool {
 	if x != nil {
 		return x.Learns
+	}
+	return false
+}
+
+func (x *Scan) GetUntold() bool {
+	if x != nil {
+		return x.Untold
 	}
 	return false
 }
@@ -2763,7 +2781,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
 	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12,\n" +
 	"\x06target\x18\n" +
-	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xfa\x01\n" +
+	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\x94\x02\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -2773,14 +2791,17 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\finitial_done\x18\x06 \x01(\bR\vinitialDone\x12\x12\n" +
 	"\x04part\x18\a \x01(\tR\x04part\x12\x16\n" +
 	"\x06resync\x18\b \x01(\x03R\x06resync\x12\x18\n" +
-	"\alearned\x18\t \x01(\x04R\alearned\"\xb6\x01\n" +
+	"\alearned\x18\t \x01(\x04R\alearned\x12\x18\n" +
+	"\arecheck\x18\n" +
+	" \x01(\bR\arecheck\"\xce\x01\n" +
 	"\x04Scan\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\fR\anextKey\x12+\n" +
 	"\x04seen\x18\x03 \x01(\v2\x17.isgw.catalog.v1.VectorR\x04seen\x12\x1b\n" +
 	"\tkeys_done\x18\x04 \x01(\x04R\bkeysDone\x12\x14\n" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\x12\x16\n" +
-	"\x06learns\x18\x06 \x01(\bR\x06learns\"\xeb\x01\n" +
+	"\x06learns\x18\x06 \x01(\bR\x06learns\x12\x16\n" +
+	"\x06untold\x18\a \x01(\bR\x06untold\"\xeb\x01\n" +
 	"\aPending\x12/\n" +
 	"\x06record\x18\x01 \x01(\v2\x17.isgw.catalog.v1.RecordR\x06record\x126\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x1e.isgw.catalog.v1.PendingReasonR\x06reason\x12\x14\n" +
