@@ -14,8 +14,6 @@ import (
 	"edgefog.dev/isgw/cluster/admin/manifest"
 )
 
-var errNotConnected = errors.New("not connected: changes wait until a node answers")
-
 // linkChanges are the changes of one link.
 func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 	name := l.GetName()
@@ -45,53 +43,37 @@ func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 	}))
 }
 
-// bucketsMsg answers a request for the paths of buckets.
-type bucketsMsg struct {
-	to     *picker
-	paths  []string
-	served []string // on the link already: not offered again
-	err    error
-}
-
-func (msg bucketsMsg) deliver(*Model) tea.Cmd {
-	if msg.err != nil {
-		msg.to.failed = msg.err
-		return nil
-	}
-	offer := func(path string) {
-		if !slices.Contains(msg.served, path) {
-			msg.to.add(path)
-		}
-	}
-	for _, path := range msg.paths { // a tenant can be served as a whole
-		if i := strings.LastIndexByte(path, '/'); i > 0 {
-			offer(path[:i])
-		}
-		offer(path)
-	}
-	slices.Sort(msg.to.all)
-	msg.to.search()
-	return nil
-}
-
 // maxChoices bounds what is offered to choose from; what is not among it is typed.
 const maxChoices = 1000
 
 // serve asks which bucket or tenant is to be served on a link.
 func (m *Model) serve(l *adminpb.ConsoleLink) tea.Cmd {
 	name := l.GetName()
-	served := l.GetServes()
 	p := newPicker(m, "serve on "+name+": a bucket, or a tenant with all its buckets", nil, true, func(path string) tea.Cmd {
 		return m.change("serve "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: name, Path: path}}})
 	})
 	m.push(p)
-	node, ctx := m.conn.node, m.ctx
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		paths, err := node.Buckets(ctx, maxChoices)
-		return bucketsMsg{p, paths, served, err}
+	ask := func(ctx context.Context, node Node) ([]string, error) { return node.Buckets(ctx, maxChoices) }
+	return call(m, new(int), ask, func(paths []string, err error) tea.Cmd {
+		if p.failed = err; err == nil {
+			p.offer(paths, l.GetServes())
+		}
+		return nil
+	})
+}
+
+// offer gives a picker buckets to choose from, and their tenants, which can be served
+// as a whole. What is served is not offered again.
+func (p *picker) offer(buckets, served []string) {
+	for _, path := range buckets {
+		if i := strings.LastIndexByte(path, '/'); i > 0 {
+			p.add(path[:i])
+		}
+		p.add(path)
 	}
+	p.all = slices.DeleteFunc(p.all, func(path string) bool { return slices.Contains(served, path) })
+	slices.Sort(p.all)
+	p.search()
 }
 
 // serveSomewhere asks for the link first.

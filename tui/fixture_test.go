@@ -213,6 +213,7 @@ type fakeNode struct {
 	needsName string
 	conflict  bool                                                                  // the next Apply finds that something moved
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
+	service   *adminpb.Service                                                      // nil: serviceOf
 	listed    int                                                                   // how often faults were asked for
 	did       *adminpb.FaultsChanged                                                // what Apply says of faults
 	asked     []*adminpb.PlanRequest
@@ -269,6 +270,9 @@ func (n *fakeNode) History(context.Context, *adminpb.HistoryRequest) (*adminpb.H
 }
 
 func (n *fakeNode) Service(_ context.Context, name string) (*adminpb.Service, error) {
+	if n.service != nil {
+		return n.service, nil
+	}
 	return serviceOf(name), nil
 }
 

@@ -13,9 +13,6 @@ import (
 	"edgefog.dev/isgw/tui/screen"
 )
 
-// callTime bounds a call that a page or dialog makes.
-const callTime = 10 * time.Second
-
 // history is what the node remembers of one link, as a page shows it.
 type history struct {
 	m    *Model
@@ -37,35 +34,11 @@ func (h *history) move(n int) { h.cross = max(min(h.cross+n, h.width-1), 0) }
 // events are what happened to the link, the newest first.
 func (h *history) events() []*adminpb.LinkEvent { return h.got.GetEvents() }
 
-// historyMsg answers a request for history.
-type historyMsg struct {
-	to     *history
-	serial int
-	res    *adminpb.HistoryResponse
-	err    error
-}
-
-// deliver takes the answer if it is the newest one.
-func (msg historyMsg) deliver(*Model) tea.Cmd {
-	if msg.serial == msg.to.asked {
-		msg.to.failed = msg.err
-		if msg.err == nil {
-			msg.to.got = msg.res
-			if msg.to.arrived != nil {
-				msg.to.arrived()
-			}
-		}
-	}
-	return nil
-}
-
 // load asks for a link's history.
 func (h *history) load(name string) tea.Cmd {
 	if name != h.name {
 		h.name, h.got = name, nil
 	}
-	h.asked = h.m.nextSerial()
-	node, ctx := h.m.conn.node, h.m.ctx
 	// Two points for a cell, one for each of its columns of dots. Over a slow
 	// line one: what is sent of a chart is sent when it moves on by a point.
 	points := h.m.w * 2
@@ -74,13 +47,16 @@ func (h *history) load(name string) tea.Cmd {
 	}
 	points = max(points, leastWidth)
 	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(points, 600))}
-	serial := h.asked
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		res, err := node.History(ctx, req)
-		return historyMsg{h, serial, res, err}
-	}
+	ask := func(ctx context.Context, node Node) (*adminpb.HistoryResponse, error) { return node.History(ctx, req) }
+	return call(h.m, &h.asked, ask, func(res *adminpb.HistoryResponse, err error) tea.Cmd {
+		if h.failed = err; err == nil {
+			h.got = res
+			if h.arrived != nil {
+				h.arrived()
+			}
+		}
+		return nil
+	})
 }
 
 // series is one line of the history by its name; its values are NaN in gaps.

@@ -206,44 +206,28 @@ func (p *linkPage) link() *adminpb.ConsoleLink {
 	return nil
 }
 
-// serviceMsg answers a request for a link with its buckets.
-type serviceMsg struct {
-	to      *linkPage
-	serial  int
-	service *adminpb.Service
-	err     error
-}
-
-// deliver takes the answer if it is the newest one.
-func (msg serviceMsg) deliver(*Model) tea.Cmd {
-	if msg.serial != msg.to.asked {
-		return nil
-	}
-	msg.to.failed = msg.err
-	if msg.err == nil {
-		msg.to.service = msg.service
-		msg.to.buckets.SetRows(msg.service.GetStatus().GetBuckets())
-	}
-	return nil
-}
-
 func (p *linkPage) load() tea.Cmd {
 	if p.link() == nil {
 		return nil
 	}
-	p.asked = p.m.nextSerial()
-	node, ctx, name, serial := p.m.conn.node, p.m.ctx, p.name, p.asked
 	p.history.span = ranges[p.reach].seconds
 	var faults tea.Cmd
 	if p.section == sectionFailed {
-		faults = p.faults.load(name)
+		faults = p.faults.load(p.name)
 	}
-	return tea.Batch(p.history.load(p.name), faults, func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		service, err := node.Service(ctx, name)
-		return serviceMsg{p, serial, service, err}
+	service := call(p.m, &p.asked, service(p.name), func(s *adminpb.Service, err error) tea.Cmd {
+		if p.failed = err; err == nil {
+			p.service = s
+			p.buckets.SetRows(s.GetStatus().GetBuckets())
+		}
+		return nil
 	})
+	return tea.Batch(p.history.load(p.name), faults, service)
+}
+
+// service asks for a link with its buckets.
+func service(name string) func(context.Context, Node) (*adminpb.Service, error) {
+	return func(ctx context.Context, node Node) (*adminpb.Service, error) { return node.Service(ctx, name) }
 }
 
 func (p *linkPage) bindings() []binding {

@@ -112,37 +112,18 @@ func untilRetry(at *timestamppb.Timestamp, now time.Time) string {
 	return "in " + coarse(left)
 }
 
-// faultsMsg answers a request for what a link cannot apply.
-type faultsMsg struct {
-	to     *faultList
-	serial int
-	res    *adminpb.ListFaultsResponse
-	err    error
-}
-
-// deliver takes the answer if it is the newest one.
-func (msg faultsMsg) deliver(*Model) tea.Cmd {
-	if msg.serial != msg.to.asked {
-		return nil
-	}
-	msg.to.failed = msg.err
-	if msg.err == nil {
-		msg.to.got = msg.res
-		msg.to.table.SetRows(msg.res.GetFaults())
-	}
-	return nil
-}
-
 // load asks for what a link cannot apply.
 func (f *faultList) load(name string) tea.Cmd {
-	f.asked = f.m.nextSerial()
-	node, ctx, serial := f.m.conn.node, f.m.ctx, f.asked
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		res, err := node.Faults(ctx, &adminpb.ListFaultsRequest{Name: name, Limit: maxFaults})
-		return faultsMsg{f, serial, res, err}
+	ask := func(ctx context.Context, node Node) (*adminpb.ListFaultsResponse, error) {
+		return node.Faults(ctx, &adminpb.ListFaultsRequest{Name: name, Limit: maxFaults})
 	}
+	return call(f.m, &f.asked, ask, func(res *adminpb.ListFaultsResponse, err error) tea.Cmd {
+		if f.failed = err; err == nil {
+			f.got = res
+			f.table.SetRows(res.GetFaults())
+		}
+		return nil
+	})
 }
 
 // bindings are the changes of the selected version, by its key.

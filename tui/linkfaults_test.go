@@ -213,18 +213,6 @@ func TestTheSelectedFaultStays(t *testing.T) {
 	}
 }
 
-func TestLateFaultsAreDropped(t *testing.T) {
-	s := newStill(t, unhealthy(), Options{}).press("2", "j", "j", "f")
-	f := s.above[0].(*linkPage).faults
-	before := f.got
-	_, _ = s.Update(faultsMsg{f, f.asked - 1, &adminpb.ListFaultsResponse{}, nil})
-	_, _ = s.Update(faultsMsg{f, f.asked - 1, nil, errDown})
-	if f.got != before || f.failed != nil {
-		t.Error("a late reply replaced a newer one")
-	}
-	s.want("a.jpg")
-}
-
 // A viewer sees why nothing can be retried, skipped or compared.
 func TestViewersRetryNothing(t *testing.T) {
 	for _, key := range []string{"R", "S", "T"} {

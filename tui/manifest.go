@@ -19,49 +19,29 @@ type viewer struct {
 	file    string // the name that x saves it as
 	command string // that prints the same
 
-	serial int
 	lines  []string // nil until the text came
 	failed error
 	top    int
 	height int
 }
 
-// viewedMsg is the text for a viewer.
-type viewedMsg struct {
-	to     *viewer
-	serial int
-	text   string
-	err    error
-}
-
-func (msg viewedMsg) deliver(*Model) tea.Cmd {
-	if v := msg.to; msg.serial == v.serial {
-		if v.failed = msg.err; msg.err == nil {
-			v.lines = strings.Split(strings.TrimSuffix(msg.text, "\n"), "\n")
-		}
-	}
-	return nil
-}
-
 // viewLink shows a link as isgwctl service show -s -o yaml prints it.
 func (m *Model) viewLink(name string) tea.Cmd {
-	v := &viewer{m: m, title: name + " as YAML", file: "link-" + fileName(name) + ".yaml", command: "isgwctl service show " + name + " -s -o yaml", serial: m.nextSerial()}
+	v := &viewer{m: m, title: name + " as YAML", file: "link-" + fileName(name) + ".yaml", command: "isgwctl service show " + name + " -s -o yaml"}
 	m.push(v)
-	node, ctx, serial := m.conn.node, m.ctx, v.serial
-	if node == nil {
-		v.failed = errNotConnected
-		return nil
-	}
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
+	ask := func(ctx context.Context, node Node) (string, error) {
 		service, err := node.Service(ctx, name)
 		if err != nil {
-			return viewedMsg{v, serial, "", err}
+			return "", err
 		}
-		text, err := manifest.YAML(service)
-		return viewedMsg{v, serial, text, err}
+		return manifest.YAML(service)
 	}
+	return call(m, new(int), ask, func(text string, err error) tea.Cmd {
+		if v.failed = err; err == nil {
+			v.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		}
+		return nil
+	})
 }
 
 // fileName is a name with nothing in it that means something in a path.

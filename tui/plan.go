@@ -35,46 +35,16 @@ func (m *Model) change(title string, req *adminpb.PlanRequest) tea.Cmd {
 	return d.ask()
 }
 
-// plannedMsg answers a request for a plan; appliedMsg one to apply it.
-type plannedMsg struct {
-	to     *planDialog
-	serial int
-	plan   *adminpb.Plan
-	err    error
-}
-
-type appliedMsg struct {
-	to     *planDialog
-	serial int
-	res    *adminpb.ApplyResponse
-	err    error
-}
-
 func (d *planDialog) ask() tea.Cmd {
-	d.serial, d.failed = d.m.nextSerial(), nil
-	node, ctx, req, serial := d.m.conn.node, d.m.ctx, d.req, d.serial
-	if node == nil {
-		d.serial, d.failed = 0, errNotConnected
+	d.failed = nil
+	ask := func(ctx context.Context, node Node) (*adminpb.Plan, error) { return node.Plan(ctx, d.req) }
+	return call(d.m, &d.serial, ask, func(plan *adminpb.Plan, err error) tea.Cmd {
+		d.serial = 0
+		if d.failed = err; err == nil {
+			d.show(plan)
+		}
 		return nil
-	}
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		plan, err := node.Plan(ctx, req)
-		return plannedMsg{d, serial, plan, err}
-	}
-}
-
-func (msg plannedMsg) deliver(*Model) tea.Cmd {
-	d := msg.to
-	if msg.serial != d.serial {
-		return nil
-	}
-	d.serial = 0
-	if d.failed = msg.err; msg.err == nil {
-		d.show(msg.plan)
-	}
-	return nil
+	})
 }
 
 func (d *planDialog) show(plan *adminpb.Plan) {
@@ -85,49 +55,37 @@ func (d *planDialog) show(plan *adminpb.Plan) {
 }
 
 func (d *planDialog) apply() tea.Cmd {
-	d.serial, d.failed = d.m.nextSerial(), nil
-	node, ctx, serial := d.m.conn.node, d.m.ctx, d.serial
+	d.failed = nil
 	req := &adminpb.ApplyRequest{Plan: d.plan}
 	if d.name != nil {
 		req.TypedName = d.name.text()
 	}
-	if node == nil {
-		d.serial, d.failed = 0, errNotConnected
-		return nil
-	}
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		res, err := node.Apply(ctx, req)
-		return appliedMsg{d, serial, res, err}
-	}
+	ask := func(ctx context.Context, node Node) (*adminpb.ApplyResponse, error) { return node.Apply(ctx, req) }
+	return call(d.m, &d.serial, ask, d.applied)
 }
 
-func (msg appliedMsg) deliver(m *Model) tea.Cmd {
-	d := msg.to
-	if msg.serial != d.serial {
-		return nil
-	}
+// applied takes what became of the plan.
+func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
 	d.serial = 0
 	switch {
-	case msg.err != nil:
-		d.failed = msg.err
-	case msg.res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT:
+	case err != nil:
+		d.failed = err
+	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT:
 		d.before = map[string]bool{}
 		for _, line := range d.lines(80) {
 			d.before[line.item] = true
 		}
-		d.moved = msg.res.GetReason()
-		d.show(msg.res.GetPlan())
+		d.moved = res.GetReason()
+		d.show(res.GetPlan())
 	default:
 		// The form that led here is done as well.
-		m.dialogs = nil
-		if text, short := d.done(msg.res); short {
-			m.complain(errors.New(firstLine(text)))
+		d.m.dialogs = nil
+		if text, short := d.done(res); short {
+			d.m.complain(errors.New(firstLine(text)))
 		} else {
-			m.say("ok: " + firstLine(text))
+			d.m.say("ok: " + firstLine(text))
 		}
-		return m.reload()
+		return d.m.reload()
 	}
 	return nil
 }

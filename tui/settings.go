@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -95,26 +94,6 @@ func setSettings(edit *adminpb.PlanEditService, settings []linkSetting, fields [
 	return 0, nil
 }
 
-// settingsMsg is the link whose settings a form is to show.
-type settingsMsg struct {
-	to      *form
-	service *adminpb.Service
-	err     error
-}
-
-func (msg settingsMsg) deliver(m *Model) tea.Cmd {
-	f := msg.to
-	if msg.err != nil {
-		if m.top() == dialog(f) {
-			m.pop()
-		}
-		m.complain(errors.New("the settings did not come: " + reason(msg.err)))
-		return nil
-	}
-	f.show(msg.service)
-	return nil
-}
-
 // editLink opens the form of a link's settings, which come from the node.
 func (m *Model) editLink(name string) tea.Cmd {
 	all := slices.Concat(firstSettings, linkSettings)
@@ -135,16 +114,17 @@ func (m *Model) editLink(name string) tea.Cmd {
 		}
 	}
 	m.push(f)
-	node, ctx := m.conn.node, m.ctx
-	return func() tea.Msg {
-		if node == nil {
-			return settingsMsg{f, nil, errNotConnected}
+	return call(m, new(int), service(name), func(s *adminpb.Service, err error) tea.Cmd {
+		if err == nil {
+			f.show(s)
+			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, callTime)
-		defer cancel()
-		service, err := node.Service(ctx, name)
-		return settingsMsg{f, service, err}
-	}
+		if m.top() == dialog(f) {
+			m.pop()
+		}
+		m.complain(errors.New("the settings did not come: " + reason(err)))
+		return nil
+	})
 }
 
 // settingRows are the settings of a link that are not as in a link that was made
