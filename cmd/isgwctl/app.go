@@ -197,8 +197,12 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage("--%s is %s, and not %q; see %s --help", value.GetFlag().Name, wanted, value.GetValue(), cmd.CommandPath())
 }
 
-// emptyValue is the argument that may be empty: the value of a property.
-const emptyValue = "VALUE"
+// The arguments that may be empty: the value of a property, and the name that goes
+// back to what the other site calls itself.
+const (
+	emptyValue = "VALUE"
+	emptyName  = "NEWNAME"
+)
 
 // takes demands exactly these arguments; a name in brackets may be left out. What
 // is there and empty is refused: a script's variable that is not set must not make
@@ -218,7 +222,7 @@ func takes(names ...string) cobra.PositionalArgs {
 			return usage("%s does not know what to do with %q; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
 		}
 		for i, arg := range args {
-			if arg == "" && names[i] != emptyValue {
+			if arg == "" && names[i] != emptyValue && names[i] != emptyName {
 				name := names[i]
 				if optional(name) {
 					name = name[1 : len(name)-1]

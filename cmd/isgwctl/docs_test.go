@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -93,6 +94,19 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 		if !strings.Contains(cmd.Example, cmd.CommandPath()) {
 			t.Errorf("the example of %s is of something else: %s", cmd.CommandPath(), cmd.Example)
 		}
+		for _, words := range commandsIn(cmd.Example) {
+			// A root of its own for each: flags keep what they were given.
+			found, rest, err := (&app{}).root().Find(words)
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err == nil {
+				err = found.ValidateArgs(found.Flags().Args())
+			}
+			if err != nil {
+				t.Errorf("the example isgwctl %q is not understood: %v", words, err)
+			}
+		}
 		for _, line := range strings.Split(cmd.Example+"\n"+cmd.Long, "\n") {
 			if len(line) > 80 {
 				t.Errorf("%s: %d characters in %q", cmd.CommandPath(), len(line), line)
@@ -102,6 +116,27 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 	if leaves < 30 {
 		t.Errorf("only %d verbs were looked at", leaves)
 	}
+}
+
+// commandsIn is what follows each isgwctl in lines for a shell, without what the
+// shell does with it.
+func commandsIn(script string) [][]string {
+	var commands [][]string
+	in := false
+	script = strings.ReplaceAll(script, "\\\n", " ")
+	for _, word := range regexp.MustCompile(`\n|'[^']*'|"[^"]*"|\S+`).FindAllString(script, -1) {
+		bare := strings.TrimRight(strings.TrimLeft(word, "<$("), ")")
+		switch {
+		case bare == "isgwctl" || strings.HasSuffix(bare, "=$(isgwctl"):
+			commands, in = append(commands, nil), true
+		case strings.Contains("\n | || > &&", word):
+			in = false
+		case in:
+			last := len(commands) - 1
+			commands[last] = append(commands[last], strings.Trim(bare, `'"`))
+		}
+	}
+	return commands
 }
 
 func each(cmd *cobra.Command, fn func(*cobra.Command)) {

@@ -16,7 +16,7 @@ func (a *app) siteRename() *cobra.Command {
 		Long: `The name is this site's own: nothing changes at the other one. An empty NEWNAME
 goes back to what the other site calls itself. SITE is a name or an id.`,
 		Example: "isgwctl site rename oahu honolulu\nisgwctl site rename honolulu ''",
-		Args:    takes("SITE", "NEWNAME"),
+		Args:    takes("SITE", emptyName),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			pairing, err := c.Pairings.Rename(cmd.Context(), &adminpb.RenamePairingRequest{Site: args[0], Name: args[1]})
 			if err != nil {
