@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -261,14 +260,11 @@ func lastChanges(r screen.Rect, changes []*adminpb.Change) {
 // head writes the verdict, and in a narrow terminal goes on in a second line.
 func (p *homePage) head(r screen.Rect) int {
 	text, role := verdict(p.m.snapshot)
-	lines := screen.Wrap(text, r.W-2)
+	lines := wrapped(text, r.W-2, 2)
 	if next := p.m.snapshot.GetVerdict().GetNextStep(); len(lines) == 1 && next != "" && len(p.m.snapshot.GetAlerts()) == 0 {
 		r.Text(1, 0, role, lines[0])
-		r.Text(1, 1, screen.Dim, screen.Truncate("→ "+next, r.W-2))
+		r.Text(1, 1, screen.Dim, screen.Truncate("→ "+p.m.nextStep(next, "", p.bindings()), r.W-2))
 		return 2
-	}
-	if len(lines) > 2 {
-		lines = []string{lines[0], screen.Truncate(lines[1]+" "+lines[2], r.W-2)}
 	}
 	for i, line := range lines {
 		r.Text(1, i, role, line)
@@ -292,18 +288,14 @@ func (p *homePage) about(r screen.Rect, a *adminpb.Alert) []aboutLine {
 	}
 	var out []aboutLine
 	add := func(role screen.Role, text string, next bool) {
-		lines := screen.Wrap(text, r.W-6)
-		if len(lines) > most {
-			lines = append(lines[:most-1], screen.Truncate(strings.Join(lines[most-1:], " "), r.W-6))
-		}
-		for i, line := range lines {
+		for i, line := range wrapped(text, r.W-6, most) {
 			out = append(out, aboutLine{line, role, next && i == 0})
 		}
 	}
 	if screen.Width(a.GetCause()) > r.W-34 && most > 1 {
 		add(screen.Dim, a.GetCause(), false)
 	}
-	switch next := a.GetNextStep(); {
+	switch next := p.m.nextStep(a.GetNextStep(), a.GetService(), p.bindings()); {
 	case next != "":
 		add(screen.Plain, next, true)
 	case a.GetService() != "":

@@ -56,12 +56,10 @@ func (m *Model) openFailed(name string) tea.Cmd {
 // seeFailed is the key that opens what failed on a link, from pages that list links;
 // nothing where nothing is in quarantine.
 func (m *Model) seeFailed(name string) []binding {
-	for _, l := range m.snapshot.GetLinks() {
-		if l.GetName() == name && l.GetQuarantined() > 0 {
-			return []binding{{keys: []string{"f"}, short: "failed", long: "see what failed on the link", do: func() tea.Cmd { return m.openFailed(name) }}}
-		}
+	if m.link(name).GetQuarantined() == 0 {
+		return nil
 	}
-	return nil
+	return []binding{{keys: []string{"f"}, short: "failed", long: "see what failed on the link", do: func() tea.Cmd { return m.openFailed(name) }}}
 }
 
 func newLinkPage(m *Model, name string) *linkPage {
@@ -197,14 +195,7 @@ func (p *linkPage) list() filterable {
 func (p *linkPage) modal() bool { return p.history.cross >= 0 && p.charted(p.link()) }
 
 // link is the link as the snapshot has it; nil when it is gone.
-func (p *linkPage) link() *adminpb.ConsoleLink {
-	for _, l := range p.m.snapshot.GetLinks() {
-		if l.GetName() == p.name {
-			return l
-		}
-	}
-	return nil
-}
+func (p *linkPage) link() *adminpb.ConsoleLink { return p.m.link(p.name) }
 
 func (p *linkPage) load() tea.Cmd {
 	if p.link() == nil {

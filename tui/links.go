@@ -271,7 +271,7 @@ func (p *linksPage) render(r screen.Rect) {
 			rows = 2
 		}
 		left = r.Sub(0, 0, r.W, r.H-rows-1)
-		why(r.Sub(0, r.H-rows, r.W, rows), l)
+		p.why(r.Sub(0, r.H-rows, r.W, rows), l)
 	}
 	p.links.Render(left)
 	if seen == 0 {
@@ -281,18 +281,15 @@ func (p *linksPage) render(r screen.Rect) {
 
 // why writes the cause of a link's state and the next step, from the last row on
 // upwards.
-func why(r screen.Rect, l *adminpb.ConsoleLink) {
+func (p *linksPage) why(r screen.Rect, l *adminpb.ConsoleLink) {
 	glyph, role := status(l.GetSeverity(), l.GetGlyph())
 	text := l.GetCause()
-	if next := l.GetNextStep(); next != "" {
+	if next := p.m.nextStep(l.GetNextStep(), l.GetName(), p.bindings()); next != "" {
 		text += " → " + next
 	}
 	state := glyph + " " + l.GetStateWord()
 	at := screen.Width(state) + 3
-	lines := screen.Wrap(text, max(r.W-at-1, 10))
-	if len(lines) > r.H {
-		lines = append(lines[:r.H-1], screen.Truncate(strings.Join(lines[r.H-1:], " "), r.W-at-1))
-	}
+	lines := wrapped(text, max(r.W-at-1, 10), r.H)
 	y := r.H - max(len(lines), 1)
 	r.Text(1, y, role, state)
 	for i, line := range lines {
@@ -302,7 +299,7 @@ func why(r screen.Rect, l *adminpb.ConsoleLink) {
 
 func (p *linksPage) preview(r screen.Rect, l *adminpb.ConsoleLink) {
 	box := r.Box(l.GetName())
-	y := stateLines(box, l)
+	y := p.m.stateLines(box, l, p.bindings())
 	numbers := linkNumbers(l, box.W-2)
 	charts := box.Sub(0, y, box.W, box.H-y-len(numbers)-1)
 	p.history.render(charts, l)
@@ -311,9 +308,9 @@ func (p *linksPage) preview(r screen.Rect, l *adminpb.ConsoleLink) {
 	}
 }
 
-// stateLines write what state a link is in, why, and what to do; it returns the
-// row after them.
-func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
+// stateLines write what state a link is in, why, and what to do with the keys that
+// work here; it returns the row after them.
+func (m *Model) stateLines(r screen.Rect, l *adminpb.ConsoleLink, here []binding) int {
 	glyph, role := status(l.GetSeverity(), l.GetGlyph())
 	x := r.Text(1, 0, role, glyph)
 	x = r.Text(max(x+1, 4), 0, role, strings.ToUpper(l.GetStateWord())) + 2
@@ -330,20 +327,14 @@ func stateLines(r screen.Rect, l *adminpb.ConsoleLink) int {
 	y := 1
 	if l.GetCause() != "" {
 		r.Text(1, y, screen.Dim, "cause:")
-		for i, line := range screen.Wrap(l.GetCause(), r.W-9) {
-			if i == 2 {
-				break
-			}
+		for _, line := range wrapped(l.GetCause(), r.W-9, 2) {
 			r.Text(8, y, screen.Plain, line)
 			y++
 		}
 	}
-	if l.GetNextStep() != "" {
+	if next := m.nextStep(l.GetNextStep(), l.GetName(), here); next != "" {
 		r.Text(1, y, screen.Key, "→")
-		for i, line := range screen.Wrap(l.GetNextStep(), r.W-4) {
-			if i == 2 {
-				break
-			}
+		for _, line := range wrapped(next, r.W-4, 2) {
 			r.Text(3, y, screen.Plain, line)
 			y++
 		}

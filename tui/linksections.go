@@ -34,7 +34,7 @@ func quarantined(b *adminpb.BucketStatus) uint64 {
 }
 
 func (p *linkPage) overview(r screen.Rect, l *adminpb.ConsoleLink) {
-	y := stateLines(r, l)
+	y := p.m.stateLines(r, l, p.bindings())
 	numbers := linkNumbers(l, r.W-2)
 	switch p.zoom {
 	case zoomBuckets:
@@ -167,10 +167,10 @@ func (p *linkPage) eventList(r screen.Rect) {
 		}
 		// The text of the selected one, where the list had no room for it.
 		if e, ok := p.events.Selected(); ok && r.H > 10 && screen.Width(e.GetText()) > r.W-44 {
-			lines := screen.Wrap(e.GetText(), r.W-4)
-			foot := r.Sub(0, r.H-min(len(lines), 3)-1, r.W, min(len(lines), 3)+1)
+			lines := wrapped(e.GetText(), r.W-4, 3)
+			foot := r.Sub(0, r.H-len(lines)-1, r.W, len(lines)+1)
 			foot.Clear()
-			for i, line := range lines[:min(len(lines), 3)] {
+			for i, line := range lines {
 				foot.Text(2, i+1, screen.Plain, line)
 			}
 		}

@@ -301,6 +301,16 @@ func (m *Model) open(p page) tea.Cmd {
 	return m.reload()
 }
 
+// link is a link as the snapshot has it; nil when there is none of the name.
+func (m *Model) link(name string) *adminpb.ConsoleLink {
+	for _, l := range m.snapshot.GetLinks() {
+		if l.GetName() == name {
+			return l
+		}
+	}
+	return nil
+}
+
 // turn shows a page of the root.
 func (m *Model) turn(i int) tea.Cmd {
 	m.current, m.above, m.choose = i, nil, m.snapshot == nil

@@ -220,11 +220,7 @@ func (m *Model) noticeLines(w int) ([]string, screen.Role) {
 	if m.bad {
 		role = screen.Warn
 	}
-	lines := screen.Wrap(m.notice, w-2)
-	if len(lines) > noticeRows {
-		lines = append(lines[:noticeRows-1], screen.Truncate(strings.Join(lines[noticeRows-1:], " "), w-2))
-	}
-	return lines, role
+	return wrapped(m.notice, w-2, noticeRows), role
 }
 
 // longNotice draws all but the last line of a notice, over what is there. The last
@@ -300,6 +296,15 @@ func cutHints[T any](hints []T, room int, width func(T) int) []T {
 		}
 	}
 	return hints[:len(hints):len(hints)]
+}
+
+// wrapped is a text in at most n lines of w cells, the last one cut off if need be.
+func wrapped(text string, w, n int) []string {
+	lines := screen.Wrap(text, w)
+	if len(lines) > n {
+		lines = append(lines[:n-1], screen.Truncate(strings.Join(lines[n-1:], " "), w))
+	}
+	return lines
 }
 
 // prose draws a text in lines of at most w cells and returns the row after it.
