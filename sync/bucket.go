@@ -55,6 +55,7 @@ type bucket struct {
 	deciding   bool      // what is due is being looked at again
 	reviewed   time.Time // when what is not due was looked at
 	committed  time.Time // when the last commit ended
+	awaited    time.Time // when it was looked whether something awaited came
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
 	told       string    // the cause that the sender was told
@@ -299,6 +300,7 @@ func (s *session) advance(b *bucket, now time.Time) {
 	if b.watch {
 		return
 	}
+	s.reviewAwaited(b, now)
 	if !b.committing && s.outdated(b, b.there) {
 		s.reopen(b, outdated(b.cursor, b.there, b.want))
 		return

@@ -51,10 +51,10 @@ func (s *session) commit(b *bucket, now time.Time) {
 	s.e.count.Commits++
 	s.do(func(ctx context.Context) func() {
 		res, err := s.o.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: cmd}})
-		if err == nil && res.GetCode() == raftfsmpb.Code_OK && endsUntold(cmd) {
+		if err == nil && res.GetCode() == raftfsmpb.Code_OK && endsScan(cmd) {
 			// Whether the bucket is to be compared once more was decided there.
 			if c, err := s.o.Catalog.Cursor(b.path, s.o.Peer); err == nil {
-				cmd.Cursor.Recheck = c.GetRecheck()
+				cmd.Cursor.Recheck, cmd.Cursor.Awaited = c.GetRecheck(), c.GetAwaited()
 			}
 		}
 		return func() {
@@ -74,9 +74,9 @@ func (s *session) commit(b *bucket, now time.Time) {
 	})
 }
 
-// endsUntold reports whether a command ends a scan whose vector is untold.
-func endsUntold(cmd *catalogpb.Ingest) bool {
-	return cmd.GetExpect().GetScan().GetUntold() && cmd.GetCursor() != nil && cmd.GetCursor().GetScan() == nil
+// endsScan reports whether a command ends a scan.
+func endsScan(cmd *catalogpb.Ingest) bool {
+	return cmd.GetExpect().GetScan() != nil && cmd.GetCursor() != nil && cmd.GetCursor().GetScan() == nil
 }
 
 // ingest makes the command of a plan.

@@ -351,7 +351,12 @@ func (in *ingest) take(r *pb.Record, fault error) {
 // apply keeps a record that is news.
 func (in *ingest) apply(k *keyTxn, r *pb.Record) {
 	t, via := in.t, in.via
-	covered := Covers(t.state.GetSeen(), r.GetDot()) && !t.isPending(idOf(r.GetDot())) || siteOf(r.GetDot()) == in.c.self
+	covered := Covers(t.state.GetSeen(), r.GetDot())
+	if covered && t.isPending(idOf(r.GetDot())) {
+		covered = false
+		in.came(r.GetDot())
+	}
+	covered = covered || siteOf(r.GetDot()) == in.c.self
 	switch {
 	case r.GetKind() == pb.RecordKind_RECORD_BUCKET:
 		in.appendLog(t, r, via, in.now, covered)
@@ -536,13 +541,8 @@ func (in *ingest) announce(k *keyTxn, lost *pb.Record) {
 func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	next := proto.CloneOf(cmd.GetCursor())
 	next.Site = in.via
-	next.Recheck = in.rechecks(stored, next)
-	if stored != nil {
-		in.t.sum.sub(in.hashes.cursor(next.Site, stored))
-	}
-	in.put(cursorKey(nil, in.t.state.GetNumber(), in.peer), next)
-	in.t.sum.add(in.hashes.cursor(next.Site, next))
-	in.t.dirty = true
+	next.Recheck, next.Awaited = in.rechecks(stored, next)
+	in.putCursor(in.peer, stored, next)
 	if !complete(next) {
 		return
 	}
@@ -567,36 +567,6 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 		in.learned()
 	}
 	in.t.state.Seen, in.t.capped = merged, true
-}
-
-// rechecks reports whether the bucket is to be compared with the peer once more when
-// the cursor stands at next. A scan infers deletions page by page, and other peers may
-// bring what a page says was dropped after it was read: until its vector is merged, with
-// its end, nothing speaks against that. From then on it is taken no more, so one more
-// comparison finds all of it.
-func (in *ingest) rechecks(stored, next *pb.Cursor) bool {
-	switch {
-	case next.GetScan() != nil:
-		return false // it begins anew
-	case stored.GetScan() == nil:
-		return stored.GetRecheck()
-	}
-	return stored.GetScan().GetUntold() && complete(next) && in.othersBring()
-}
-
-// othersBring reports whether the bucket is copied from other peers too.
-func (in *ingest) othersBring() (found bool) {
-	number := in.t.state.GetNumber()
-	own := cursorKey(nil, number, in.peer)
-	lower, upper := bounds(rowCursor, number)
-	err := scan(in.rows, lower, upper, func(key, _ []byte) (bool, error) {
-		found = !bytes.Equal(key, own)
-		return !found, nil
-	})
-	if err != nil {
-		in.fail(err)
-	}
-	return found
 }
 
 // learned counts a scan of the peer that has ended, and from which this site covers

@@ -190,6 +190,9 @@ func (c *canon) cursor(v *pb.Cursor) {
 		c.flag(v.GetRecheck())
 		c.flag(v.GetScan().GetUntold())
 	}
+	if len(v.GetAwaited().GetUpto()) > 0 {
+		c.dots(v.GetAwaited().GetUpto())
+	}
 }
 
 func (c *canon) progress(p *pb.PeerProgress) {

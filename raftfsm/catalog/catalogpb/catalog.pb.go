@@ -1341,7 +1341,10 @@ type Cursor struct {
 	Learned uint64 `protobuf:"varint,9,opt,name=learned,proto3" json:"learned,omitempty"` // what the sender had learned from others when the last scan began
 	// The last scan was untold, and other peers may have brought meanwhile what it says
 	// was dropped: the bucket is to be compared once more.
-	Recheck       bool `protobuf:"varint,10,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	Recheck bool `protobuf:"varint,10,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	// What was pending from other peers when that scan ended, and is covered by its
+	// vector: of each origin the last. When one of them is applied, that sets recheck.
+	Awaited       *Vector `protobuf:"bytes,11,opt,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1444,6 +1447,13 @@ func (x *Cursor) GetRecheck() bool {
 		return x.Recheck
 	}
 	return false
+}
+
+func (x *Cursor) GetAwaited() *Vector {
+	if x != nil {
+		return x.Awaited
+	}
+	return nil
 }
 
 // Scan is the state of an initial copy or a re-sync.
@@ -2781,7 +2791,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05again\x18\b \x01(\bR\x05again\x12/\n" +
 	"\x04kind\x18\t \x01(\x0e2\x1b.isgw.catalog.v1.RecordKindR\x04kind\x12,\n" +
 	"\x06target\x18\n" +
-	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\x94\x02\n" +
+	" \x01(\v2\x14.isgw.catalog.v1.DotR\x06target\"\xc7\x02\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12 \n" +
@@ -2793,7 +2803,8 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06resync\x18\b \x01(\x03R\x06resync\x12\x18\n" +
 	"\alearned\x18\t \x01(\x04R\alearned\x12\x18\n" +
 	"\arecheck\x18\n" +
-	" \x01(\bR\arecheck\"\xce\x01\n" +
+	" \x01(\bR\arecheck\x121\n" +
+	"\aawaited\x18\v \x01(\v2\x17.isgw.catalog.v1.VectorR\aawaited\"\xce\x01\n" +
 	"\x04Scan\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\fR\anextKey\x12+\n" +
@@ -3019,40 +3030,41 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	0,  // 25: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
 	4,  // 26: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
 	16, // 27: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	11, // 28: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	10, // 29: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	3,  // 30: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	4,  // 31: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	10, // 32: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	18, // 33: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 34: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
-	18, // 35: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 36: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
-	8,  // 37: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
-	8,  // 38: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
-	15, // 39: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	15, // 40: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	10, // 41: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	17, // 42: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	4,  // 43: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	11, // 44: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 45: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
-	15, // 46: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	11, // 47: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 48: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	35, // 49: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	36, // 50: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	37, // 51: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
-	6,  // 52: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
-	5,  // 53: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	38, // 54: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
-	25, // 55: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	26, // 56: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	11, // 28: isgw.catalog.v1.Cursor.awaited:type_name -> isgw.catalog.v1.Vector
+	11, // 29: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 30: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	3,  // 31: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	4,  // 32: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	10, // 33: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	18, // 34: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 35: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
+	18, // 36: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 37: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 38: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
+	8,  // 39: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
+	15, // 40: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	15, // 41: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	10, // 42: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	17, // 43: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	4,  // 44: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	11, // 45: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 46: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
+	15, // 47: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 48: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 49: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	35, // 50: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	36, // 51: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	37, // 52: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 53: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 54: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	38, // 55: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	25, // 56: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	26, // 57: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
