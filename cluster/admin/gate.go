@@ -1,15 +1,20 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 	"golang.org/x/sys/unix"
@@ -30,6 +35,7 @@ type passage struct {
 	caller Caller
 	object string // what the call is about, once its message was seen
 	reads  bool   // it changes nothing: its procedure never does, or its message asks for no change
+	header http.Header
 }
 
 // WrapUnary is for calls with one request and one answer.
@@ -60,7 +66,8 @@ func (g *gate) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 			done := p.log(ctx)
 			if err = mayCall(p.caller, p.spec.Procedure); err == nil {
 				conn.ResponseHeader().Set(requestHeader, p.id)
-				err = next(p.context(ctx), &gatedStream{StreamingHandlerConn: conn, passage: p})
+				stream := &gatedStream{StreamingHandlerConn: conn, passage: p, ctx: ctx, checked: g.server.options.Clock()}
+				err = next(p.context(ctx), stream)
 			}
 			done(err)
 		}
@@ -77,17 +84,26 @@ func (g *gate) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 }
 
 // gatedStream lets the first message of a stream through only if the caller may
-// send it; the others are its continuation.
+// send it; the others are its continuation, as long as the caller is who it was.
 type gatedStream struct {
 	connect.StreamingHandlerConn
 	passage *passage
+	ctx     context.Context // of the call
 	entered bool
+
+	mu      sync.Mutex
+	checked time.Time // when who calls was last found out
 }
 
 // Receive implements connect.StreamingHandlerConn.
 func (s *gatedStream) Receive(msg any) error {
-	if err := s.StreamingHandlerConn.Receive(msg); err != nil || s.entered {
+	if err := s.StreamingHandlerConn.Receive(msg); err != nil && !errors.Is(err, io.EOF) {
 		return err
+	} else if again := s.again(); again != nil || err != nil {
+		return cmp.Or(again, err) // the end of an upload is what stores it
+	}
+	if s.entered {
+		return nil
 	}
 	if err := s.passage.admit(msg); err != nil {
 		return err
@@ -96,10 +112,39 @@ func (s *gatedStream) Receive(msg any) error {
 	return nil
 }
 
+// Send implements connect.StreamingHandlerConn.
+func (s *gatedStream) Send(msg any) error {
+	if err := s.again(); err != nil {
+		return err
+	}
+	return s.StreamingHandlerConn.Send(msg)
+}
+
+// again finds out once more who calls, if that is some time ago: a stream may last
+// for weeks, and a token that was revoked or has expired ends it.
+func (s *gatedStream) again() error {
+	p := s.passage
+	now := p.gate.server.options.Clock()
+	s.mu.Lock()
+	due := now.Sub(s.checked).Abs() >= recheckTime
+	if due {
+		s.checked = now
+	}
+	s.mu.Unlock()
+	if !due {
+		return nil
+	}
+	caller, err := p.gate.identify(s.ctx, p.header)
+	if err == nil && caller != p.caller {
+		err = unauthenticated("what %s may do was changed after the call had begun", p.caller.Principal).WithHint("call again")
+	}
+	return err
+}
+
 // enter gives a call its request id, the caller's if it is fit to be logged,
 // and finds out who makes it. The passage is there in any case.
 func (g *gate) enter(ctx context.Context, spec connect.Spec, header http.Header) (*passage, error) {
-	p := &passage{gate: g, spec: spec, id: header.Get(requestHeader), reads: spec.IdempotencyLevel == connect.IdempotencyNoSideEffects}
+	p := &passage{gate: g, spec: spec, id: header.Get(requestHeader), header: header, reads: spec.IdempotencyLevel == connect.IdempotencyNoSideEffects}
 	if !validRequestID(p.id) {
 		var err error
 		if p.id, err = newRequestID(g.server.options.Rand); err != nil {

@@ -25,6 +25,8 @@ const (
 	defaultWatch = time.Second
 	maxWatch     = time.Minute
 
+	recheckTime = time.Second // after which it is found out once more who the caller of a stream is
+
 	heartbeatTime = time.Second // in which a watcher of the console hears something: it turns to another node when it does not
 
 	defaultAudit = 100 // entries of the record of changes in one answer
