@@ -214,6 +214,7 @@ type fakeNode struct {
 	conflict  bool                                                                  // the next Apply finds that something moved
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
 	service   *adminpb.Service                                                      // nil: serviceOf
+	history   *adminpb.HistoryResponse                                              // nil: historyOf
 	listed    int                                                                   // how often faults were asked for
 	did       *adminpb.FaultsChanged                                                // what Apply says of faults
 	asked     []*adminpb.PlanRequest
@@ -266,6 +267,9 @@ func (n *fakeNode) Watch(ctx context.Context, interval time.Duration, fn func(*a
 }
 
 func (n *fakeNode) History(context.Context, *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+	if n.history != nil {
+		return n.history, nil
+	}
 	return historyOf(300), nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/tui/screen"
 )
@@ -102,6 +104,14 @@ func optionalSpan(v *float64) string {
 
 // age writes how long ago something was, for people.
 func age(d time.Duration) string { return span(math.Max(math.Floor(d.Seconds()), 0)) }
+
+// instant writes a moment, and nothing where there is none.
+func instant(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return t.AsTime().UTC().Format("2006-01-02 15:04:05Z")
+}
 
 // drain writes how long a link needs until nothing is behind.
 func drain(l *adminpb.ConsoleLink) string {

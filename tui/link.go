@@ -238,13 +238,22 @@ func (p *linkPage) bindings() []binding {
 		return p.m.change("re-sync "+p.name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Resync{Resync: &adminpb.StartResyncRequest{Name: p.name}}})
 	})
 	if p.section == sectionFailed { // the remedies first
-		out = append(append(append(out, p.faults.bindings(p.name)...), compare), changes[:3]...)
+		out = append(append(out, p.faults.bindings(p.name)...), compare)
+		if a, ok := p.faults.table.Selected(); ok {
+			out = append(out, p.seeing(func() { p.faults.see(p.name, a) }))
+		}
+		out = append(out, changes[:3]...)
 	} else {
 		out = append(append(out, changes[:3]...),
 			binding{keys: []string{"f"}, short: "failed", long: "see what failed", do: func() tea.Cmd { return p.turn(sectionFailed) }},
 			p.m.changing("R", "retry", "retry all in quarantine", func() tea.Cmd {
 				return p.m.change("retry all in quarantine on "+p.name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: p.name}}})
 			}), compare)
+	}
+	if e, ok := p.events.Selected(); ok && p.section == sectionEvents {
+		out = append(out, p.seeing(func() {
+			p.m.see("what happened to "+p.name, "isgwctl link events "+p.name, [][2]string{{"time", instant(e.GetTime())}, {"what", e.GetText()}, {"by", e.GetPrincipal()}})
+		}))
 	}
 	section := func(n int) func() tea.Cmd {
 		return func() tea.Cmd { return p.turn((p.section + n + sections) % sections) }
@@ -281,6 +290,11 @@ func (p *linkPage) bindings() []binding {
 		binding{keys: []string{"y"}, long: copied, do: func() tea.Cmd { return p.m.copy(command) }},
 		binding{keys: []string{"x"}, short: "export", long: "write it to a file", do: p.export},
 	)
+}
+
+// seeing is the key that shows all of the selected row.
+func (p *linkPage) seeing(see func()) binding {
+	return binding{keys: []string{"enter"}, short: "open", long: "see the whole row", do: func() tea.Cmd { see(); return nil }}
 }
 
 // sortable is a list with an order that can be chosen.

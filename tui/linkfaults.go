@@ -209,6 +209,18 @@ func (f *faultList) head(r screen.Rect, l *adminpb.ConsoleLink, st *adminpb.Serv
 // faultWhole is what the list has no room for, in lines of w cells: the name, and
 // then what it is, since when, and why.
 func faultWhole(a *adminpb.Fault, w int) []string {
+	text := faultWhat(a)
+	if since := instant(a.GetSince()); since != "" {
+		text += ", since " + since
+	}
+	if a.GetCause() != "" {
+		text += ": " + a.GetCause()
+	}
+	return append([]string{screen.TruncateStart(faultName(a), w)}, screen.Wrap(text, w)...)
+}
+
+// faultWhat says what kind of change a fault is, of which version, and how large.
+func faultWhat(a *adminpb.Fault) string {
 	text := a.GetKind()
 	if a.GetVersion() != "" && a.GetKind() == "version" {
 		text += " " + a.GetVersion()
@@ -216,13 +228,15 @@ func faultWhole(a *adminpb.Fault, w int) []string {
 	if a.GetBytes() > 0 {
 		text += ", " + size(float64(a.GetBytes()))
 	}
-	if a.GetSince() != nil {
-		text += ", since " + a.GetSince().AsTime().UTC().Format("2006-01-02 15:04:05Z")
-	}
-	if a.GetCause() != "" {
-		text += ": " + a.GetCause()
-	}
-	return append([]string{screen.TruncateStart(faultName(a), w)}, screen.Wrap(text, w)...)
+	return text
+}
+
+// see shows all of a fault, however long its cause is.
+func (f *faultList) see(link string, a *adminpb.Fault) {
+	f.m.see("what failed on "+link, "isgwctl link failed "+link, [][2]string{
+		{"bucket", a.GetBucket()}, {"key", a.GetKey()}, {"what", faultWhat(a)}, {"cause", a.GetCause()},
+		{"reason", a.GetReason()}, {"tries", fmt.Sprint(a.GetAttempts())}, {"since", instant(a.GetSince())}, {"next retry", instant(a.GetNextRetry())},
+	})
 }
 
 // drawWhole draws the lines at the foot of the section, with a row above them where

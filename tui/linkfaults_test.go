@@ -262,3 +262,35 @@ func TestTheFootOfWhatFailed(t *testing.T) {
 		}
 	}
 }
+
+// However long a cause is and however low the screen, enter shows all of it.
+func TestTheWholeOfAFailedVersion(t *testing.T) {
+	var cause []string
+	for i := range 150 {
+		cause = append(cause, fmt.Sprintf("w%03d", i))
+	}
+	long := faultsOf("maui")
+	long.Faults[0].Cause = strings.Join(cause, " ")
+	long.Faults[0].Key = strings.Repeat("k", 300) + "\nreason: forged"
+	for _, size := range [][2]int{{60, 16}, {80, 24}, {140, 40}} {
+		s := newStill(t, unhealthy(), Options{}).size(size[0], size[1])
+		s.node.faults = func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) { return long, nil }
+		s.press("2", "j", "j", "f", "enter")
+		s.want("esc back")
+		var seen strings.Builder
+		for range 40 {
+			seen.WriteString(s.screenOf())
+			s.press("j")
+		}
+		for _, word := range append(cause, "forged", "quarantined", "version null", "3.4M", "2026-11-22 09:53:31Z", "tries: 7") {
+			if !strings.Contains(seen.String(), word) {
+				t.Fatalf("at %v %q is not shown:\n%s", size, word, seen.String())
+			}
+		}
+		if strings.Contains(seen.String(), " reason: forged") {
+			t.Errorf("at %v a name is shown as a fact:\n%s", size, seen.String())
+		}
+		s.press("esc")
+		s.want("[Failed(2)]")
+	}
+}

@@ -137,7 +137,7 @@ func eventColumns() []table.Column[*adminpb.LinkEvent] {
 	type event = adminpb.LinkEvent
 	return []table.Column[*event]{
 		{Title: "TIME", Width: 20, Draw: table.Text(false, func(e *event) (string, screen.Role) {
-			return e.GetTime().AsTime().UTC().Format("2006-01-02 15:04:05Z"), screen.Dim
+			return instant(e.GetTime()), screen.Dim
 		})},
 		{Width: 2, Draw: table.Text(false, func(e *event) (string, screen.Role) { return status(e.GetSeverity(), e.GetGlyph()) })},
 		{Title: "WHAT", Width: 24, Flex: true, Draw: table.Text(false, func(e *event) (string, screen.Role) { return e.GetText(), screen.Plain })},
@@ -238,8 +238,8 @@ func (p *linkPage) factRows(l *adminpb.ConsoleLink, paths int) [][2]string {
 			[2]string{"mode", or(s.GetStatus().GetMode())},
 		)
 		rows = append(rows, settingRows(s)...)
-		if since := s.GetStatus().GetConnectedSince(); since != nil {
-			rows = append(rows, [2]string{"since", since.AsTime().UTC().Format("2006-01-02 15:04:05Z")})
+		if since := instant(s.GetStatus().GetConnectedSince()); since != "" {
+			rows = append(rows, [2]string{"since", since})
 		}
 	}
 	serves := fmt.Sprint(len(l.GetServes()))

@@ -12,17 +12,55 @@ import (
 )
 
 // viewer shows a text that is longer than the screen: an object as a command
-// prints it.
+// prints it, or all that is known of a row of a list.
 type viewer struct {
 	m       *Model
 	title   string
-	file    string // the name that x saves it as
+	file    string // the name that x saves it as; empty: it is not saved
 	command string // that prints the same
 
 	lines  []string // nil until the text came
 	failed error
+
+	rows   []viewedRow // lines as they are broken for a width, 0: not yet
+	width  int
 	top    int
 	height int
+}
+
+// viewedRow is a row of a viewer: the name of what is on it, and the rest.
+type viewedRow struct{ name, text string }
+
+// fold breaks the lines into rows of w cells. What goes on in another row is indented
+// more than where it began.
+func (v *viewer) fold(w int) {
+	if v.width == w {
+		return
+	}
+	v.rows, v.width = nil, w
+	for _, line := range v.lines {
+		indent := min(len(line)-len(strings.TrimLeft(line, " "))+2, w/4)
+		parts := []string{line}
+		if screen.Width(line) > w {
+			parts = screen.Fold(line, w-indent)
+		}
+		named := strings.Index(parts[0], ": ") + 1 // how much of it is a name
+		v.rows = append(v.rows, viewedRow{parts[0][:named], parts[0][named:]})
+		for _, part := range parts[1:] {
+			v.rows = append(v.rows, viewedRow{"", strings.Repeat(" ", indent) + part})
+		}
+	}
+}
+
+// see shows all that is known of a row of a list. Names of what is empty are left out.
+func (m *Model) see(title, command string, facts [][2]string) {
+	v := &viewer{m: m, title: title, command: command, lines: []string{}}
+	for _, fact := range facts {
+		if fact[1] != "" {
+			v.lines = append(v.lines, fact[0]+": "+fact[1])
+		}
+	}
+	m.push(v)
 }
 
 // viewLink shows a link as isgwctl service show -s -o yaml prints it.
@@ -38,7 +76,7 @@ func (m *Model) viewLink(name string) tea.Cmd {
 	}
 	return call(m, new(int), ask, func(text string, err error) tea.Cmd {
 		if v.failed = err; err == nil {
-			v.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+			v.lines, v.width = strings.Split(strings.TrimSuffix(text, "\n"), "\n"), 0
 		}
 		return nil
 	})
@@ -55,7 +93,7 @@ func fileName(name string) string {
 }
 
 // Move, Page, First and Last make it a list that moves.
-func (v *viewer) Move(n int) { v.top = max(min(v.top+n, len(v.lines)-v.height), 0) }
+func (v *viewer) Move(n int) { v.top = max(min(v.top+n, len(v.rows)-v.height), 0) }
 
 // Page is how many lines are seen.
 func (v *viewer) Page() int { return v.height }
@@ -64,20 +102,21 @@ func (v *viewer) Page() int { return v.height }
 func (v *viewer) First() { v.top = 0 }
 
 // Last shows the end.
-func (v *viewer) Last() { v.Move(len(v.lines)) }
+func (v *viewer) Last() { v.Move(len(v.rows)) }
 
 func (v *viewer) bindings() []binding {
 	out := moving(v)
-	if len(v.lines) > v.height {
+	if len(v.rows) > v.height {
 		out[0].short = "down"
 		out[1].short = "up"
 	}
 	if v.lines != nil {
-		text := strings.Join(v.lines, "\n") + "\n"
-		out = append(out,
-			binding{keys: []string{"y"}, short: "copy command", long: "copy the command that prints it", do: func() tea.Cmd { return v.m.copy(v.command) }},
-			binding{keys: []string{"x"}, short: "save", long: "write it to a file", do: func() tea.Cmd { return v.m.save(v.file, text) }},
-		)
+		out = append(out, binding{keys: []string{"y"}, short: "copy command", long: "copy the command that prints it", do: func() tea.Cmd { return v.m.copy(v.command) }})
+	}
+	if v.lines != nil && v.file != "" {
+		out = append(out, binding{keys: []string{"x"}, short: "save", long: "write it to a file", do: func() tea.Cmd {
+			return v.m.save(v.file, strings.Join(v.lines, "\n")+"\n")
+		}})
 	}
 	return append(out, binding{keys: []string{"esc", "q", "v"}, short: "back", long: "back", do: func() tea.Cmd { v.m.pop(); return nil }})
 }
@@ -88,6 +127,7 @@ func (v *viewer) render(r screen.Rect) {
 	outer := centred(r, 110, r.H)
 	box := outer.Box(screen.Truncate(v.title, outer.W-24))
 	v.height = max(box.H, 1)
+	v.fold(box.W - 2)
 	v.Move(0)
 	switch {
 	case v.failed != nil:
@@ -97,16 +137,10 @@ func (v *viewer) render(r screen.Rect) {
 		box.Text(1, 1, screen.Dim, ".. loading")
 		return
 	}
-	for y, line := range v.lines[v.top:min(len(v.lines), v.top+v.height)] {
-		key, value, ok := strings.Cut(line, ": ")
-		if !ok {
-			box.Text(1, y, screen.Plain, screen.Truncate(line, box.W-2))
-			continue
-		}
-		x := box.Text(1, y, screen.Dim, screen.Truncate(key+":", box.W-2))
-		box.Text(x+1, y, screen.Plain, screen.Truncate(value, box.W-2-x))
+	for y, row := range v.rows[v.top:min(len(v.rows), v.top+v.height)] {
+		box.Text(box.Text(1, y, screen.Dim, row.name), y, screen.Plain, row.text)
 	}
-	if n := len(v.lines); n > v.height {
+	if n := len(v.rows); n > v.height {
 		outer.Right(outer.W-2, 0, screen.Dim, fmt.Sprintf(" %d-%d of %d ", v.top+1, min(v.top+v.height, n), n))
 	}
 }

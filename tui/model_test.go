@@ -576,3 +576,37 @@ func BenchmarkFrameWith500Links(b *testing.B) {
 		_ = m.View()
 	}
 }
+
+// What is longer than a line of the viewer goes on in the next one, and the events of
+// a link are shown whole as well.
+func TestTheViewerCutsNothing(t *testing.T) {
+	var cause []string
+	for i := range 60 {
+		cause = append(cause, fmt.Sprintf("w%02d", i))
+	}
+	text := strings.Join(cause, " ")
+	all := func(s *still) string {
+		seen := ""
+		for range 60 {
+			seen += s.screenOf()
+			s.press("j")
+		}
+		return seen
+	}
+	for _, size := range [][2]int{{60, 16}, {80, 24}, {140, 40}} {
+		s := newStill(t, unhealthy(), Options{}).size(size[0], size[1])
+		s.node.service = serviceOf("maui")
+		s.node.service.Status.Buckets[1].Cause = text
+		s.node.history = historyOf(20)
+		s.node.history.Events[0].Text = text
+		s.press("2", "j", "j", "v")
+		seen := all(s)
+		s.press("esc", "enter", "shift+tab", "enter")
+		events := all(s)
+		for _, word := range cause {
+			if !strings.Contains(seen, word) || !strings.Contains(events, word) {
+				t.Fatalf("at %v %q is not shown in\n%s\nor in\n%s", size, word, seen, events)
+			}
+		}
+	}
+}

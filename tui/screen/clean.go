@@ -195,6 +195,25 @@ func Wrap(s string, w int) []string {
 	return lines
 }
 
+// Fold breaks a text into lines of at most w cells and loses nothing of it, no space
+// either: together the lines are the text, cleaned. A line ends after a space where
+// there is one in its second half. It returns at least one line.
+func Fold(s string, w int) []string {
+	s, w = Clean(s), max(w, 1)
+	var lines []string
+	for sum(s) > w {
+		head := cut(s, w)
+		if i := strings.LastIndexByte(head, ' ') + 1; i > len(head)/2 {
+			head = head[:i]
+		}
+		lines, s = append(lines, head), s[len(head):]
+		if s == "" { // a wide character in one cell
+			return lines
+		}
+	}
+	return append(lines, s)
+}
+
 // cut is the longest beginning of a clean word of at most w cells, and at least
 // one character.
 func cut(word string, w int) string {

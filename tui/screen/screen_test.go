@@ -1,6 +1,7 @@
 package screen_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -165,4 +166,24 @@ func FuzzText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Nothing is lost by folding, and no line is too wide.
+func TestFold(t *testing.T) {
+	for _, s := range []string{"", "a", "one two  three", "    - cause: no  room", "日本語の名前 and 日本", "e\u0301e\u0301e\u0301e\u0301e\u0301", strings.Repeat("x", 100), "tab\there\x1b[2J"} {
+		for w := 1; w < 30; w++ {
+			lines := screen.Fold(s, w)
+			if strings.Join(lines, "") != screen.Clean(s) {
+				t.Errorf("%q in %d cells is %q", s, w, lines)
+			}
+			for _, line := range lines {
+				if screen.Width(line) > max(w, 2) {
+					t.Errorf("%q in %d cells has the line %q", s, w, line)
+				}
+			}
+		}
+	}
+	if got := screen.Fold("what the node says", 10); !slices.Equal(got, []string{"what the ", "node says"}) {
+		t.Errorf("it is broken into %q", got)
+	}
 }
