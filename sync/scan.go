@@ -83,8 +83,13 @@ var errAnotherLife = errors.New("the bucket was made anew at the sender, or the 
 // nodes may come along, which are stored.
 func (s *session) readPage(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
 	if o.guided {
-		return s.readDiffering(ctx, o, from)
+		return s.readDiffering(ctx, o, from, nodes)
 	}
+	return s.readWhole(ctx, o, from, nodes)
+}
+
+// readWhole is readPage for a scan of all keys.
+func (s *session) readWhole(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
 	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()

@@ -39,17 +39,31 @@ const guidedPage = 500
 // from another site. All of them are in the sender's log, so the change stream begins
 // with what is left of it instead of with its end. Until it has come to the end, this
 // site does not claim to have seen what the sender has.
-func (s *session) readDiffering(ctx context.Context, o *opening, from []byte) (*page, error) {
+//
+// Where a side keeps a bounded number of versions, only the sums of the latest can be
+// compared, and an older null version may be missing below a latest that is equal. What
+// is left of the keys is read in whole then.
+func (s *session) readDiffering(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
 	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()
 	cmp := newComparison(s.o.Catalog, s.o.Source, path, catalog.KeyRange{From: from})
-	differing, upTo, err := cmp.next(ctx, guidedPage)
-	if err != nil {
+	if err := cmp.begin(ctx); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(cmp.life, there.GetIncarnation()) || cmp.epoch != there.GetEpoch() {
 		return nil, errAnotherLife
+	}
+	if cmp.sparse {
+		p, err := s.readWhole(ctx, o, from, nodes)
+		if err == nil {
+			p.seq, p.seen = begunAt(o), &catalogpb.Vector{}
+		}
+		return p, err
+	}
+	differing, upTo, err := cmp.next(ctx, guidedPage)
+	if err != nil {
+		return nil, err
 	}
 	took := s.o.Clock().Sub(asked) / time.Duration(max(1, cmp.compare.Requests))
 	keys := make([][]byte, len(differing))
@@ -63,13 +77,16 @@ func (s *session) readDiffering(ctx context.Context, o *opening, from []byte) (*
 		return nil, err
 	}
 	return &page{
-		seq:     max(there.GetTrimmed(), o.taken),
+		seq:     begunAt(o),
 		seen:    &catalogpb.Vector{},
 		records: records,
 		mark:    &pageMark{next: upTo, keys: uint64(len(keys)), done: upTo == nil},
 		took:    took,
 	}, nil
 }
+
+// begunAt is where the change stream begins beside a guided scan.
+func begunAt(o *opening) uint64 { return max(o.there.GetTrimmed(), o.taken) }
 
 // removeOf is removeDropped for single keys: of others the page says nothing.
 func (s *session) removeOf(ctx context.Context, path string, keys [][]byte, p *linkpb.ScanPage) error {
