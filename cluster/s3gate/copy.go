@@ -56,7 +56,9 @@ func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyOb
 		for name, value := range kept(src.record().GetHeaders()).header() {
 			r.Headers[name] = value
 		}
-		r.Metadata = cloneMap(in.Metadata)
+		if r.Metadata, err = metadataOf(request, in.Metadata); err != nil {
+			return s3response.CopyObjectOutput{}, err
+		}
 	}
 	sum := kept(src.record().GetHeaders())
 	if a := types.ChecksumAlgorithm(strings.ToUpper(string(in.ChecksumAlgorithm))); a != "" && (sum.algorithm != a || sum.kind() != types.ChecksumTypeFullObject) {

@@ -103,8 +103,7 @@ func bearsSignature(ctx fiber.Ctx) bool {
 	if len(ctx.Request().Header.Peek("Authorization")) > 0 {
 		return true
 	}
-	args := ctx.Request().URI().QueryArgs()
-	if args.Has("X-Amz-Signature") || args.Has("X-Amz-Credential") {
+	if signedInQuery(ctx.Request().URI().QueryArgs()) {
 		return true
 	}
 	kind, _, err := mime.ParseMediaType(string(ctx.Request().Header.ContentType()))

@@ -34,8 +34,12 @@ func (b *tenantBackend) CreateMultipartUpload(request context.Context, in s3resp
 	if in.ChecksumAlgorithm != "" {
 		headers[uploadAlgorithm], headers[uploadKind] = strings.Clone(string(in.ChecksumAlgorithm)), strings.Clone(string(in.ChecksumType))
 	}
+	metadata, err := metadataOf(request, in.Metadata)
+	if err != nil {
+		return out, err
+	}
 	up, err := b.objects.CreateUpload(ctx, objects.CreateUploadRequest{
-		Bucket: path, Key: key, Headers: headers, Metadata: cloneMap(in.Metadata), Tags: extras.tags, Lock: extras.lock,
+		Bucket: path, Key: key, Headers: headers, Metadata: metadata, Tags: extras.tags, Lock: extras.lock,
 	})
 	if err != nil {
 		return out, b.apiError("create upload", path, key, err)

@@ -38,13 +38,17 @@ func (b *tenantBackend) PutObject(request context.Context, in s3response.PutObje
 		language: in.ContentLanguage, cacheControl: in.CacheControl, expires: in.Expires,
 	})
 	sum.keep = headers
+	metadata, err := metadataOf(request, in.Metadata)
+	if err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
 	size := int64(-1)
 	if in.ContentLength != nil {
 		size = *in.ContentLength
 	}
 	rec, err := b.objects.Put(ctx, objects.PutRequest{
 		Bucket: path, Key: key, Body: sum, Size: size,
-		Headers: headers, Metadata: cloneMap(in.Metadata), Tags: extras.tags, Lock: extras.lock,
+		Headers: headers, Metadata: metadata, Tags: extras.tags, Lock: extras.lock,
 		Conditions: writeConditions(in.IfMatch, in.IfNoneMatch),
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package s3gate
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/versity/versitygw/s3api/utils"
@@ -20,6 +21,9 @@ const maxControlBody = 4 << 20
 func refuseUnsupported(ctx fiber.Ctx) error {
 	err := unsupportedHeader(ctx)
 	if err == nil {
+		err = unsupportedPresigned(ctx, time.Now())
+	}
+	if err == nil {
 		err = oversizedControl(ctx)
 	}
 	if err == nil {
@@ -31,6 +35,8 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 			defer ctx.Response().Header.SetConnectionClose()
 		}
 		acceptTrailer(ctx)
+		checkFraming(ctx)
+		checkPayload(ctx)
 		return ctx.Next()
 	}
 	requestID, hostID := utils.EnsureRequestIDs(ctx)
@@ -40,21 +46,26 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 
 func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
 	for k, v := range ctx.Request().Header.All() {
-		if len(k) < len("x-amz-") || len(v) == 0 || !strings.EqualFold(string(k[:6]), "x-amz-") {
+		if len(k) < len(s3Header) || len(v) == 0 || !strings.EqualFold(string(k[:len(s3Header)]), s3Header) {
 			continue
 		}
-		name := strings.ToLower(string(k))
-		switch {
-		case strings.HasPrefix(name, "x-amz-server-side-encryption"),
-			strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption"):
-			return s3err.GetNotImplementedErr(name, "")
-		case name == "x-amz-mfa", name == "x-amz-write-offset-bytes":
-			return s3err.GetNotImplementedErr(name, "")
-		case name == "x-amz-storage-class" && string(v) != "STANDARD":
+		if name := strings.ToLower(string(k)); unsupported(name, string(v)) {
 			return s3err.GetNotImplementedErr(name, "")
 		}
 	}
 	return nil
+}
+
+// unsupported says whether a header, whose name is in small letters, asks for what is
+// not offered.
+func unsupported(name, value string) bool {
+	switch name {
+	case "x-amz-mfa", "x-amz-write-offset-bytes":
+		return true
+	case "x-amz-storage-class":
+		return value != "STANDARD"
+	}
+	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption")
 }
 
 // oversizedControl refuses a body that is too long, or of unknown length, unless

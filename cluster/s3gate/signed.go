@@ -22,6 +22,7 @@ func prepare(request context.Context) error {
 	if !ok {
 		return nil
 	}
+	hoist(fast)
 	aliasSource(fast)
 	switch {
 	case asksTo(request, http.MethodPost, "delete"):

@@ -28,6 +28,9 @@ type signing struct {
 	at                     time.Time
 	kind                   string // one of kinds
 	damage                 string // of a streamed body: chunk, signature, trailer
+	// frame, when set, makes the chunks of a streamed body. Their length must not
+	// depend on the seed of the signatures.
+	frame func(g signing, seed string) []byte
 }
 
 // kinds are all ways to sign a request.
@@ -66,6 +69,9 @@ func (g signing) request(t testing.TB, method, target string, header map[string]
 			extra["X-Amz-Trailer"] = "x-amz-checksum-crc32"
 		}
 		chunks = func(seed string) []byte { return g.chunked(payload, seed, body) }
+		if g.frame != nil {
+			chunks = func(seed string) []byte { return g.frame(g, seed) }
+		}
 		wire = chunks(strings.Repeat("0", 64)) // of the same length
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, target, bytes.NewReader(wire))
@@ -182,6 +188,13 @@ func (g signing) chunked(payload, seed string, body []byte) []byte {
 	}
 	out.WriteString("\r\n")
 	return out.Bytes()
+}
+
+// chunk is one chunk of a body in signed chunks, and its signature.
+func (g signing) chunk(previous string, piece []byte) (raw []byte, signature string) {
+	signature = hex.EncodeToString(mac(g.key(), "AWS4-HMAC-SHA256-PAYLOAD\n"+g.at.UTC().Format("20060102T150405Z")+"\n"+g.scope()+"\n"+previous+"\n"+
+		hashed(nil)+"\n"+hashed(piece)))
+	return fmt.Appendf(nil, "%x;chunk-signature=%s\r\n%s\r\n", len(piece), signature, piece), signature
 }
 
 // form is an upload by a browser's form to the bucket of the target.

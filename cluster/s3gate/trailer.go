@@ -8,10 +8,6 @@ import (
 	"github.com/versity/versitygw/s3api/utils"
 )
 
-// signedTrailer is the payload type of a body in signed chunks with a signed
-// trailer.
-const signedTrailer = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
-
 // trailerWindow is how many bytes at a body's end can hold its trailer: the
 // last chunk's header, a checksum of up to 64 bytes in base64, a signature.
 const trailerWindow = 1 << 10
