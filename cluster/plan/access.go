@@ -35,7 +35,7 @@ func CreateToken(cfg *state.Config, token *statepb.Token, now time.Time) (*state
 		if !Expired(old, now) {
 			valid++
 		} else if old.GetName() != token.GetName() {
-			txn.Deletes = append(txn.Deletes, state.Key{Kind: statepb.Kind_KIND_TOKEN, Name: old.GetName()}.Proto())
+			forget(cfg, txn, state.Key{Kind: statepb.Kind_KIND_TOKEN, Name: old.GetName()})
 		}
 	}
 	if valid >= MaxTokens {

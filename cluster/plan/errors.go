@@ -70,3 +70,12 @@ func replace[M state.Message](m M, revision uint64) (*statepb.Txn, error) {
 func remove(key state.Key, revision uint64) *statepb.Txn {
 	return &statepb.Txn{Checks: []*statepb.Check{key.Check(revision)}, Deletes: []*statepb.ObjectKey{key.Proto()}}
 }
+
+// forget adds to a transaction that an object is deleted, if it is still the one
+// that cfg has.
+func forget(cfg *state.Config, txn *statepb.Txn, key state.Key) {
+	if _, revision, ok := cfg.Get(key); ok {
+		txn.Checks = append(txn.Checks, key.Check(revision))
+		txn.Deletes = append(txn.Deletes, key.Proto())
+	}
+}

@@ -76,7 +76,7 @@ func CreateForLink(cfg *state.Config, path, link string, now time.Time, rand io.
 }
 
 // DeletePath removes a namespace without tenants, a tenant without buckets or a
-// bucket. A tenant's keys go with it. That a bucket has no objects is for Apply
+// bucket. A tenant's keys and tokens go with it. That a bucket has no objects is for Apply
 // to judge, which sees the catalog; links that serve it go on and wait for it.
 func DeletePath(cfg *state.Config, req *adminpb.DeletePathRequest) (*statepb.Txn, error) {
 	p, err := ParsePath(req.GetKind(), req.GetPath())
@@ -100,6 +100,11 @@ func DeletePath(cfg *state.Config, req *adminpb.DeletePathRequest) (*statepb.Txn
 		}
 		for _, k := range cfg.Keys(p.String()) {
 			txn.Deletes = append(txn.Deletes, state.Key{Kind: statepb.Kind_KIND_KEY, Name: k.GetAccessKey()}.Proto())
+		}
+		for _, t := range cfg.Tokens() {
+			if t.GetTenant() == p.String() {
+				txn.Deletes = append(txn.Deletes, state.Key{Kind: statepb.Kind_KIND_TOKEN, Name: t.GetName()}.Proto())
+			}
 		}
 	}
 	return txn, nil

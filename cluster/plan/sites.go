@@ -50,7 +50,7 @@ func Invite(cfg *state.Config, tokenHash []byte, address string, now time.Time) 
 			open++
 			continue
 		}
-		txn.Deletes = append(txn.Deletes, state.InvitationKey(old.GetTokenHash()).Proto())
+		forget(cfg, txn, state.InvitationKey(old.GetTokenHash()))
 	}
 	if open >= MaxInvitations {
 		return nil, refuse(state.ErrConflict, "%d invitations are open already, which is the most", open).

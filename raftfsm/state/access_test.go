@@ -68,3 +68,24 @@ func TestBucketAccess(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensOfTenants: a token that outlived its tenant would open a later tenant of
+// that name, as a key would.
+func TestTokensOfTenants(t *testing.T) {
+	token := func(name, role, tenant string) *pb.Object {
+		return Wrap(&pb.Token{Name: name, Role: role, Tenant: tenant, SecretHash: public})
+	}
+	c := populated(t)
+	if _, err := c.Apply(put(token("cola", RoleTenantAdmin, "Hawaii/Fanta")), 2); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "tenant Hawaii/Fanta does not exist") {
+		t.Errorf("a token of a tenant that is not there: %v", err)
+	}
+	if _, err := c.Apply(join(put(tenant("Hawaii/Fanta"), token("fanta", RoleTenantAdmin, "Hawaii/Fanta"), token("all", RoleViewer, ""))), 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Apply(del(pb.Kind_KIND_TENANT, "Hawaii/Fanta"), 3); !errors.Is(err, ErrNotEmpty) || !strings.Contains(err.Error(), "tenant Hawaii/Fanta still has token fanta") {
+		t.Errorf("a tenant with a token is deleted: %v", err)
+	}
+	if _, err := c.Apply(join(del(pb.Kind_KIND_TENANT, "Hawaii/Fanta"), del(pb.Kind_KIND_TOKEN, "fanta")), 3); err != nil {
+		t.Errorf("a tenant is deleted with its token: %v", err)
+	}
+}

@@ -26,6 +26,8 @@ func (p *plan) rules(key Key, object *statepb.Object) error {
 		return p.keyRules(o.Key)
 	case *statepb.Object_Service:
 		return p.serviceRules(o.Service)
+	case *statepb.Object_Token:
+		return p.tokenRules(o.Token)
 	}
 	return nil
 }
@@ -43,10 +45,15 @@ func (p *plan) deleteRules(key Key) error {
 		if child := p.first(statepb.Kind_KIND_BUCKET, key.Name+"/", any); child != "" {
 			return refuse(ErrNotEmpty, "tenant %s still has bucket %s: delete its buckets first", key.Name, child)
 		}
-		// A key that outlived its tenant would open a later tenant of that name.
+		// A key that outlived its tenant would open a later tenant of that name, and
+		// so would a token.
 		owned := func(o *statepb.Object) bool { return o.GetKey().GetTenant() == key.Name }
 		if child := p.first(statepb.Kind_KIND_KEY, "", owned); child != "" {
 			return refuse(ErrNotEmpty, "tenant %s still has access key %s: delete its keys first", key.Name, child)
+		}
+		confined := func(o *statepb.Object) bool { return o.GetToken().GetTenant() == key.Name }
+		if child := p.first(statepb.Kind_KIND_TOKEN, "", confined); child != "" {
+			return refuse(ErrNotEmpty, "tenant %s still has token %s: revoke its tokens first", key.Name, child)
 		}
 	case statepb.Kind_KIND_SERVICE:
 		return p.deleteServiceRules(key.Name)
@@ -112,6 +119,13 @@ func (p *plan) keyRules(key *statepb.Key) error {
 	old := p.before(Key{statepb.Kind_KIND_KEY, key.GetAccessKey()}).GetKey()
 	if old != nil && old.GetTenant() != key.GetTenant() {
 		return refuse(ErrExists, "access key %s exists already and belongs to tenant %s", key.GetAccessKey(), old.GetTenant())
+	}
+	return nil
+}
+
+func (p *plan) tokenRules(token *statepb.Token) error {
+	if tenant := token.GetTenant(); tenant != "" && p.get(Key{statepb.Kind_KIND_TENANT, tenant}) == nil {
+		return refuse(ErrNotFound, "tenant %s does not exist", tenant)
 	}
 	return nil
 }
