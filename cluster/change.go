@@ -17,13 +17,15 @@ import (
 type planner func(cfg *state.Config) (*statepb.Txn, error)
 
 // change plans and commits, and plans again while somebody else changed what
-// the plan had read. It returns what the plan or Apply refuses.
+// the plan had read: made what it makes or rests on, or deleted it, too. It
+// returns what the plan or Apply refuses.
 func (s *site) change(ctx context.Context, plan planner) error {
 	const attempts = 10
 	for attempt := 1; ; attempt++ {
 		if err := s.replica.Barrier(ctx); err != nil {
 			return raftFailure("read config", err)
 		}
+		planned := s.replica.Config().Revision()
 		txn, err := plan(s.replica.Config())
 		if err != nil || txn == nil {
 			return err
@@ -33,7 +35,8 @@ func (s *site) change(ctx context.Context, plan planner) error {
 			return raftFailure("commit config", err)
 		}
 		err = raftfsm.ResultError(res)
-		if errors.Is(err, state.ErrConflict) && attempt < attempts {
+		overtaken := errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrExists) || errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrNotEmpty)
+		if overtaken && attempt < attempts && s.replica.Config().Revision() != planned {
 			continue
 		}
 		return err
