@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -288,6 +289,51 @@ func TestAuditLogIsBounded(t *testing.T) {
 	defer again.close()
 	if got := again.last(1); len(got) != 1 || got[0].GetProcedure() != "the last" {
 		t.Errorf("after a cut line: %v", got)
+	}
+}
+
+// TestAuditLogIsReadAgain: nothing that was recorded hides what was recorded after
+// it, when the node starts again.
+func TestAuditLogIsReadAgain(t *testing.T) {
+	for what, before := range map[string]func(t *testing.T, a *auditLog){
+		"a line that a crash cut short": func(t *testing.T, a *auditLog) {
+			if _, err := a.file.WriteString("{\"cut"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"names of control characters": func(_ *testing.T, a *auditLog) {
+			long := strings.Repeat("\x01", 4<<10) // the most that the admin API lets in
+			a.add(&adminpb.AuditEntry{Procedure: "Services.Create", Object: long, Message: long, Result: "permission_denied"})
+		},
+		"a line of no end": func(t *testing.T, a *auditLog) {
+			if _, err := a.file.WriteString(strings.Repeat("x", 1<<20) + "\n"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		path := filepath.Join(t.TempDir(), auditName)
+		for round := range 2 {
+			a, err := openAudit(path, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if round == 0 {
+				a.add(&adminpb.AuditEntry{Procedure: "the first"})
+				before(t, a)
+				if err := a.close(); err != nil {
+					t.Fatal(err)
+				}
+				if a, err = openAudit(path, slog.New(slog.DiscardHandler)); err != nil {
+					t.Fatal(err)
+				}
+				a.add(&adminpb.AuditEntry{Procedure: "the last"})
+			} else if all := a.last(10); len(all) < 2 || all[0].GetProcedure() != "the last" || all[len(all)-1].GetProcedure() != "the first" {
+				t.Errorf("after %s, %d entries: %.200v", what, len(all), all)
+			}
+			if err := a.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

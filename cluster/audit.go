@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -18,9 +19,9 @@ import (
 
 const (
 	auditName    = "audit.log"
-	auditMost    = 1000    // entries in memory
-	auditBytes   = 4 << 20 // of the file, after which the next one begins
-	maxAuditLine = 16 << 10
+	auditMost    = 1000     // entries in memory
+	auditBytes   = 4 << 20  // of the file, after which the next one begins
+	maxAuditLine = 64 << 10 // two texts of 4 KiB take at most 48 when all of both is escaped
 )
 
 // auditLog keeps the record of changes: one JSON object a line in the data
@@ -35,6 +36,7 @@ type auditLog struct {
 	mu      sync.Mutex
 	file    *os.File
 	size    int64
+	torn    bool                  // the file ends within a line, of which what is added next would be a part
 	entries []*adminpb.AuditEntry // the oldest first
 }
 
@@ -58,19 +60,21 @@ func (a *auditLog) read(path string) error {
 		return fmt.Errorf("read record of changes: %w", err)
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(io.LimitReader(file, 2*auditBytes))
-	lines.Buffer(nil, maxAuditLine)
-	for lines.Scan() {
-		e := &adminpb.AuditEntry{}
-		if protojson.Unmarshal(bytes.TrimSpace(lines.Bytes()), e) != nil {
-			continue // cut short by a crash
+	lines := bufio.NewReaderSize(io.LimitReader(file, 2*auditBytes), maxAuditLine)
+	for rest := false; ; { // rest: of a line that is none of ours, being too long
+		line, err := lines.ReadSlice('\n')
+		whole := !rest && (err == nil || errors.Is(err, io.EOF))
+		if e := new(adminpb.AuditEntry); whole && protojson.Unmarshal(bytes.TrimSpace(line), e) == nil {
+			a.keep(e) // any other line was cut short by a crash
 		}
-		a.keep(e)
+		rest = errors.Is(err, bufio.ErrBufferFull)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && !rest:
+			return fmt.Errorf("read record of changes: %w", err)
+		}
 	}
-	if err := lines.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("read record of changes: %w", err)
-	}
-	return nil
 }
 
 func (a *auditLog) open() error {
@@ -82,7 +86,16 @@ func (a *auditLog) open() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open record of changes: %w", err), file.Close())
 	}
-	a.file, a.size = file, info.Size()
+	a.file, a.size, a.torn = file, info.Size(), false
+	if a.size == 0 {
+		return nil
+	}
+	var end [1]byte
+	if written, err := os.Open(a.path); err == nil {
+		_, err = written.ReadAt(end[:], a.size-1)
+		a.torn = err == nil && end[0] != '\n'
+		written.Close()
+	}
 	return nil
 }
 
@@ -104,9 +117,14 @@ func (a *auditLog) add(e *adminpb.AuditEntry) {
 			err = errors.Join(a.file.Close(), os.Rename(a.path, a.path+".1"), a.open())
 		}
 		if err == nil {
+			line = append(line, '\n')
+			if a.torn {
+				line = slices.Insert(line, 0, '\n')
+			}
 			var n int
-			n, err = a.file.Write(append(line, '\n'))
+			n, err = a.file.Write(line)
 			a.size += int64(n)
+			a.torn = n > 0 && n < len(line) || n == 0 && a.torn
 		}
 	}
 	if err != nil {
