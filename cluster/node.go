@@ -70,11 +70,7 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := identity.OpenNode(opts.Dir, identity.NodeOptions{SiteName: opts.Site, NodeName: opts.Node, Rand: opts.Rand})
-	if err != nil {
-		return nil, err
-	}
-	dir, err := lockDir(opts.Dir)
+	id, dir, err := openDir(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +192,24 @@ func (n *Node) AdminAddress() string {
 		return s.adminAddress
 	}
 	return ""
+}
+
+// openDir makes the data directory where there is none, locks it and finds out who
+// the node is, in this order: what is in the directory belongs to whoever holds the
+// lock, also while it is being made.
+func openDir(opts Options) (*identity.Node, *os.File, error) {
+	if err := identity.MakeDir(opts.Dir); err != nil {
+		return nil, nil, err
+	}
+	dir, err := lockDir(opts.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := identity.OpenNode(opts.Dir, identity.NodeOptions{SiteName: opts.Site, NodeName: opts.Node, Rand: opts.Rand})
+	if err != nil {
+		return nil, nil, errors.Join(err, dir.Close())
+	}
+	return id, dir, nil
 }
 
 // lockDir makes sure that one process at a time uses a data directory. The

@@ -29,11 +29,8 @@ func Restored(ctx context.Context, opts Options) (was, is uint32, err error) {
 	if opts, err = opts.withDefaults(); err != nil {
 		return 0, 0, err
 	}
-	id, err := identity.OpenNode(opts.Dir, identity.NodeOptions{SiteName: opts.Site, NodeName: name, Rand: opts.Rand})
-	if err != nil {
-		return 0, 0, err
-	}
-	dir, err := lockDir(opts.Dir)
+	opts.Node = name
+	id, dir, err := openDir(opts)
 	if err != nil {
 		return 0, 0, err
 	}

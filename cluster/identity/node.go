@@ -63,7 +63,7 @@ func OpenNode(dir string, o NodeOptions) (*Node, error) {
 			return nil, fmt.Errorf("open data directory %s: %w", dir, err)
 		}
 	}
-	if err := makeDir(dir); err != nil {
+	if err := MakeDir(dir); err != nil {
 		return nil, err
 	}
 	if err := removeUnfinished(dir); err != nil {
@@ -105,8 +105,9 @@ func OpenNode(dir string, o NodeOptions) (*Node, error) {
 	return n, nil
 }
 
-// makeDir makes sure that dir is a directory.
-func makeDir(dir string) error {
+// MakeDir makes sure that dir is a directory, durably when it was none, for whoever
+// has something to do there before OpenNode: a lock. Its errors are as OpenNode's.
+func MakeDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		return fmt.Errorf("data directory %s is a file: give the path of a directory", dir)
