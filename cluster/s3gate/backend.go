@@ -163,10 +163,7 @@ func (b *tenantBackend) CreateBucket(request context.Context, in *s3.CreateBucke
 	var tags map[string]string
 	if c := in.CreateBucketConfiguration; c != nil {
 		var err error
-		if tags, err = backend.ParseCreateBucketTags(c.Tags); err == nil {
-			err = ownTags(tags)
-		}
-		if err != nil {
+		if tags, err = checkTags(c.Tags, maxBucketTags); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,10 @@ func (b *tenantBackend) CopyObject(request context.Context, in s3response.CopyOb
 		for name, value := range kept(src.record().GetHeaders()).header() {
 			r.Headers[name] = value
 		}
-		if r.Metadata, err = metadataOf(request, in.Metadata); err != nil {
+		if r.Metadata, err = metadataOf(request, in.Metadata); err == nil {
+			err = checkText(r.Headers, r.Metadata)
+		}
+		if err != nil {
 			return s3response.CopyObjectOutput{}, err
 		}
 	}

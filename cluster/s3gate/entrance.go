@@ -3,6 +3,7 @@ package s3gate
 import (
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
@@ -24,6 +25,9 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrSlowDown))
 	}
 	ctx.Locals(fiberContext{}, heldContext{ctx})
+	if _, err := url.PathUnescape(string(ctx.Request().URI().PathOriginal())); err != nil {
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrInvalidURI))
+	}
 	g.fromHost(ctx)
 	if ctx.Method() == http.MethodOptions {
 		return g.preflight(ctx)

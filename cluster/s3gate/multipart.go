@@ -35,6 +35,9 @@ func (b *tenantBackend) CreateMultipartUpload(request context.Context, in s3resp
 		headers[uploadAlgorithm], headers[uploadKind] = strings.Clone(string(in.ChecksumAlgorithm)), strings.Clone(string(in.ChecksumType))
 	}
 	metadata, err := metadataOf(request, in.Metadata)
+	if err == nil {
+		err = checkText(headers, metadata)
+	}
 	if err != nil {
 		return out, err
 	}

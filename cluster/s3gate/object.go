@@ -39,6 +39,9 @@ func (b *tenantBackend) PutObject(request context.Context, in s3response.PutObje
 	})
 	sum.keep = headers
 	metadata, err := metadataOf(request, in.Metadata)
+	if err == nil {
+		err = checkText(headers, metadata)
+	}
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}

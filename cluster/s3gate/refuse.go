@@ -2,12 +2,15 @@ package s3gate
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
+
+	"edgefog.dev/isgw/cluster/objects"
 )
 
 // maxControlBody is the greatest body, in bytes, of a request that is no upload
@@ -22,6 +25,9 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 	err := unsupportedHeader(ctx)
 	if err == nil {
 		err = unsupportedPresigned(ctx, time.Now())
+	}
+	if err == nil {
+		err = badPartNumber(ctx)
 	}
 	if err == nil {
 		err = oversizedControl(ctx)
@@ -52,6 +58,20 @@ func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
 		if name := strings.ToLower(string(k)); unsupported(name, string(v)) {
 			return s3err.GetNotImplementedErr(name, "")
 		}
+	}
+	return nil
+}
+
+// badPartNumber refuses a number of a part that versitygw would take for another, in
+// 32 bits.
+func badPartNumber(ctx fiber.Ctx) s3err.S3Error {
+	args := ctx.Request().URI().QueryArgs()
+	if !args.Has("partNumber") {
+		return nil
+	}
+	number := string(args.Peek("partNumber"))
+	if n, err := strconv.Atoi(number); err != nil || n < 1 || n > objects.MaxParts {
+		return s3err.GetInvalidArgumentErr(s3err.InvalidArgPartNumber, number)
 	}
 	return nil
 }

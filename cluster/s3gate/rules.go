@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3err"
@@ -213,6 +214,37 @@ func contentHeaders(f contentFields) map[string]string {
 	set("cache-control", str(f.cacheControl))
 	set("expires", str(f.expires))
 	return h
+}
+
+// checkText refuses headers and metadata that no answer could tell as they are: names that
+// are none of a header, values that are not UTF-8 or have control characters. In headers
+// come bytes of other encodings, in forms and presigned URLs anything.
+func checkText(headers, metadata map[string]string) error {
+	for name, value := range headers {
+		if !tellable(value) {
+			return invalidArgument(name, "", "The value must be UTF-8 without control characters")
+		}
+	}
+	for name, value := range metadata {
+		if !isToken(name) || !tellable(value) {
+			return invalidArgument(metaHeader+strings.ToValidUTF8(name, "?"), "",
+				"The name must be one of a header, and the value UTF-8 without control characters")
+		}
+	}
+	return nil
+}
+
+// tellable says whether a text can be the value of a header.
+func tellable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) < 0
+}
+
+// isToken says whether a text can be a part of a header's name, by RFC 9110, section
+// 5.6.2; ASCII alone is one.
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
+	}) < 0
 }
 
 func withoutChunked(encoding string) string {

@@ -29,6 +29,12 @@ func prepare(request context.Context) error {
 		return prepareDeletion(fast)
 	case asksTo(request, http.MethodPut, "retention"):
 		prepareRetention(fast)
+	case asksTo(request, http.MethodPut, "tagging"):
+		if err := prepareTagging(fast); err != nil {
+			return err
+		}
+	case asks(request, "attributes"):
+		prepareAttributes(fast)
 	}
 	return finishForm(request)
 }
@@ -104,4 +110,21 @@ func prepareRetention(fast *fasthttp.RequestCtx) {
 	fast.SetUserValue(lifting{}, true)
 	fast.Request.SetBodyString("<Retention><Mode>" + string(types.ObjectLockRetentionModeGovernance) +
 		"</Mode><RetainUntilDate>9999-12-31T00:00:00Z</RetainUntilDate></Retention>")
+}
+
+// prepareAttributes writes the list of attributes that are asked for without spaces,
+// which HTTP and some SDKs have between the members of a list.
+func prepareAttributes(fast *fasthttp.RequestCtx) {
+	const header = "X-Amz-Object-Attributes"
+	var list []string
+	for _, value := range fast.Request.Header.PeekAll(header) {
+		for one := range strings.SplitSeq(string(value), ",") {
+			if one = strings.TrimSpace(one); one != "" {
+				list = append(list, one)
+			}
+		}
+	}
+	if len(list) > 0 {
+		fast.Request.Header.Set(header, strings.Join(list, ","))
+	}
 }

@@ -8,10 +8,14 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"testing"
@@ -31,6 +35,9 @@ type signing struct {
 	// frame, when set, makes the chunks of a streamed body. Their length must not
 	// depend on the seed of the signatures.
 	frame func(g signing, seed string) []byte
+	// fields are more fields of a form, each with the value "v", by the parameter of
+	// their header that names them.
+	fields []string
 }
 
 // kinds are all ways to sign a request.
@@ -206,8 +213,8 @@ func (g signing) form(t testing.TB, target string, body []byte) *http.Request {
 	}
 	credential := g.access + "/" + g.scope()
 	policy := base64.StdEncoding.EncodeToString(fmt.Appendf(nil,
-		`{"expiration":%q,"conditions":[{"bucket":%q},["starts-with","$key",""],{"x-amz-credential":%q},{"x-amz-algorithm":"AWS4-HMAC-SHA256"},{"x-amz-date":%q}]}`,
-		g.at.UTC().Add(time.Minute).Format("2006-01-02T15:04:05.000Z"), strings.Trim(u.Path, "/"), credential, g.at.UTC().Format("20060102T150405Z")))
+		`{"expiration":%q,"conditions":[{"bucket":%q},["starts-with","$key",""],{"x-amz-credential":%q},{"x-amz-algorithm":"AWS4-HMAC-SHA256"},{"x-amz-date":%q}%s]}`,
+		g.at.UTC().Add(time.Minute).Format("2006-01-02T15:04:05.000Z"), strings.Trim(u.Path, "/"), credential, g.at.UTC().Format("20060102T150405Z"), allowed(g.fields)))
 	var out bytes.Buffer
 	w := multipart.NewWriter(&out)
 	for _, field := range [][2]string{
@@ -216,6 +223,15 @@ func (g signing) form(t testing.TB, target string, body []byte) *http.Request {
 		{"x-amz-signature", hex.EncodeToString(mac(g.key(), policy))},
 	} {
 		if err := w.WriteField(field[0], field[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, field := range g.fields {
+		part, err := w.CreatePart(textproto.MIMEHeader{"Content-Disposition": {"form-data; " + field}})
+		if err == nil {
+			_, err = io.WriteString(part, "v")
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,6 +252,18 @@ func (g signing) form(t testing.TB, target string, body []byte) *http.Request {
 	setBody(req, out.Bytes())
 	req.Header.Set("Content-Type", w.FormDataContentType())
 	return req
+}
+
+// allowed are the conditions of a form's policy that allow more fields.
+func allowed(fields []string) (conditions string) {
+	for _, field := range fields {
+		_, params, err := mime.ParseMediaType("form-data; " + field)
+		name, err2 := json.Marshal(params["name"])
+		if err == nil && err2 == nil {
+			conditions += `,{` + string(name) + `:"v"}`
+		}
+	}
+	return conditions
 }
 
 // crc32Of is a checksum as a trailer has it.
