@@ -23,6 +23,9 @@ const (
 	// servedEvery is the least time between two looks at the served list that
 	// were caused by commits.
 	servedEvery = 100 * time.Millisecond
+	// drainAtOnce is how long a stream sends of a backlog before it looks whether a
+	// heartbeat is due or the served list has changed.
+	drainAtOnce = 250 * time.Millisecond
 	// skipRun is the number of entries in a row that are passed over, because
 	// the peer has them, before it is told.
 	skipRun = 4096
@@ -86,7 +89,8 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 	pace := newRecordPace(l.o.Limit)
 	defer pace.timer.Stop()
 
-	if err := l.drain(ctx, streams, pace, fn); err != nil {
+	more, err := l.drain(ctx, streams, pace, fn)
+	if err != nil {
 		return err
 	}
 	if err := l.heartbeat(streams, fn); err != nil {
@@ -94,9 +98,16 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 	}
 	looked := l.o.Clock()
 	var announced notice
+	always := make(chan struct{})
+	close(always)
 	for {
 		look := false
+		var rest <-chan struct{}
+		if more {
+			rest = always
+		}
 		select {
+		case <-rest:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-watcher.C:
@@ -117,7 +128,7 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 				return err
 			}
 		}
-		if err := l.drain(ctx, streams, pace, fn); err != nil {
+		if more, err = l.drain(ctx, streams, pace, fn); err != nil {
 			return err
 		}
 	}
@@ -134,26 +145,27 @@ func (l *Local) reviewServed(announced *notice, fn func(*linkpb.ChangeBatch) err
 }
 
 // drain sends what the logs hold, a batch of each bucket in turn, until all of
-// them are at their end or the link's limit wants a pause.
-func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *recordPace, fn func(*linkpb.ChangeBatch) error) error {
+// them are at their end or the link's limit wants a pause. There is more when it took
+// so long that something else may have to be said first.
+func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *recordPace, fn func(*linkpb.ChangeBatch) error) (more bool, err error) {
 	if l.o.Settings().Paused {
-		return nil
+		return false, nil
 	}
-	for {
-		more := false
+	for began := l.o.Clock(); ; {
+		more = false
 		for _, s := range streams {
 			if s.over || s.heads || l.idle(s) {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
-				return err
+				return false, err
 			}
 			if !pace.may() {
-				return nil
+				return false, nil
 			}
 			batch, again, err := l.next(s)
 			if err != nil {
-				return err
+				return false, err
 			}
 			more = more || again
 			if batch == nil {
@@ -161,11 +173,11 @@ func (l *Local) drain(ctx context.Context, streams []*changeStream, pace *record
 			}
 			pace.sent(proto.Size(batch))
 			if err := fn(batch); err != nil {
-				return err
+				return false, err
 			}
 		}
-		if !more {
-			return nil
+		if !more || l.o.Clock().Sub(began) >= drainAtOnce {
+			return more, nil
 		}
 	}
 }

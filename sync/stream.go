@@ -99,6 +99,7 @@ func (s *session) runStream(now time.Time) {
 	st.names, st.named = make(map[string]*bucket), make(map[*bucket]bool)
 	var cursors []*linkpb.BucketCursor
 	for _, b := range s.buckets {
+		b.parked = b.parked && !s.roomy(b)
 		if !b.live || b.parked || b.want.once && !b.watch {
 			continue
 		}
@@ -279,12 +280,12 @@ func (s *session) reachedEnd(b *bucket, clock int64) {
 	s.useful = true
 }
 
-// reviewStream takes the held batch when there is room, and notes when a parked bucket
-// has room again.
+// reviewStream takes the held batch when there is room, and has the stream begun again
+// when a parked bucket has. Until then that stays parked: what the old stream still says
+// of it does not follow on what was taken.
 func (s *session) reviewStream(b *bucket, now time.Time) {
 	st := &s.stream
 	if b.parked && s.roomy(b) {
-		b.parked = false
 		st.dirty(now)
 	}
 	if h := st.held; h != nil && h.b == b && !s.full(b) {
