@@ -32,6 +32,7 @@ type bucket struct {
 	opening bool   // being opened
 	waiting string // why it cannot be opened yet
 	lost    bool   // because the sender has lost what was taken from it
+	unmade  bool   // because it cannot be made here
 	again   time.Time
 
 	cursor    *catalogpb.Cursor // as committed
@@ -157,6 +158,7 @@ func (s *session) arrange() {
 		s.served.declined, s.report.declines = declined, slices.Sorted(maps.Keys(tell))
 	}
 	s.served.both = len(want)
+	s.e.forgetAbsent(s.served.list)
 	for path, b := range s.buckets {
 		sb := want[path]
 		switch {
@@ -493,10 +495,10 @@ func (s *session) retry(b *bucket, now time.Time) {
 			}
 		}
 	}
-	pick(func(v *version) bool { return v.due(now) })
+	pick(func(v *version) bool { return s.due(v, now) })
 	if now.Sub(b.reviewed) >= reviewEvery {
 		b.reviewed = now
-		pick(func(v *version) bool { return v.quarantined() && !v.due(now) && !v.restore })
+		pick(func(v *version) bool { return v.quarantined() && !s.due(v, now) && !v.restore })
 	}
 	if len(due) == 0 {
 		return
@@ -530,7 +532,7 @@ func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
 			// would have it, and the sender, whose own may be shorter, does not give it.
 			v.phase = phaseGone
 			b.resolve(v)
-		case !v.due(now): // it is looked at again
+		case !s.due(v, now): // it is looked at again
 		case v.restore: // it is wanted although it was seen
 			v.rewind()
 			s.tr.add(v, now)
@@ -546,7 +548,9 @@ func (s *session) onDue(b *bucket, due []*version, outlook []incoming) {
 	s.mark(b)
 }
 
-// due reports whether a version of the pending table is to be tried again now.
-func (v *version) due(now time.Time) bool {
-	return v.quarantined() && now.UnixNano() >= v.hold.GetNextRetry()
+// due reports whether a version of the pending table is to be tried again now. A time
+// that is further away than any pause was noted by a clock that was ahead.
+func (s *session) due(v *version, now time.Time) bool {
+	wait := time.Unix(0, v.hold.GetNextRetry()).Sub(now)
+	return v.quarantined() && (wait <= 0 || wait > s.o.RetryMax)
 }

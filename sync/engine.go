@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"edgefog.dev/isgw/sync/link"
+	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
 // Engine is the receiving end of one link. Run does its work; Status and Kick
@@ -25,6 +26,7 @@ type Engine struct {
 	mends chan mendRequest
 
 	// Of the goroutine of Run.
+	ctx      context.Context // of Run
 	count    Counters
 	delay    time.Duration // see Status.Delay
 	failures map[dotKey]mishap
@@ -86,6 +88,7 @@ func (e *Engine) Status() Status {
 // is ctx's.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.over)
+	e.ctx = ctx
 	log := e.o.Logger
 	failed, told := 0, ""
 	for {
@@ -113,6 +116,21 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// forgetAbsent forgets buckets that did not exist at the sender and that it lists no
+// more.
+func (e *Engine) forgetAbsent(listed []*linkpb.ServedBucket) {
+	if len(e.absent) == 0 {
+		return
+	}
+	still := make(map[string]bool)
+	for _, sb := range listed {
+		if e.absent[sb.GetPath()] {
+			still[sb.GetPath()] = true
+		}
+	}
+	e.absent = still
 }
 
 // went reports whether a session went well enough that the next pause is short: a

@@ -188,13 +188,31 @@ func commitAmended(ctx context.Context, site *Site, peer state.SiteID, bucket st
 // amendStored carries out an amendment while no session has the bucket open. Earlier
 // failures of what is retried are forgotten.
 func (e *Engine) amendStored(op *amendOp) {
-	amended, did, err := amendStored(op.ctx, &e.o.Site, e.o.Peer, op.what)
+	ctx, done := e.amending(op)
+	defer done()
+	amended, did, err := amendStored(ctx, &e.o.Site, e.o.Peer, op.what)
 	if op.what.Remedy == RemedyRetry {
 		for _, p := range amended {
 			delete(e.failures, keyOf(p.GetRecord().GetDot()))
 		}
 	}
-	op.done <- amendReply{did, err}
+	op.done <- e.amended(did, err)
+}
+
+// amended is the answer to an amendment.
+func (e *Engine) amended(did Amended, err error) amendReply {
+	if err != nil && e.ctx.Err() != nil {
+		err = ErrStopped
+	}
+	return amendReply{did, err}
+}
+
+// amending is the context of an amendment under way: whoever asked for it waits for it,
+// and so does the end of Run.
+func (e *Engine) amending(op *amendOp) (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(op.ctx)
+	stop := context.AfterFunc(e.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // runAmend carries out the amendments that can be carried out now. One for a bucket
@@ -231,14 +249,16 @@ func (s *session) amendLive(b *bucket, op *amendOp) {
 		// It neither ends nor fails while the table is being changed.
 		v := b.pend[keyOf(p.GetRecord().GetDot())]
 		s.tr.drop(v)
-		v.phase, v.cause = phaseFailed, p.GetCause()
+		v.phase, v.cause, v.amending = phaseFailed, p.GetCause(), true
 	}
 	b.committing = true
 	s.do(func(context.Context) func() {
-		err := commitAmended(op.ctx, &s.o.Site, s.o.Peer, b.path, amended)
+		ctx, done := s.e.amending(op)
+		defer done()
+		err := commitAmended(ctx, &s.o.Site, s.o.Peer, b.path, amended)
 		return func() {
 			b.committing = false
-			op.done <- amendReply{did, err}
+			op.done <- s.e.amended(did, err)
 			if b.closed {
 				return
 			}
@@ -259,6 +279,7 @@ func (s *session) onAmended(b *bucket, amended []*catalogpb.Pending, what Amendm
 			continue
 		}
 		v.hold = p
+		v.amending = false
 		if what.Remedy == RemedyRetry {
 			delete(s.e.failures, v.dot)
 			v.kind = failIntegrity // whatever it was, it is tried

@@ -21,6 +21,7 @@ type opened struct {
 	waiting string // why it cannot be opened now; the rest is unset then, but the cursor of what was lost
 	absent  bool   // because it does not exist at the sender
 	lost    bool   // because the sender has lost what was taken from it
+	unmade  bool   // because it cannot be made here
 	cursor  *catalogpb.Cursor
 	first   *page // first page of a new scan
 	why     string
@@ -192,7 +193,7 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 				return nil, 0, ctx.Err()
 			}
 			s.log.Warn("link: bucket cannot be made here", "bucket", path, "error", err)
-			return &opened{waiting: fmt.Sprintf("it cannot be made here: %v", err)}, againLater, nil
+			return &opened{waiting: fmt.Sprintf("it cannot be made here: %v", err), unmade: true}, againLater, nil
 		}
 		s.log.Info("link: bucket made for the link", "bucket", path)
 	}
@@ -332,6 +333,7 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	s.mark(b)
 	s.heard = now
 	delete(s.e.absent, b.path)
+	b.unmade = got.unmade
 	if got.absent {
 		s.e.absent[b.path] = true
 	}

@@ -77,6 +77,10 @@ func (s *session) status(now time.Time) Status {
 		case StateWaiting:
 			f.waiting++
 			f.lost = f.lost || b.lost
+			if b.unmade { // what it has there is not here
+				st.Lag = worse(st.Lag, bs.Lag)
+				f.stopped = cmp.Or(f.stopped, fmt.Sprintf("bucket %s: %s", b.path, b.waiting))
+			}
 			continue
 		case StateScanning:
 			f.scanning++

@@ -99,8 +99,12 @@ func newTransfers(workers int, b budget, count *Counters) *transfers {
 	}
 }
 
-// add starts to bring a version in.
+// add starts to bring a version in, unless that was begun already.
 func (t *transfers) add(v *version, now time.Time) {
+	if v.taken {
+		return
+	}
+	v.taken = true
 	v.queued = now
 	v.phase = phaseActive
 	if v.root.IsEmpty() {
@@ -157,7 +161,7 @@ func (t *transfers) finish(v *version, p phase) {
 // the name of one of them.
 func (t *transfers) leave(v *version) {
 	was := v.phase
-	v.phase = phaseDropped // so that its wants read as dead
+	v.phase, v.taken = phaseDropped, false // so that its wants read as dead
 	queued := append(v.nodeq, v.leafq...)
 	v.nodeq, v.leafq, v.frames = nil, nil, nil
 	for _, n := range queued {

@@ -310,6 +310,20 @@ func TestTransfersFetchEachChunkOnce(t *testing.T) {
 	}
 }
 
+// TestTransfersTakeAVersionOnce hands over a version that waits for a place once more, as
+// an operator's retry does of one that rests.
+func TestTransfersTakeAVersionOnce(t *testing.T) {
+	f := newForest(t, 1, 4<<20)
+	for i := range maxLarge + 1 {
+		v := f.grow(i+1, span(100*i, 60))
+		f.tr.add(v, f.now)
+		f.tr.add(v, f.now)
+	}
+	if ended := f.run(nil); len(ended) != maxLarge+1 {
+		t.Errorf("%d of %d versions ended", len(ended), maxLarge+1)
+	}
+}
+
 func TestTransfersGoOnWithoutTheDead(t *testing.T) {
 	for seed := range uint64(12) {
 		f := newForest(t, seed, 3<<20)

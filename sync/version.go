@@ -59,6 +59,8 @@ type version struct {
 	// restUntil is when a version that failed once is tried again.
 	restUntil time.Time
 
+	taken bool // by the transfers: it waits for a place there, or is being walked
+
 	// The walk: frames are the nodes whose children are not all asked for,
 	// the deepest last. outstanding counts the wants that are not resolved,
 	// outNodes those of them that are nodes.
@@ -73,6 +75,9 @@ type version struct {
 	hold *catalogpb.Pending
 	// resolving is set while that entry waits to be changed or removed.
 	resolving bool
+	// amending is set while an operator's amendment of that entry is being committed:
+	// a retry that is due waits for what becomes of it.
+	amending bool
 }
 
 // largeSize parts versions into small ones, which go first, and large ones.
@@ -154,5 +159,5 @@ func (w *want) live() bool { return w.v.live() && w.run == w.v.run }
 // again.
 func (v *version) quarantined() bool {
 	return v.phase == phaseFailed && v.hold.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED &&
-		v.kind != failRecord && !v.resolving
+		v.kind != failRecord && !v.resolving && !v.amending
 }

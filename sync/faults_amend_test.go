@@ -1,0 +1,86 @@
+package objsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+)
+
+// TestSkipWhileARetryIsDue skips a version whose next retry comes while that is being
+// committed: it is skipped.
+func TestSkipWhileARetryIsDue(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		slow := make(chan struct{})
+		var gate atomic.Bool
+		propose := y.opts.Propose
+		y.opts.Propose = func(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+			if gate.Load() && len(cmd.GetIngest().GetHold()) > 0 {
+				gate.Store(false)
+				<-slow
+			}
+			return propose(ctx, cmd)
+		}
+		putBad(t, x, y)
+		p := reasonOf(y, "bad")
+		pause(time.Unix(0, p.GetNextRetry()).Sub(time.Now()) - 500*time.Millisecond)
+		gate.Store(true)
+		go func() { pause(1800 * time.Millisecond); close(slow) }()
+		if did := amend(t, y, RemedySkip, "bad"); did.Versions != 1 {
+			t.Errorf("the skip did %+v", did)
+		}
+		pause(time.Minute)
+		if p := reasonOf(y, "bad"); p.GetReason() != skipped {
+			t.Errorf("a minute after it was skipped: %v", p)
+		}
+	})
+}
+
+// TestAmendmentEndsWithTheEngine stops an engine while an amendment waits for a log that
+// does not commit, with the bucket open and without a session.
+func TestAmendmentEndsWithTheEngine(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		t.Run(fmt.Sprint("open ", live), func(t *testing.T) {
+			pair(t, nil, func(t *testing.T, x, y *half) {
+				x.site.makeBucket(bk1, 1)
+				var gate atomic.Bool
+				propose := y.opts.Propose
+				y.opts.Propose = func(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+					if gate.Load() && len(cmd.GetIngest().GetHold()) > 0 {
+						<-ctx.Done() // no quorum
+						return nil, ctx.Err()
+					}
+					return propose(ctx, cmd)
+				}
+				putBad(t, x, y)
+				if !live {
+					y.wire.cut()
+					until(t, 30*time.Second, "cut off", func() bool { return !y.engine.Status().Connected })
+				}
+				gate.Store(true)
+				ctx, cancel := context.WithCancel(context.Background())
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					if _, err := y.engine.Amend(ctx, Amendment{Bucket: bk1, Remedy: RemedySkip, Keys: []string{"bad"}}); !errors.Is(err, ErrStopped) {
+						t.Errorf("the amendment ended with %v", err)
+					}
+				}()
+				pause(time.Second)
+				y.stop()
+				select {
+				case <-y.stopped:
+				case <-time.After(time.Minute):
+					t.Errorf("the engine does not end while an amendment hangs")
+				}
+				cancel()
+				<-done
+			})
+		})
+	}
+}
