@@ -106,7 +106,7 @@ func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
 			kept = append(kept, proto.CloneOf(d))
 		}
 	}
-	cursor := proto.CloneOf(bp.GetCursor())
+	cursor := toldCursor(bp.GetCursor())
 	cursor.Site = l.o.ID.Bytes()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,6 +125,19 @@ func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
 	}
 	pb.pending, pb.declined, pb.copied = bp.GetPending(), "", bp.GetCopied()
 	pb.cause = bp.GetCause()[:min(len(bp.GetCause()), maxCause)]
+}
+
+// toldCursor is what matters here of a peer's cursor. The rest is the peer's own, and
+// of any size.
+func toldCursor(c *catalogpb.Cursor) *catalogpb.Cursor {
+	out := &catalogpb.Cursor{Epoch: c.GetEpoch(), Incarnation: bytes.Clone(c.GetIncarnation()), Seq: c.GetSeq(), InitialDone: c.GetInitialDone()}
+	if c.GetPart() != "" {
+		out.Part = "part"
+	}
+	if c.GetScan() != nil {
+		out.Scan = &catalogpb.Scan{FirstSeq: c.GetScan().GetFirstSeq(), KeysDone: c.GetScan().GetKeysDone()}
+	}
+	return out
 }
 
 // Flush commits what the peer told of its progress, without waiting for

@@ -516,3 +516,29 @@ func TestLostVersionsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// TestProgressIsStoredShort has a peer tell a cursor that is as large as a message.
+func TestProgressIsStoredShort(t *testing.T) {
+	offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+		s.ensureBucket((*served)[0])
+		s.put((*served)[0], "k", []byte("v"))
+		st, err := s.cat.Bucket((*served)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		big := bytes.Repeat([]byte("x"), 100<<10)
+		_, err = l.Progress(context.Background(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: (*served)[0], Cursor: &catalogpb.Cursor{
+			Epoch: 1, Incarnation: st.GetIncarnation(), Seq: 1, Part: string(big), Scan: &catalogpb.Scan{NextKey: big, Scope: string(big)},
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.cat.Progress((*served)[0], l.o.Peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := proto.Size(p); n > 1000 {
+			t.Errorf("%d bytes are stored of it", n)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package objsync
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"edgefog.dev/isgw/chunks"
@@ -49,7 +50,8 @@ func piece(rate uint64, least, most int) int {
 // enough of them takes no more. It belongs to the goroutine of the stream.
 type recordPace struct {
 	limit *limit.Limiter
-	free  time.Time // when the last batch is paid off
+	owed  float64   // bytes that are not paid off
+	paid  time.Time // up to here
 	timer *time.Timer
 }
 
@@ -59,28 +61,36 @@ func newRecordPace(l *limit.Limiter) *recordPace {
 	return p
 }
 
-// may reports whether a batch may be sent now. If not, the timer says when.
+// may reports whether a batch may be sent now. If not, the timer says when, unless the
+// rate changes.
 func (p *recordPace) may() bool {
-	wait := time.Until(p.free)
-	if wait <= 0 {
+	rate := p.pay()
+	if p.owed <= 0 {
 		return true
 	}
-	p.timer.Reset(wait)
+	p.timer.Reset(time.Duration(math.Ceil(p.owed / rate * float64(time.Second))))
 	return false
 }
 
 // sent takes a batch of n bytes into account.
 func (p *recordPace) sent(n int) {
 	p.limit.Charge(n)
-	rate := p.limit.Rate()
-	if rate == 0 {
-		return
-	}
+	p.pay()
+	p.owed += float64(n)
+}
+
+// pay takes off what the rate that holds now has allowed since the last time, and
+// returns it.
+func (p *recordPace) pay() (rate float64) {
 	now := time.Now()
-	if p.free.Before(now) {
-		p.free = now
+	passed := now.Sub(p.paid)
+	p.paid = now
+	if rate = float64(p.limit.Rate()); rate == 0 {
+		p.owed = 0
+		return 0
 	}
-	p.free = p.free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
+	p.owed = max(0, p.owed-rate*passed.Seconds())
+	return rate
 }
 
 // within is a budget for a link that may carry no more than rate bytes per second;
@@ -94,8 +104,9 @@ func (b budget) within(rate uint64, rtt time.Duration, raw float64) budget {
 		return b
 	}
 	ahead := float64(rate) * max(raw, 1)
-	b.large = min(b.large, int64(ahead*(2*rtt+largeAhead).Seconds()))
-	b.total = min(b.total, b.large+int64(ahead*smallAhead.Seconds()))
+	carries := func(d time.Duration) int64 { return int64(min(ahead*d.Seconds(), float64(b.total))) }
+	b.large = min(b.large, carries(2*rtt+largeAhead))
+	b.total = min(b.total, b.large+carries(smallAhead))
 	b.fetch = min(b.fetch, max(fetchSlow, b.large/8))
 	return b
 }

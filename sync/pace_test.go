@@ -298,3 +298,36 @@ func TestReceiverKeepsItsOwnLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestWithinAnyRate has a peer tell a rate that no line has.
+func TestWithinAnyRate(t *testing.T) {
+	b := budget{total: 15 << 20, large: 8 << 20, fetch: 2 << 20}
+	got := b.within(1<<64-1, 100*time.Millisecond, 10)
+	if got.total != b.total || got.large != b.large {
+		t.Errorf("a limit that limits nothing makes %+v of %+v", got, b)
+	}
+}
+
+// TestRecordsFollowTheRate changes a limit while a batch is not paid off.
+func TestRecordsFollowTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limited(1)
+		p := newRecordPace(l)
+		defer p.timer.Stop()
+		p.sent(4096)
+		if p.may() {
+			t.Fatal("at once")
+		}
+		l.Set(nil)
+		if !p.may() {
+			t.Error("the limit is gone, and nothing may be sent")
+		}
+		l.Set(rate(1))
+		p.sent(4096)
+		l.Set(rate(4096))
+		pause(2 * time.Second)
+		if !p.may() {
+			t.Error("the limit is higher, and nothing may be sent after 2 s")
+		}
+	})
+}
