@@ -171,7 +171,7 @@ func (l *Limiter) settle(now time.Time) {
 // look asks the schedule again when its answer has run out, or the clock was set
 // back. l.mu is held.
 func (l *Limiter) look() {
-	now := l.wall()
+	now := l.wall().Round(0) // by the time of day, which may be set
 	current := !l.asked.IsZero() && !now.Before(l.asked) && (l.until.IsZero() || now.Before(l.until))
 	if current {
 		return
