@@ -8,10 +8,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
 
@@ -340,6 +344,32 @@ func TestSnapshotOnBytes(t *testing.T) {
 	if got := fingerprint(t, r); got != want {
 		t.Fatalf("state is %s, not %s", got, want)
 	}
+}
+
+// TestSnapshotFailing: where no snapshot can be taken, as on a full disk, the next is
+// tried after a pause and not with each entry, which would flush the state for each.
+func TestSnapshotFailing(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	var attempts atomic.Int64
+	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpMkdirAll && strings.Contains(op.Path, "checkpoint-") && failing.Load() {
+			attempts.Add(1)
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	failing.Store(true)
+	r := newSite(t, Options{Dir: t.TempDir(), SnapshotEntries: 8, fs: errorfs.Wrap(vfs.Default, full)})
+	began := time.Now()
+	fill(t, r, "k", 8)
+	eventually(t, "an attempt", func() bool { return attempts.Load() > 0 })
+	fill(t, r, "l", 200)
+	if n, most := attempts.Load(), 1+int64(time.Since(began)/retryPause); n > most {
+		t.Errorf("%d snapshots were tried in %v, more than %d", n, time.Since(began), most)
+	}
+	failing.Store(false)
+	eventually(t, "a snapshot", func() bool { return r.Status().LastSnapshot > 0 })
 }
 
 func TestDigestKnowsContent(t *testing.T) {

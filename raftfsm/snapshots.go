@@ -132,16 +132,19 @@ func (s *snapshotter) run() {
 	retry := time.NewTimer(retryPause)
 	retry.Stop()
 	defer retry.Stop()
+	kick := s.kick // nil after a failure: the next attempt is the timer's
 	for {
 		select {
-		case <-s.kick:
+		case <-kick:
 		case <-retry.C:
 		case <-s.ctx.Done():
 			return
 		}
+		kick = s.kick
 		if err := s.take(); err != nil && s.ctx.Err() == nil {
 			s.logger.Warn("snapshot was not taken and is tried again", "cause", err)
 			retry.Reset(retryPause)
+			kick = nil
 		}
 	}
 }
