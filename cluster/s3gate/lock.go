@@ -3,6 +3,7 @@ package s3gate
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,16 +20,35 @@ import (
 // S3 does, and race with what is being committed. So whoever asks in a request
 // that writes is told that nothing is locked, and the commit decides.
 
-// lockOf returns the lock that the headers of a write ask for; nil for none.
-func lockOf(mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) *catalogpb.Lock {
-	if mode == "" && hold == "" {
+// maxUntil is the last time that a retention can end. The nanoseconds of a later one are
+// no time to the catalog, and some hundred years on they are those of an earlier one.
+var maxUntil = time.Unix(0, catalog.MaxTime).UTC()
+
+// maxDefaultDays bounds the default retention of a bucket. With a longer one the day
+// comes when no write of the bucket can be retained for as long, and all are refused.
+const maxDefaultDays = 50 * 365
+
+// checkUntil refuses a retention that ends later than can be.
+func checkUntil(until time.Time) error {
+	if !until.After(maxUntil) {
 		return nil
+	}
+	return invalidArgument("RetainUntilDate", until.Format(time.RFC3339), "The retain until date must not be after "+maxUntil.Format(time.RFC3339))
+}
+
+// lockOf returns the lock that the headers of a write ask for; nil for none.
+func lockOf(mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) (*catalogpb.Lock, error) {
+	if mode == "" && hold == "" {
+		return nil, nil
 	}
 	l := &catalogpb.Lock{Mode: retentionMode(string(mode)), Hold: hold == types.ObjectLockLegalHoldStatusOn}
 	if l.Mode != catalogpb.RetentionMode_RETENTION_NONE && until != nil {
+		if err := checkUntil(*until); err != nil {
+			return nil, err
+		}
 		l.Until = until.UnixNano()
 	}
-	return l
+	return l, nil
 }
 
 // retentionMode reads a mode as S3 names it.
@@ -85,7 +105,11 @@ func (b *tenantBackend) PutObjectLockConfiguration(request context.Context, buck
 	if a.Versioning != catalogpb.Versioning_VERSIONING_ENABLED {
 		return s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotAllowed)
 	}
-	if err := b.objects.SetDefaultLock(ctx, path, defaultLock(in)); err != nil {
+	lock := defaultLock(in)
+	if days := uint64(lock.GetDays()) + 365*uint64(lock.GetYears()); days > maxDefaultDays {
+		return invalidArgument("DefaultRetention", "", fmt.Sprintf("The default retention must not be longer than %d years, or %d days", maxDefaultDays/365, maxDefaultDays))
+	}
+	if err := b.objects.SetDefaultLock(ctx, path, lock); err != nil {
 		return b.apiError(op, path, "", err)
 	}
 	return nil
@@ -185,6 +209,8 @@ func (b *tenantBackend) PutObjectRetention(request context.Context, bucket, key,
 	mode := retentionMode(string(in.Mode))
 	if lifts(request) {
 		mode = catalogpb.RetentionMode_RETENTION_NONE
+	} else if err := checkUntil(*in.RetainUntilDate); err != nil {
+		return err
 	}
 	err = b.objects.SetRetention(ctx, t.path, t.key, t.which, mode, *in.RetainUntilDate, mayBypass(request))
 	if err != nil {

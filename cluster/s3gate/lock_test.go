@@ -1,6 +1,7 @@
 package s3gate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -237,4 +238,40 @@ func TestDefaultRetention(t *testing.T) {
 	if err != nil || *mode != minio.Compliance || *validity != 1 || *unit != minio.Years {
 		t.Errorf("minio-go reads %v %v %v, error %v", mode, validity, unit, err)
 	}
+}
+
+// TestRetentionBounds refuses a retention whose end the catalog cannot hold, which would
+// be an earlier one, and a default that no write could be given one day.
+func TestRetentionBounds(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.lockedBucket(t)
+	id := k.put("k", "x")
+	compliance := types.ObjectLockRetentionModeCompliance
+	for _, year := range []int{2117, 2262, 2400, 2640, 2999, 9999} {
+		until := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		wantCode(t, fmt.Sprint("a retention until ", year), k.retain("k", id, compliance, until, false), "InvalidArgument")
+		_, err := k.PutObject(t.Context(), &s3.PutObjectInput{Bucket: k.bucket, Key: aws.String("k"), ObjectLockMode: types.ObjectLockModeCompliance, ObjectLockRetainUntilDate: &until})
+		wantCode(t, fmt.Sprint("a write that is retained until ", year), err, "InvalidArgument")
+	}
+	last := time.Date(2116, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := k.retain("k", id, compliance, last, false); err != nil {
+		t.Error(err)
+	}
+	head, err := k.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: k.bucket, Key: aws.String("k"), VersionId: &id})
+	if err != nil || head.ObjectLockRetainUntilDate == nil || !head.ObjectLockRetainUntilDate.Equal(last) {
+		t.Errorf("retained until %v, error %v", head, err)
+	}
+	byDefault := func(r types.DefaultRetention) error {
+		r.Mode = compliance
+		_, err := k.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{Bucket: k.bucket, ObjectLockConfiguration: &types.ObjectLockConfiguration{
+			ObjectLockEnabled: types.ObjectLockEnabledEnabled, Rule: &types.ObjectLockRule{DefaultRetention: &r}}})
+		return err
+	}
+	wantCode(t, "a default of 100 years", byDefault(types.DefaultRetention{Years: aws.Int32(100)}), "InvalidArgument")
+	wantCode(t, "a default of 18,251 days", byDefault(types.DefaultRetention{Days: aws.Int32(18_251)}), "InvalidArgument")
+	if err := byDefault(types.DefaultRetention{Years: aws.Int32(50)}); err != nil {
+		t.Error(err)
+	}
+	k.put("by default", "x")
 }

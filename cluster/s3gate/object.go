@@ -82,7 +82,11 @@ func readExtras(tagging, redirect *string, mode types.ObjectLockMode, until *tim
 		return extras{}, s3err.GetNotImplementedErr("x-amz-website-redirect-location", "")
 	}
 	tags, err := parseTags(tagging)
-	return extras{tags: tags, lock: lockOf(mode, until, hold)}, err
+	if err != nil {
+		return extras{}, err
+	}
+	lock, err := lockOf(mode, until, hold)
+	return extras{tags: tags, lock: lock}, err
 }
 
 // writeConditions are those of a PUT's headers, whose quotes are gone.
