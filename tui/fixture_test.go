@@ -211,6 +211,7 @@ type fakeNode struct {
 	down      bool // it refuses
 	changed   chan struct{}
 	needsName string
+	fails     error                                                                 // of Apply
 	conflict  bool                                                                  // the next Apply finds that something moved
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
 	service   *adminpb.Service                                                      // nil: serviceOf
@@ -311,6 +312,9 @@ func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.P
 func (n *fakeNode) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.fails != nil {
+		return nil, n.fails
+	}
 	if n.conflict {
 		n.conflict = false
 		p := planOf(req.GetPlan().GetChange())

@@ -3,10 +3,15 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
+	"syscall"
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/tui/screen"
 )
@@ -14,10 +19,11 @@ import (
 // planDialog shows a change as the node planned it: the only door to any
 // change. It applies the plan that was seen and no other.
 type planDialog struct {
-	m      *Model
-	title  string
-	req    *adminpb.PlanRequest
-	serial int // generation of the call under way, 0: none
+	m        *Model
+	title    string
+	req      *adminpb.PlanRequest
+	serial   int  // generation of the call under way, 0: none
+	applying bool // it is one to apply the plan
 
 	plan   *adminpb.Plan
 	before map[string]bool // items of the plan that was overtaken
@@ -55,7 +61,7 @@ func (d *planDialog) show(plan *adminpb.Plan) {
 }
 
 func (d *planDialog) apply() tea.Cmd {
-	d.failed = nil
+	d.failed, d.applying = nil, true
 	req := &adminpb.ApplyRequest{Plan: d.plan}
 	if d.name != nil {
 		req.TypedName = d.name.text()
@@ -66,10 +72,15 @@ func (d *planDialog) apply() tea.Cmd {
 
 // applied takes what became of the plan.
 func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
-	d.serial = 0
+	d.serial, d.applying = 0, false
+	left := !slices.Contains(d.m.dialogs, dialog(d)) // meanwhile, so that it is told elsewhere
 	switch {
+	case err != nil && left:
+		d.m.complain(fmt.Errorf("%s: %s", d.title, whyNotApplied(err)))
 	case err != nil:
-		d.failed = err
+		d.failed = errors.New(whyNotApplied(err))
+	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT && left:
+		d.m.complain(fmt.Errorf("%s: nothing was changed: %s", d.title, res.GetReason()))
 	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT:
 		d.before = map[string]bool{}
 		for _, line := range d.lines(80) {
@@ -78,8 +89,9 @@ func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
 		d.moved = res.GetReason()
 		d.show(res.GetPlan())
 	default:
-		// The form that led here is done as well.
-		d.m.dialogs = nil
+		if !left { // the form that led here is done as well
+			d.m.dialogs = nil
+		}
 		if text, short := d.done(res); short {
 			d.m.complain(errors.New(firstLine(text)))
 		} else {
@@ -88,6 +100,20 @@ func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
 		return d.m.reload()
 	}
 	return nil
+}
+
+// whyNotApplied is an error of applying a plan. Where no answer came, the node may
+// have applied it all the same.
+func whyNotApplied(err error) string {
+	var failure *admin.Error
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) || !errors.As(err, &failure) {
+		return reason(err)
+	}
+	switch failure.Code {
+	case admin.CodeInterrupted, admin.CodeTimeout, admin.CodeUnavailable:
+		return "it is not known whether it was applied: " + reason(err) + ". Applied again, it is done once."
+	}
+	return reason(err)
 }
 
 // done says what was done, and whether that is less than what was asked for.
@@ -127,7 +153,11 @@ func (d *planDialog) bindings() []binding {
 	scroll := func(n int) func() tea.Cmd {
 		return func() tea.Cmd { d.top += n; return nil }
 	}
-	cancel := func() tea.Cmd { d.serial = 0; d.m.pop(); return nil }
+	leave := binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: func() tea.Cmd { d.serial = 0; d.m.pop(); return nil }}
+	if d.applying { // the node has it: leaving takes nothing back
+		leave.short, leave.long = "back", "back: what the node does is said later"
+		leave.do = func() tea.Cmd { d.m.pop(); return nil }
+	}
 	out := []binding{
 		{keys: []string{"down"}, long: "down", do: scroll(1)},
 		{keys: []string{"up"}, long: "up", do: scroll(-1)},
@@ -139,7 +169,7 @@ func (d *planDialog) bindings() []binding {
 	if d.plan != nil || d.failed == nil {
 		out = append(out, binding{keys: []string{apply}, short: "apply", long: "apply the plan", off: d.ready(), do: d.apply})
 	}
-	if d.failed != nil || d.moved != "" {
+	if d.serial == 0 && (d.failed != nil || d.moved != "") {
 		out = append(out, binding{keys: []string{again}, short: "plan again", long: "plan it again", do: d.ask})
 	}
 	if d.plan != nil {
@@ -148,7 +178,7 @@ func (d *planDialog) bindings() []binding {
 			binding{keys: []string{saved}, short: "save", long: "write the plan to a file", do: func() tea.Cmd { return d.m.save("plan.txt", d.plan.GetText()+"\n") }},
 		)
 	}
-	return append(out, binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: cancel})
+	return append(out, leave)
 }
 
 func (d *planDialog) typed(msg tea.KeyMsg) tea.Cmd {
