@@ -188,7 +188,8 @@ func (s *Store) recoverSegments(ctx context.Context) (next uint32, err error) {
 }
 
 // recoverSegment indexes the records of a segment that the index does not know,
-// cuts off what follows them, and seals it. It returns the segment's size.
+// cuts off what follows them, and seals it, unless something in it cannot be read. It
+// returns the segment's size.
 func (s *Store) recoverSegment(ctx context.Context, sc *scanner, no uint32, m mark) (int64, error) {
 	name := segmentName(no)
 	path := s.opts.FS.PathJoin(s.segmentsDir, name)
@@ -214,11 +215,21 @@ func (s *Store) recoverSegment(ctx context.Context, sc *scanner, no uint32, m ma
 		return 0, err
 	}
 
-	r := recovery{s: s, no: no}
+	r := recovery{s: s, no: no, sc: sc}
 	from := max(m.end, segmentHeaderSize)
 	end, skipped, err := sc.scan(ctx, f, info.Size(), from, r.add)
 	if err != nil {
 		return 0, err
+	}
+	if sc.unread != noneUnread {
+		// Records that were acknowledged may lie there, and the disk may give them
+		// another time: the segment stays as it is, to be looked at again.
+		if err := r.commit(mark{end: r.known(end)}); err != nil {
+			return 0, err
+		}
+		s.opts.Logger.Error("chunk store: a segment cannot be read in whole, chunks in it may be missing until the store is opened again and it can",
+			"segment", name, "offset", sc.unread, "records", r.total, "new", r.fresh)
+		return info.Size(), nil
 	}
 	if r.total == 0 && m.end == 0 {
 		// Nothing in it is, or ever was, indexed.
@@ -245,6 +256,7 @@ func (s *Store) recoverSegment(ctx context.Context, sc *scanner, no uint32, m ma
 type recovery struct {
 	s     *Store
 	no    uint32
+	sc    *scanner
 	total int
 	fresh int
 
@@ -272,7 +284,16 @@ func (r *recovery) add(rec record, start, end int64) error {
 	if len(r.order) < updateRecords {
 		return nil
 	}
-	return r.commit(mark{end: end})
+	return r.commit(mark{end: r.known(end)})
+}
+
+// known is the end of what needs not be looked at again when all up to end was
+// scanned.
+func (r *recovery) known(end int64) int64 {
+	if r.sc.unread < end {
+		return max(r.sc.unread, segmentHeaderSize)
+	}
+	return end
 }
 
 // commit indexes what was added and sets the segment's mark.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"edgefog.dev/isgw/chunks"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -59,14 +60,20 @@ type scanner struct {
 	codec *chunks.Codec
 	win   window
 	buf   chunks.Buffer
+	// unread is where the last scan first met something that could not be read:
+	// a record that begins there, or later, may have been passed over although the
+	// disk has it. noneUnread when all was read.
+	unread int64
 }
+
+const noneUnread = math.MaxInt64
 
 // scan calls fn for each record at or after from whose bytes are verified to be
 // the chunk that its header names, with where the record begins and ends.
 // Anything else is passed over: after bytes that are no record it looks for the
 // next place that begins one, so damage costs what it hits and no more. It
 // returns the end of the last verified record, or from, and the number of bytes
-// passed over before that.
+// passed over before that. What of them could not be read sc.unread tells.
 func (sc *scanner) scan(
 	ctx context.Context, f vfs.File, size, from int64, fn func(rec record, start, end int64) error,
 ) (end, skipped int64, err error) {
@@ -74,6 +81,7 @@ func (sc *scanner) scan(
 		sc.win.mem = make([]byte, windowSize)
 	}
 	sc.win = window{file: f, size: size, mem: sc.win.mem}
+	sc.unread = noneUnread
 	end = from
 	for off := from; off < size; {
 		if err := ctx.Err(); err != nil {
@@ -97,6 +105,7 @@ func (sc *scanner) scan(
 func (sc *scanner) record(off int64) (record, int64) {
 	header, err := sc.win.at(off, recordHeaderSize)
 	if err != nil {
+		sc.unread = min(sc.unread, off)
 		return record{}, 0
 	}
 	rec, ok := parseRecordHeader(header)
@@ -104,6 +113,9 @@ func (sc *scanner) record(off int64) (record, int64) {
 		return record{}, 0
 	}
 	data, err := sc.win.at(off+recordHeaderSize, int(rec.storedLen))
+	if err != nil {
+		sc.unread = min(sc.unread, off)
+	}
 	if err != nil || len(data) < int(rec.storedLen) {
 		return record{}, 0
 	}
@@ -120,8 +132,17 @@ func (sc *scanner) search(off int64) int64 {
 	for off < sc.win.size {
 		p, err := sc.win.at(off, windowSize/2)
 		if err != nil {
-			off = (off/sectorSize + 1) * sectorSize
-			continue
+			// It may be a later part that cannot be read: sector by sector, with what
+			// of a magic may lie in the next one.
+			sc.unread = min(sc.unread, off)
+			next := (off/sectorSize + 1) * sectorSize
+			if p, err = sc.win.at(off, int(next-off)+len(recordMagic)-1); err != nil {
+				p, err = sc.win.at(off, int(next-off))
+			}
+			if err != nil {
+				off = next
+				continue
+			}
 		}
 		if i := bytes.Index(p, []byte(recordMagic)); i >= 0 {
 			return off + int64(i)
