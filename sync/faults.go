@@ -185,18 +185,23 @@ func commitAmended(ctx context.Context, site *Site, peer state.SiteID, bucket st
 	return nil
 }
 
-// amendStored carries out an amendment while no session has the bucket open. Earlier
-// failures of what is retried are forgotten.
+// amendStored carries out an amendment while no session has the bucket open.
 func (e *Engine) amendStored(op *amendOp) {
 	ctx, done := e.amending(op)
 	defer done()
 	amended, did, err := amendStored(ctx, &e.o.Site, e.o.Peer, op.what)
-	if op.what.Remedy == RemedyRetry {
-		for _, p := range amended {
-			delete(e.failures, keyOf(p.GetRecord().GetDot()))
-		}
-	}
+	e.pardon(amended, op.what)
 	op.done <- e.amended(did, err)
+}
+
+// pardon forgets the failures of what is retried.
+func (e *Engine) pardon(amended []*catalogpb.Pending, what Amendment) {
+	if what.Remedy != RemedyRetry {
+		return
+	}
+	for _, p := range amended {
+		delete(e.failures, keyOf(p.GetRecord().GetDot()))
+	}
 }
 
 // amended is the answer to an amendment.
@@ -259,7 +264,10 @@ func (s *session) amendLive(b *bucket, op *amendOp) {
 		return func() {
 			b.committing = false
 			op.done <- s.e.amended(did, err)
-			if b.closed {
+			if err == nil {
+				s.e.pardon(amended, op.what)
+			}
+			if b.closed || s.over() { // nobody waits for what would be begun now
 				return
 			}
 			if err != nil {
@@ -281,7 +289,6 @@ func (s *session) onAmended(b *bucket, amended []*catalogpb.Pending, what Amendm
 		v.hold = p
 		v.amending = false
 		if what.Remedy == RemedyRetry {
-			delete(s.e.failures, v.dot)
 			v.kind = failIntegrity // whatever it was, it is tried
 		}
 		s.log.Info("link: pending version was amended by an operator", "bucket", b.path,

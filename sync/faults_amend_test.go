@@ -84,3 +84,38 @@ func TestAmendmentEndsWithTheEngine(t *testing.T) {
 		})
 	}
 }
+
+// TestRetryWhileTheSessionEnds has a retry committed when its session has ended and waits
+// for what it began: nothing more is begun then, for which nobody would wait, and the
+// next session carries it out.
+func TestRetryWhileTheSessionEnds(t *testing.T) {
+	for range 20 {
+		pair(t, func(o *EngineOptions) { o.RetryMin = time.Hour }, func(t *testing.T, x, y *half) {
+			x.site.makeBucket(bk1, 1)
+			var gated atomic.Bool
+			open := make(chan struct{})
+			propose := y.opts.Propose
+			y.opts.Propose = func(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+				if gated.Load() && len(cmd.GetIngest().GetHold()) > 0 {
+					<-open
+				}
+				return propose(ctx, cmd)
+			}
+			putBad(t, x, y)
+			gated.Store(true)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				amend(t, y, RemedyRetry, "bad")
+			}()
+			pause(time.Second)
+			y.wire.cut()
+			pause(time.Second)
+			close(open)
+			<-done
+			y.wire.mend()
+			synced(t, time.Minute, x, y)
+			sameHeads(t, bk1, x.site, y.site)
+		})
+	}
+}
