@@ -211,6 +211,7 @@ type fakeNode struct {
 	down      bool // it refuses
 	changed   chan struct{}
 	needsName string
+	plan      *adminpb.Plan                                                         // nil: planOf
 	fails     error                                                                 // of Apply
 	conflict  bool                                                                  // the next Apply finds that something moved
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
@@ -303,6 +304,9 @@ func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.P
 		return nil, errDown
 	}
 	p := planOf(req)
+	if n.plan != nil {
+		p = n.plan
+	}
 	if n.needsName != "" {
 		p.NeedsTypedName = n.needsName
 	}

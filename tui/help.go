@@ -54,7 +54,8 @@ func (h *helpDialog) render(r screen.Rect) {
 		columns = 1
 	}
 	lines = (lines + columns - 1) / columns
-	box := centred(r, 36*columns+12, lines+2).Box("keys that work on " + strings.Join(h.page, " ▸ "))
+	outer := centred(r, 36*columns+12, lines+2)
+	box := outer.Box("keys that work on " + strings.Join(h.page, " ▸ "))
 	h.room = box.H
 	h.top = max(min(h.top, lines-box.H), 0)
 	width := box.W / columns
@@ -75,7 +76,7 @@ func (h *helpDialog) render(r screen.Rect) {
 		part.Text(15, y, text, screen.Truncate(b.text, part.W-15))
 	}
 	if lines > box.H {
-		box.Right(box.W-1, box.H-1, screen.Dim, "j k more")
+		outer.Right(outer.W-2, outer.H-1, screen.Dim, " j k more ")
 	}
 }
 
@@ -105,7 +106,7 @@ func (p *palette) search() {
 	for _, b := range p.all {
 		all := true
 		for _, w := range words {
-			all = all && strings.Contains(strings.ToLower(b.long), w)
+			all = all && strings.Contains(strings.ToLower(b.long+" "+b.short), w)
 		}
 		if all {
 			p.found = append(p.found, b)

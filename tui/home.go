@@ -141,7 +141,7 @@ func (p *homePage) bindings() []binding {
 	} else {
 		out = moving(p.alerts)
 		if a.GetService() == "" {
-			open.short, open.long = "links", "see the links"
+			open.long = "see the whole alert"
 		}
 	}
 	out = append(out, open)
@@ -164,8 +164,12 @@ func (p *homePage) bindings() []binding {
 
 func (p *homePage) openAlert() tea.Cmd {
 	a, ok := p.alerts.Selected()
-	if !ok || a.GetService() == "" {
+	switch {
+	case !ok:
 		return p.m.turn(pageLinks)
+	case a.GetService() == "":
+		p.m.see(a.GetWord(), "isgwctl status", [][2]string{{"cause", a.GetCause()}, {"what to do", a.GetNextStep()}})
+		return nil
 	}
 	return p.m.openLink(a.GetService())
 }

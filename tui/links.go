@@ -265,11 +265,13 @@ func (p *linksPage) render(r screen.Rect) {
 		}
 		p.preview(r.Sub(left.W+1, 0, r.W-left.W-1, r.H), l)
 	} else if ok && r.H > 8 {
-		// One line says why the selected link is as it is.
+		// A line or two say why the selected link is as it is, and where the list
+		// leaves room another.
 		rows := 1
 		if r.H > 14 {
 			rows = 2
 		}
+		rows = max(rows, min(r.H-2-seen, 3))
 		left = r.Sub(0, 0, r.W, r.H-rows-1)
 		p.why(r.Sub(0, r.H-rows, r.W, rows), l)
 	}

@@ -674,3 +674,53 @@ func TestAPlanWithoutAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// That there is more to scroll to is written on the frame: at the end of a plan or of
+// the help no word is hidden behind it.
+func TestTheLastLineOfWhatScrolls(t *testing.T) {
+	s := newStill(t, unhealthy(), Options{}).size(60, 16)
+	s.node.plan = planOf(nil)
+	s.node.plan.Command = "isgwctl link pause maui" + strings.Repeat(" --and-more", 6) + " --last"
+	s.press("2", "j", "j", "p")
+	for range 40 {
+		s.press("down")
+	}
+	s.want(strings.Repeat(" --and-more", 2)+" --last", "more ─┘")
+	s = newStill(t, unhealthy(), Options{}).size(60, 16).press("2", "?")
+	for range 40 {
+		s.press("j")
+	}
+	s.want("draw the screen anew   ", "more ─┘")
+}
+
+// The palette knows a command by its name in the footer as well.
+func TestPaletteKnowsShortNames(t *testing.T) {
+	for query, want := range map[string]string{"unserve": "┌ stop serving on maui", "yaml": "┌ maui as YAML", "resume": "no command has these words"} {
+		s := newStill(t, unhealthy(), Options{}).press("2", "j", "j", ":").typing(query)
+		if query != "resume" {
+			s.press("enter")
+		}
+		s.want(want)
+	}
+}
+
+// On the smallest screen what is wrong is told whole somewhere, and so is what to do.
+func TestSixtyBySixteenTellsAll(t *testing.T) {
+	snapshot := unhealthy()
+	cause := "the disk of /var/lib/isgw/alpha has less than 5 % free, and collects what nobody needs"
+	snapshot.Alerts = append(snapshot.Alerts, &adminpb.Alert{Severity: adminpb.Severity_SEVERITY_WARNING, Glyph: "!", Word: "node", Cause: cause, NextStep: "free space: writes are refused when it is full", Key: "node"})
+	l := snapshot.Links[2]
+	l.Cause, l.NextStep = "3 versions are in quarantine", "see why with `isgwctl link failed maui`; they are tried again by themselves"
+	s := newStill(t, snapshot, Options{}).size(60, 16).press("j", "j", "enter")
+	for _, word := range strings.Fields(cause + " free space: writes are refused when it is full") {
+		s.want(word)
+	}
+	s.press("esc", "2", "j", "j")
+	if text := words(s.screenOf()); !strings.Contains(text, "see why with f; they are tried again by themselves") {
+		t.Errorf("the next step is cut off:\n%s", s.screenOf())
+	}
+	s.conn.fail(noon, errDown)
+	s.now, s.shown = noon.Add(12*time.Minute), noon.Add(12*time.Minute)
+	s.press("1")
+	s.want("12m00s old", "until a node answers")
+}

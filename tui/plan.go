@@ -297,11 +297,11 @@ func (d *planDialog) render(r screen.Rect) {
 		box.Text(indent+line.at, y+i, line.plain, line.text)
 	}
 	if len(lines) > d.page {
-		box.Right(box.W-1, box.H-1, screen.Dim, "↑ ↓ more")
+		outer.Right(outer.W-2, outer.H-1, screen.Dim, " ↑ ↓ more ")
 	}
 	if d.name != nil {
 		x := box.Text(1, box.H-1, screen.Bad, "type "+screen.Truncate(d.plan.GetNeedsTypedName(), box.W/2)+" to confirm: ")
-		d.name.render(box, x, box.H-1, box.W-x-10, true)
+		d.name.render(box, x, box.H-1, box.W-x-1, true)
 	}
 	outer.Right(outer.W-2, 0, screen.Dim, " plan "+screen.Truncate(d.plan.GetId(), 8)+" ")
 }

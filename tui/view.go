@@ -204,7 +204,12 @@ func (m *Model) statusLine(r screen.Rect) bool {
 		lines, role := m.noticeLines(r.W)
 		r.Text(1, 0, role, lines[len(lines)-1])
 	case m.stale():
-		r.Text(1, 0, screen.Warn, screen.Truncate("? these values are "+age(m.silence())+" old; nothing can be changed until a node answers", r.W-2))
+		old := age(m.silence()) + " old; nothing can be changed until a node answers"
+		text := "? these values are " + old
+		if screen.Width(text) > r.W-2 {
+			text = "? " + old
+		}
+		r.Text(1, 0, screen.Warn, screen.Truncate(text, r.W-2))
 	default:
 		return false
 	}
