@@ -19,12 +19,14 @@ import (
 )
 
 // readForm adds to a write what its form says and versitygw does not hand on: the lock
-// of the version. What is not offered is refused, as in headers.
+// of the version. What is not offered is refused, as in headers. How long the file is
+// shows when it ends: versitygw counts what follows it.
 func readForm(request context.Context, in *s3response.PutObjectInput) error {
 	form, ok := request.Value("object-post-result").(middlewares.PostObjectResult)
 	if !ok {
 		return nil
 	}
+	in.ContentLength = nil
 	for name, value := range form.Fields {
 		switch {
 		case strings.HasPrefix(name, "x-amz-server-side-encryption"), name == "x-amz-storage-class" && value != "STANDARD":
@@ -77,26 +79,28 @@ type formNames struct {
 const fileVariable = "${filename}"
 
 // readPreamble looks through the fields of a form, up to the header of its file. A
-// form that it cannot read goes on as it is: versitygw refuses it. What is returned
-// gives the request its own body back, and must be called when it is done with.
-func readPreamble(request *fasthttp.RequestCtx) (restore func()) {
+// form that it cannot read goes on as it is: versitygw refuses it. restore gives the
+// request its own body back, and must be called when it is done with. whole says that the
+// form is long enough for its own end; one that is not versitygw takes for a fault of its
+// own.
+func readPreamble(request *fasthttp.RequestCtx) (whole bool, restore func()) {
 	_, params, err := mime.ParseMediaType(string(request.Request.Header.ContentType()))
 	stream := request.Request.BodyStream()
 	if err != nil || params["boundary"] == "" || stream == nil {
-		return func() {}
+		return true, func() {}
 	}
 	var (
-		read  []byte
-		names formNames
-		at    int
-		scan  = unfinished
-		block = make([]byte, 4<<10)
+		read        []byte
+		names       formNames
+		at, content int
+		scan        = unfinished
+		block       = make([]byte, 4<<10)
 	)
 	for scan == unfinished && err == nil { // no more than maxPreamble bytes come
 		var n int
 		n, err = stream.Read(block)
 		read = append(read, block[:n]...)
-		names, at, scan = scanForm(read, params["boundary"])
+		names, at, content, scan = scanForm(read, params["boundary"])
 	}
 	if scan == finished {
 		request.SetUserValue(formNames{}, names)
@@ -110,7 +114,12 @@ func readPreamble(request *fasthttp.RequestCtx) (restore func()) {
 	}
 	body := bodyStream(&request.Request)
 	*body = io.MultiReader(bytes.NewReader(read), rest)
-	return func() { *body = stream }
+	if scan == finished {
+		file := newFileReader(io.MultiReader(bytes.NewReader(read[content:]), rest), params["boundary"])
+		*body = io.MultiReader(bytes.NewReader(read[:content]), file)
+	}
+	length, end := request.Request.Header.ContentLength(), len("\r\n--")+len(params["boundary"])+len("--\r\n")
+	return scan != finished || length < 0 || length >= content+end, func() { *body = stream }
 }
 
 // bodyStream is where fasthttp keeps the stream of a request's body; nil if this
@@ -139,30 +148,30 @@ const (
 	noForm                    // it is no form
 )
 
-// scanForm looks for the key, and where it is, and for the file's name in the
-// beginning of a form. Of several keys the last counts.
-func scanForm(form []byte, boundary string) (names formNames, at int, scan scanned) {
+// scanForm looks for the key, and where it is, and for the file's name and where its
+// content begins in the beginning of a form. Of several keys the last counts.
+func scanForm(form []byte, boundary string) (names formNames, at, content int, scan scanned) {
 	delimiter := []byte("\r\n--" + boundary + "\r\n")
 	first := delimiter[len("\r\n"):]
 	if n := min(len(form), len(first)); !bytes.Equal(form[:n], first[:n]) {
-		return names, 0, noForm
+		return names, 0, 0, noForm
 	} else if n < len(first) {
-		return names, 0, unfinished
+		return names, 0, 0, unfinished
 	}
 	for pos := len(first); ; {
 		end := bytes.Index(form[pos:], []byte("\r\n\r\n"))
 		if end < 0 {
-			return names, at, unfinished
+			return names, at, 0, unfinished
 		}
 		name, file, isFile := partName(string(form[pos : pos+end]))
 		if isFile {
 			names.file = file
-			return names, at, finished
+			return names, at, pos + end + len("\r\n\r\n"), finished
 		}
 		// A value may be empty: then its delimiter begins with the header's end.
 		pos += end + len("\r\n")
 		if end = bytes.Index(form[pos:], delimiter); end < 0 {
-			return names, at, unfinished
+			return names, at, 0, unfinished
 		}
 		if name == "key" {
 			at = pos + len("\r\n")

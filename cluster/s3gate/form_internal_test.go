@@ -2,9 +2,11 @@ package s3gate
 
 import (
 	"bytes"
+	"io"
 	"mime/multipart"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/versity/versitygw/s3response"
@@ -57,9 +59,12 @@ func TestScanForm(t *testing.T) {
 		"more headers":       {"--b\r\nA: b\r\n" + field + "key\r\nC: d\r\n\r\na\r\n--b\r\n" + field + "file\r\n\r\nx", formNames{key: "a"}, finished},
 		"no file yet":        {"--b\r\n" + field + "key\r\n\r\n..\r\n--b\r\n", formNames{key: ".."}, unfinished},
 	} {
-		names, at, scan := scanForm([]byte(c.form), "b")
+		names, at, content, scan := scanForm([]byte(c.form), "b")
 		if names != c.want || scan != c.scan || c.form[at:at+len(names.key)] != names.key {
 			t.Errorf("%s: %+v at %d, %v", what, names, at, scan)
+		}
+		if scan == finished && strings.TrimSuffix(c.form[content-4:], "x") != "\r\n\r\n" {
+			t.Errorf("%s: the file's content begins at %d", what, content)
 		}
 	}
 }
@@ -71,7 +76,7 @@ func FuzzScanForm(f *testing.F) {
 	f.Add([]byte("--b\r\n\r\n\r\n--b\r\n"), "b", "", "a/b")
 	f.Add([]byte{}, "", "\r\n", `"`)
 	f.Fuzz(func(t *testing.T, form []byte, boundary, key, file string) {
-		names, at, _ := scanForm(form, boundary)
+		names, at, _, _ := scanForm(form, boundary)
 		if string(form[at:at+len(names.key)]) != names.key || strings.ContainsAny(names.file, `/\`) {
 			t.Fatalf("%q: %+v at %d", form, names, at)
 		}
@@ -86,9 +91,51 @@ func FuzzScanForm(f *testing.F) {
 		if strings.Contains(key, w.Boundary()) {
 			return
 		}
-		names, at, scan := scanForm(b.Bytes(), w.Boundary())
-		if scan != finished || names.key != key || names.file != "name.txt" || string(b.Bytes()[at:at+len(key)]) != key {
+		names, at, content, scan := scanForm(b.Bytes(), w.Boundary())
+		if content != b.Len() || scan != finished || names.key != key || names.file != "name.txt" || string(b.Bytes()[at:at+len(key)]) != key {
 			t.Fatalf("%q: %+v at %d, %v", b.Bytes(), names, at, scan)
 		}
 	})
 }
+
+// FuzzFileReader reads forms in steps of any size: what is passed on is the file, with
+// the form's end right after it.
+func FuzzFileReader(f *testing.F) {
+	f.Add([]byte("content"), "--\r\n", uint8(1))
+	f.Add([]byte("\r\n--bc\r\n--b \r\n"), "\r\nContent-Disposition: form-data; name=submit\r\n\r\nSend\r\n--b--\r\n", uint8(3))
+	f.Add([]byte{}, "--\r\nepilogue", uint8(200))
+	f.Fuzz(func(t *testing.T, file []byte, end string, step uint8) {
+		const delimiter = "\r\n--b"
+		if bytes.Contains(append(bytes.Clone(file), delimiter[:len(delimiter)-1]...), []byte(delimiter)) {
+			return // the content of no file
+		}
+		form := string(file) + delimiter + end
+		r := newFileReader(iotest.DataErrReader(&steps{r: strings.NewReader(form), n: int(step) + 1}), "b")
+		got, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := form
+		for i := 0; ; { // the first boundary that another field follows
+			j := strings.Index(form[i:], delimiter)
+			if j < 0 {
+				break
+			}
+			if i += j + len(delimiter); strings.HasPrefix(form[i:], "\r\n") {
+				want = form[:i] + "--\r\n"
+				break
+			}
+		}
+		if string(got) != want {
+			t.Fatalf("%q of %q, want %q", got, form, want)
+		}
+	})
+}
+
+// steps reads at most n bytes at one time.
+type steps struct {
+	r io.Reader
+	n int
+}
+
+func (s *steps) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.n)]) }

@@ -152,3 +152,46 @@ func TestForms(t *testing.T) {
 		}
 	}
 }
+
+// TestFormFields passes over what follows the file of a form, such as the button that
+// sent it.
+func TestFormFields(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	k := s.keeper(t, "")
+	cl := &http.Client{Transport: transport(t)}
+	for _, size := range []int{0, 1, 4091, 100_000, 3 << 20} {
+		content := bytes.Repeat([]byte("\r\n--"), size/4+1)[:size]
+		g := signing{access: colaKey, secret: colaSecret, kind: "form"}
+		req := g.request(t, "POST", "http://"+s.addr+"/bk1", nil, content)
+		raw, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, boundary, _ := strings.Cut(req.Header.Get("Content-Type"), "boundary=")
+		end := []byte("--" + boundary + "--\r\n")
+		for what, more := range map[string]string{
+			"a button":      "--" + boundary + "\r\nContent-Disposition: form-data; name=\"submit\"\r\n\r\nUpload\r\n",
+			"two fields":    strings.Repeat("--"+boundary+"\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n"+strings.Repeat("b", 70_000)+"\r\n", 2),
+			"another file":  "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nother\r\n",
+			"nothing":       "",
+			"another's end": "--" + boundary + "x\r\n",
+		} {
+			want := string(content)
+			if what == "another's end" {
+				want += "\r\n" + strings.TrimSuffix(more, "\r\n") // is of the content
+			}
+			body := append(append(bytes.TrimSuffix(bytes.Clone(raw), end), more...), end...)
+			setBody(req, body)
+			if got := s.send(t, cl, req); got.status != http.StatusNoContent {
+				t.Errorf("%d bytes and %s: %d %s", size, what, got.status, got.body)
+			} else if stored, _, err := k.get("form", ""); err != nil || stored != want {
+				t.Errorf("%d bytes and %s: %d bytes are stored, %.200q, error %v", size, what, len(stored), stored[max(0, len(stored)-100):], err)
+			}
+		}
+		setBody(req, raw[:len(raw)-len(end)])
+		if got := s.send(t, cl, req); got.status != http.StatusBadRequest {
+			t.Errorf("%d bytes without an end: %d %s", size, got.status, got.code)
+		}
+	}
+}

@@ -47,7 +47,12 @@ func (g *Gate) nextForm(ctx fiber.Ctx) error {
 		return g.refuse(ctx, errUnavailable)
 	}
 	conn.allow(maxPreamble)
-	defer readPreamble(ctx.RequestCtx())()
+	whole, restore := readPreamble(ctx.RequestCtx())
+	defer restore()
+	if !whole {
+		conn.allow(unbounded)
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrMalformedPOSTRequest))
+	}
 	err := ctx.Next()
 	if conn.allow(unbounded) {
 		ctx.Response().Header.SetConnectionClose()
