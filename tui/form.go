@@ -93,7 +93,7 @@ func (f *form) typed(msg tea.KeyMsg) tea.Cmd {
 		return nil
 	}
 	if in := f.fields[f.focus].input; in != nil {
-		in.typed(msg)
+		f.m.edit(in, msg)
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (p *picker) bindings() []binding {
 }
 
 func (p *picker) typed(msg tea.KeyMsg) tea.Cmd {
-	p.query.typed(msg)
+	p.m.edit(p.query, msg)
 	p.search()
 	return nil
 }

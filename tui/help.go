@@ -140,7 +140,7 @@ func (p *palette) run() tea.Cmd {
 }
 
 func (p *palette) typed(msg tea.KeyMsg) tea.Cmd {
-	p.query.typed(msg)
+	p.m.edit(p.query, msg)
 	p.search()
 	return nil
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -29,44 +30,44 @@ func newInput(s string, secret bool) *input {
 func (i *input) set(s string) { i.runes = []rune(s); i.cursor = len(i.runes) }
 func (i *input) text() string { return string(i.runes) }
 
-// typed edits the text.
-func (i *input) typed(msg tea.KeyMsg) {
+// typed edits the text. It says whether there was room for what was typed.
+func (i *input) typed(msg tea.KeyMsg) bool {
 	switch msg.String() {
 	case "backspace", "ctrl+h":
 		if i.cursor > 0 {
 			i.runes = append(i.runes[:i.cursor-1:i.cursor-1], i.runes[i.cursor:]...)
 			i.cursor--
 		}
-		return
+		return true
 	case "delete":
 		if i.cursor < len(i.runes) {
 			i.runes = append(i.runes[:i.cursor:i.cursor], i.runes[i.cursor+1:]...)
 		}
-		return
+		return true
 	case "left", "ctrl+b":
 		i.cursor = max(i.cursor-1, 0)
-		return
+		return true
 	case "right", "ctrl+f":
 		i.cursor = min(i.cursor+1, len(i.runes))
-		return
+		return true
 	case "home", "ctrl+a":
 		i.cursor = 0
-		return
+		return true
 	case "end", "ctrl+e":
 		i.cursor = len(i.runes)
-		return
+		return true
 	case "ctrl+u":
 		i.runes, i.cursor = append([]rune(nil), i.runes[i.cursor:]...), 0
-		return
+		return true
 	case "ctrl+w":
 		before := strings.TrimRightFunc(string(i.runes[:i.cursor]), unicode.IsSpace)
 		cut := strings.LastIndexFunc(before, unicode.IsSpace) + 1
 		kept := []rune(before[:cut])
 		i.runes, i.cursor = append(kept, i.runes[i.cursor:]...), len([]rune(before[:cut]))
-		return
+		return true
 	}
 	if msg.Type != tea.KeyRunes && msg.Type != tea.KeySpace || msg.Alt {
-		return
+		return true
 	}
 	var typed []rune
 	for _, r := range msg.Runes {
@@ -75,10 +76,18 @@ func (i *input) typed(msg tea.KeyMsg) {
 		}
 	}
 	if len(i.runes)+len(typed) > maxInput {
-		return
+		return false
 	}
 	i.runes = append(i.runes[:i.cursor:i.cursor], append(typed, i.runes[i.cursor:]...)...)
 	i.cursor += len(typed)
+	return true
+}
+
+// edit types into a field. What is too long for it is left out, and that is said.
+func (m *Model) edit(in *input, msg tea.KeyMsg) {
+	if !in.typed(msg) {
+		m.complain(fmt.Errorf("what was pasted is too long and was left out: %d characters fit", maxInput))
+	}
 }
 
 // render draws the text in w cells so that the cursor is seen; without the

@@ -410,7 +410,7 @@ func (m *Model) key(msg tea.KeyMsg) tea.Cmd {
 		return d.typed(msg)
 	}
 	if m.filter != nil {
-		m.filter.typed(msg)
+		m.edit(m.filter, msg)
 		m.filtered()
 	}
 	return nil

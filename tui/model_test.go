@@ -724,3 +724,20 @@ func TestSixtyBySixteenTellsAll(t *testing.T) {
 	s.press("1")
 	s.want("12m00s old", "until a node answers")
 }
+
+// A paste that is too long for a field changes nothing, and that is said.
+func TestPasteThatIsTooLong(t *testing.T) {
+	for _, keys := range []string{"2 /", ":", "s", "n", "n tab", "2 e", "2 j j enter T", "ctrl+o a", "ctrl+o d"} {
+		s := newStill(t, unhealthy(), Options{}).press(strings.Fields(keys)...).typing("ab")
+		before := s.screenOf()
+		for _, garbage := range []string{strings.Repeat("x", 100_000), strings.Repeat("日本\x1b[2J\n\t", 20_000)} {
+			_, cmd := s.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(garbage), Paste: true})
+			s.run(cmd)
+		}
+		s.want("what was pasted is too long and was left out: 4096 characters fit")
+		s.notice = ""
+		if after := s.screenOf(); after != before {
+			t.Errorf("after %q a paste that is too long changed\n%s\ninto\n%s", keys, before, after)
+		}
+	}
+}

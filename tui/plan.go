@@ -183,7 +183,7 @@ func (d *planDialog) bindings() []binding {
 
 func (d *planDialog) typed(msg tea.KeyMsg) tea.Cmd {
 	if d.name != nil && msg.String() != "enter" {
-		d.name.typed(msg)
+		d.m.edit(d.name, msg)
 	}
 	return nil
 }

@@ -253,7 +253,7 @@ func (d *confirmDialog) bindings() []binding {
 
 func (d *confirmDialog) typed(msg tea.KeyMsg) tea.Cmd {
 	if msg.String() != "enter" {
-		d.typedName.typed(msg)
+		d.m.edit(d.typedName, msg)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (m *Model) View() string {
 		under.Restyle(screen.Off)
 		d.render(under)
 	}
-	m.longNotice(all.Sub(0, all.H-1-noticeRows, all.W, noticeRows))
+	m.longNotice(all.Sub(0, all.H-2-noticeRows, all.W, noticeRows))
 	spare := !m.statusLine(all.Sub(0, all.H-2, all.W, 1))
 	m.footer(all.Sub(0, all.H-2, all.W, 2), spare)
 	return c.Encode(m.theme)
@@ -228,15 +228,17 @@ func (m *Model) noticeLines(w int) ([]string, screen.Role) {
 	return wrapped(m.notice, w-2, noticeRows), role
 }
 
-// longNotice draws all but the last line of a notice, over what is there. The last
-// line is the status line's.
+// longNotice draws a notice over what is there, above the status line. The last line
+// of it is the status line's, unless a filter is typed there.
 func (m *Model) longNotice(r screen.Rect) {
-	if m.notice == "" || m.filter != nil && m.top() == nil {
+	if m.notice == "" {
 		return
 	}
-	lines, role := m.noticeLines(r.W)
-	above := lines[:len(lines)-1]
-	over := r.Sub(0, r.H-len(lines), r.W, len(above))
+	above, role := m.noticeLines(r.W)
+	if m.filter == nil || m.top() != nil {
+		above = above[:len(above)-1]
+	}
+	over := r.Sub(0, r.H-len(above), r.W, len(above))
 	over.Clear()
 	for y, line := range above {
 		over.Text(1, y, role, line)
