@@ -187,6 +187,9 @@ func (n *Node) makeSite(ctx context.Context, replica *raftfsm.Replica, id *ident
 	siteID := id.Site()
 	s := &site{node: n, replica: replica}
 	return s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
+		if cfg.SiteID() == siteID {
+			return nil, nil // an init before made it, and could not open what is beside it
+		}
 		return plan.Init(cfg, &statepb.Site{
 			Id: siteID.Bytes(), Name: n.opts.Site, Created: now, Epoch: 1,
 			IdentityPublic: id.Public(), IdentitySealed: sealed, RosterNumber: 1,
