@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/objects"
@@ -53,7 +54,7 @@ func (a objectsAdmin) List(ctx context.Context, req *adminpb.ListObjectsRequest)
 		page, err = s.objects.List(ctx, bucket, o)
 	}
 	if err != nil {
-		return nil, err
+		return nil, objectError(err)
 	}
 	res := &adminpb.ListObjectsResponse{More: page.Truncated}
 	if page.Truncated {
@@ -169,8 +170,12 @@ func objectError(err error) error {
 		return admin.Errorf(admin.CodeNotFound, "%w", err)
 	case errors.Is(err, objects.ErrInvalidKey), errors.Is(err, objects.ErrInvalid), errors.Is(err, objects.ErrBodySize):
 		return admin.Errorf(admin.CodeInvalid, "%w", err)
-	case errors.Is(err, objects.ErrPrecondition):
+	case errors.Is(err, objects.ErrPrecondition), errors.Is(err, objects.ErrLocked), errors.Is(err, objects.ErrNoLock):
 		return admin.Errorf(admin.CodeConflict, "%w", err)
+	case errors.Is(err, objects.ErrQuota):
+		return admin.Errorf(admin.CodeExhausted, "%w", err).WithHint("delete something, or raise the quota with `isgwctl bucket edit` or `isgwctl tenant edit`")
+	case errors.Is(err, chunks.ErrNoSpace):
+		return admin.Errorf(admin.CodeExhausted, "%w", err).WithHint("free space on the disk of the node's data directory")
 	}
 	if failure := noQuorum(err); failure != nil {
 		return failure
