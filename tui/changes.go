@@ -12,6 +12,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/admin/manifest"
+	"edgefog.dev/isgw/tui/screen"
 )
 
 // linkChanges are the changes of one link.
@@ -189,7 +190,7 @@ func seconds(s string) (float64, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, errors.New(s + " is no duration; write 30s, 5m or 1h")
+		return 0, errors.New(screen.Truncate(s, 24) + " is no duration; write 30s, 5m or 1h")
 	}
 	return d.Seconds(), nil
 }

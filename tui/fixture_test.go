@@ -212,6 +212,7 @@ type fakeNode struct {
 	changed   chan struct{}
 	needsName string
 	plan      *adminpb.Plan                                                         // nil: planOf
+	refuses   error                                                                 // of Plan
 	fails     error                                                                 // of Apply
 	conflict  bool                                                                  // the next Apply finds that something moved
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
@@ -302,6 +303,9 @@ func (n *fakeNode) Plan(_ context.Context, req *adminpb.PlanRequest) (*adminpb.P
 	n.asked = append(n.asked, req)
 	if n.down {
 		return nil, errDown
+	}
+	if n.refuses != nil {
+		return nil, n.refuses
 	}
 	p := planOf(req)
 	if n.plan != nil {

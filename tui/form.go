@@ -118,10 +118,12 @@ func (f *form) render(r screen.Rect) {
 		f.renderField(box, 1+i*spaced, fl, top+i == f.focus)
 	}
 	y := 1 + seen*spaced
+	text, role := f.fields[f.focus].help, screen.Dim
 	if f.fault != "" {
-		prose(box, 3, y, box.W-5, screen.Bad, "X  "+f.fault)
-	} else {
-		prose(box, 3, y, box.W-5, screen.Dim, f.fields[f.focus].help)
+		text, role = "X  "+f.fault, screen.Bad
+	}
+	for i, line := range bothEnds(text, box.W-5, max(box.H-1-y, 1)) {
+		box.Text(3, y+i, role, line)
 	}
 	note := f.note
 	if note == "" {

@@ -741,3 +741,31 @@ func TestPasteThatIsTooLong(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with something very long is said all the same, at its end, and is
+// written over nothing else.
+func TestRefusalsOfWhatIsVeryLong(t *testing.T) {
+	for _, size := range sizes {
+		long := strings.Repeat("wörter und 日本 ", 250)
+		s := newStill(t, unhealthy(), Options{}).size(size.w, size.h).press("n").typing("x")
+		s.fields(fieldTarget).set(long)
+		s.press("ctrl+s")
+		s.want("is no duration; write 30s,", "nothing is changed before you apply the plan")
+		s.fields(fieldTarget).set("")
+		s.fields(fieldTarget + 4).set(long)
+		s.press("ctrl+s")
+		if text := words(s.screenOf()); strings.Contains(text, "WHAT WILL HAPPEN") || !strings.Contains(text, "▸ CHUNK CACHE") {
+			t.Fatalf("%v is not refused:\n%s", long[:20], s.screenOf())
+		}
+		s.want("X chunk cache: ", "512Mi or 1Gi", "nothing is changed before you apply the plan  ")
+		s.fields(fieldTarget + 4).set("")
+		s.node.refuses = admin.Errorf(admin.CodeInvalid, "service name %q has a blank in it", long)
+		s.press("ctrl+s")
+		if text := words(s.screenOf()); !strings.Contains(text, "X service name") || !strings.Contains(text, "has a blank in it") {
+			t.Errorf("the refusal is cut off:\n%s", s.screenOf())
+		}
+	}
+}
+
+// fields is an input of the form that is shown.
+func (s *still) fields(i int) *input { return s.top().(*form).fields[i].input }

@@ -262,7 +262,9 @@ func (d *planDialog) render(r screen.Rect) {
 		if d.failed != nil {
 			text, role = "X  "+reason(d.failed), screen.Bad
 		}
-		prose(box, 1, 1, box.W-2, role, text)
+		for i, line := range bothEnds(text, box.W-2, max(box.H-1, 1)) {
+			box.Text(1, 1+i, role, line)
+		}
 		return
 	}
 	bottom := 0
@@ -274,7 +276,10 @@ func (d *planDialog) render(r screen.Rect) {
 		y = prose(box, 1, y, box.W-2, screen.Warn, "! something moved, and nothing was changed: "+d.moved+". This is the plan as it is now; new lines are marked.")
 	}
 	if d.failed != nil {
-		y = prose(box, 1, y, box.W-2, screen.Bad, "X  "+reason(d.failed))
+		for _, line := range bothEnds("X  "+reason(d.failed), box.W-2, max(box.H/2, 1)) {
+			box.Text(1, y, screen.Bad, line)
+			y++
+		}
 	}
 	if d.serial != 0 {
 		box.Text(1, y, screen.Dim, ".. waiting for the node")

@@ -314,6 +314,17 @@ func wrapped(text string, w, n int) []string {
 	return lines
 }
 
+// bothEnds is a text in at most n lines of w cells, without its middle if need be: what
+// is wrong with a value stands before it or after it, however long that is.
+func bothEnds(text string, w, n int) []string {
+	lines := screen.Wrap(text, w)
+	for room := n * w; len(lines) > n && room > 2; room -= max(w/8, 1) {
+		begin := strings.TrimSuffix(screen.Truncate(text, room/2), "…")
+		lines = screen.Wrap(begin+screen.TruncateStart(text, room/2), w)
+	}
+	return lines
+}
+
 // prose draws a text in lines of at most w cells and returns the row after it.
 func prose(r screen.Rect, x, y, w int, role screen.Role, text string) int {
 	for _, line := range screen.Wrap(text, w) {
