@@ -2,6 +2,7 @@ package s3gate
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 	}
 	if err == nil {
 		err = badPartNumber(ctx)
+	}
+	if err == nil {
+		err = badTrailer(ctx)
 	}
 	if err == nil {
 		err = oversizedControl(ctx)
@@ -74,6 +78,16 @@ func badPartNumber(ctx fiber.Ctx) s3err.S3Error {
 		return s3err.GetInvalidArgumentErr(s3err.InvalidArgPartNumber, number)
 	}
 	return nil
+}
+
+// badTrailer refuses to wait for a trailer that is no checksum. Where no body is streamed
+// versitygw takes it for a fault of its own.
+func badTrailer(ctx fiber.Ctx) s3err.S3Error {
+	name := strings.ToLower(string(ctx.Request().Header.Peek("X-Amz-Trailer")))
+	if name == "" || slices.Contains(checksumNames[:], name) {
+		return nil
+	}
+	return s3err.GetAPIError(s3err.ErrTrailerHeaderNotSupported)
 }
 
 // unsupported says whether a header, whose name is in small letters, asks for what is

@@ -151,6 +151,12 @@ func TestLooseRequests(t *testing.T) {
 	if res.StatusCode != http.StatusOK || !strings.Contains(body, "<ObjectSize>7</ObjectSize>") || !strings.Contains(body, "<StorageClass>") {
 		t.Errorf("attributes: %s %s", res.Status, body)
 	}
+	for _, target := range []string{"/bk1/k", "/bk1/k?acl", "/bk1?tagging"} {
+		res, body := s.raw(t, "PUT", target, map[string]string{"X-Amz-Trailer": "x"})
+		if res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "<Code>InvalidRequest</Code>") {
+			t.Errorf("%s with an unknown trailer: %s %s", target, res.Status, body)
+		}
+	}
 	for _, number := range []string{"4294967297", "0", "-1", "1x", "", "10001"} {
 		for _, method := range []string{"GET", "PUT"} {
 			res, body := s.raw(t, method, "/bk1/k?uploadId=x&partNumber="+number, nil)
