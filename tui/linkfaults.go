@@ -77,10 +77,10 @@ func (f *faultList) columns() []table.Column[*adminpb.Fault] {
 			if a.GetSince() == nil {
 				return unknown, screen.Dim
 			}
-			return coarse(math.Floor(f.m.shown.Sub(a.GetSince().AsTime()).Seconds())), screen.Plain
+			return coarse(math.Floor(f.m.nodeTime().Sub(a.GetSince().AsTime()).Seconds())), screen.Plain
 		}), Compare: func(a, b *fault) int { return b.GetSince().AsTime().Compare(a.GetSince().AsTime()) }},
 		{Title: "NEXT RETRY", Width: 10, Right: true, Priority: 1, Draw: table.Text(true, func(a *fault) (string, screen.Role) {
-			return untilRetry(a.GetNextRetry(), f.m.shown), screen.Plain
+			return untilRetry(a.GetNextRetry(), f.m.nodeTime()), screen.Plain
 		}), Compare: func(a, b *fault) int { return cmp.Compare(next(a), next(b)) }},
 		{Title: "CAUSE", Width: 16, Flex: true, Priority: 4, Draw: table.Text(false, func(a *fault) (string, screen.Role) {
 			if a.GetCause() == "" {

@@ -294,3 +294,34 @@ func TestTheWholeOfAFailedVersion(t *testing.T) {
 		s.want("[Failed(2)]")
 	}
 }
+
+// A node whose clock is hours from this machine's tells since when and until when by its
+// own, and the clock of the screen is that of the times on it.
+func TestTheClockOfTheNodeCounts(t *testing.T) {
+	for _, skew := range []time.Duration{-12 * time.Hour, 12 * time.Hour, time.Second} {
+		snapshot := unhealthy()
+		snapshot.Time = timestamppb.New(noon.Add(skew))
+		s := newStill(t, snapshot, Options{})
+		s.node.faults = func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
+			out := faultsOf("maui")
+			for _, a := range out.Faults {
+				a.Since = timestamppb.New(a.Since.AsTime().Add(skew))
+				if a.NextRetry != nil {
+					a.NextRetry = timestamppb.New(a.NextRetry.AsTime().Add(skew))
+				}
+			}
+			return out, nil
+		}
+		s.press("2", "j", "j", "f")
+		if skew == time.Second { // which is the way from there to here, and moves nothing
+			s.want("12:04:31Z", "2h10m", "in 13s")
+			continue
+		}
+		s.want(noon.Add(skew).Format("15:04:05Z"), "2h11m", "in 12s", "in 14m")
+		s.now, s.shown = noon.Add(2*time.Second), noon.Add(2*time.Second)
+		s.want("in 10s")
+		// Another site has another clock.
+		_ = s.useProfile(1)
+		s.want(noon.Add(2 * time.Second).Format("15:04:05Z"))
+	}
+}

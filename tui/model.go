@@ -62,6 +62,7 @@ type Model struct {
 	snapshot *adminpb.ConsoleSnapshot // what the screen shows; nil: nothing was heard yet
 	waiting  *adminpb.ConsoleSnapshot // the newest one, shown at the next interval
 	taken    time.Time                // when snapshot was told
+	skew     time.Duration            // of the node's clock, which all times that it tells are by
 
 	root    [rootPages]page
 	current int
@@ -190,7 +191,7 @@ type answer interface{ deliver(m *Model) tea.Cmd }
 func (m *Model) useProfile(index int) tea.Cmd {
 	p := m.opts.Profiles[index]
 	if m.conn.profile != p.Name {
-		m.snapshot, m.waiting = nil, nil
+		m.snapshot, m.waiting, m.skew = nil, nil, 0
 		m.above, m.dialogs = nil, nil
 	}
 	m.conn.choose(p.Name, p.Endpoints)
@@ -241,8 +242,11 @@ func (m *Model) heard(msg heardMsg) tea.Cmd {
 		return nil
 	}
 	cmds := []tea.Cmd{next(m.ctx, m.opts, msg.generation, m.feed)}
-	if msg.snapshot != nil {
-		m.waiting = msg.snapshot
+	if s := msg.snapshot; s != nil {
+		m.waiting = s
+		if skew := s.GetTime().AsTime().Sub(msg.at); s.GetTime() != nil && (skew-m.skew).Abs() >= leastSkew {
+			m.skew = skew
+		}
 	}
 	if first {
 		m.now, m.shown = msg.at, msg.at
@@ -253,6 +257,13 @@ func (m *Model) heard(msg heardMsg) tea.Cmd {
 	}
 	return tea.Batch(cmds...)
 }
+
+// leastSkew is what counts as a clock that differs: how long a snapshot was on its way
+// does not move every time on the screen.
+const leastSkew = 5 * time.Second
+
+// nodeTime is what the screen shows as the present, by the clock of the node.
+func (m *Model) nodeTime() time.Time { return m.shown.Add(m.skew) }
 
 // adopt shows the newest snapshot.
 func (m *Model) adopt() tea.Cmd {

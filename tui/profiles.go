@@ -107,7 +107,7 @@ func (m *Model) forgetConnection() tea.Cmd {
 	}
 	if m.conn.profile != "" {
 		m.conn.choose("", nil)
-		m.snapshot, m.waiting, m.above = nil, nil, nil
+		m.snapshot, m.waiting, m.above, m.skew = nil, nil, nil, 0
 		m.choose = true
 	}
 	return nil

@@ -94,7 +94,7 @@ func verdict(s *adminpb.ConsoleSnapshot) (string, screen.Role) {
 
 func (m *Model) header(r screen.Rect) {
 	x := r.W
-	x = r.Right(x-1, 0, screen.Dim, m.shown.UTC().Format("15:04:05Z"))
+	x = r.Right(x-1, 0, screen.Dim, m.nodeTime().UTC().Format("15:04:05Z"))
 	mode, role := "RW", screen.Plain
 	if m.readOnly.Load() || m.snapshot.GetCaller().GetRole() == "viewer" { // whoever only may look
 		mode, role = "RO", screen.Warn
