@@ -533,3 +533,40 @@ func TestPutWaitsForWhatIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestNamesOfDirectories: a store whose making failed, when the names of its
+// directories could not be synced, is not taken for durable the next time because
+// the directories are there.
+func TestNamesOfDirectories(t *testing.T) {
+	for _, dir := range []string{"store", "store/segments"} {
+		rig := &faultRig{}
+		mem := vfs.NewCrashableMem()
+		must(t, mem.MkdirAll("data", 0o700))
+		root, err := mem.OpenDir("")
+		must(t, err)
+		must(t, errors.Join(root.Sync(), root.Close()))
+		o := small(errorfs.Wrap(mem, rig), "data/store")
+		parent := path.Dir("data/" + dir)
+		rig.plan(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpFileSync && path.Clean(op.Path) == parent {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if s, err := Open(t.Context(), o); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("Open: %v, %v", s, err)
+		}
+		rig.plan(nil)
+		s := open(t, o)
+		batch, raws := chunkstest.Batch(1, 3, 1000)
+		must(t, s.Put(t.Context(), batch))
+		after := open(t, small(mem.CrashClone(vfs.CrashCloneCfg{}), "data/store"))
+		present, _ := state(t, after, raws)
+		for i, p := range present {
+			if !p {
+				t.Errorf("the name of %s was not synced: chunk %d was acknowledged and is lost", dir, i)
+			}
+		}
+		must(t, errors.Join(s.Close(), after.Close()))
+	}
+}

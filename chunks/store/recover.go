@@ -29,11 +29,14 @@ const (
 // updateRecords is the number of records that recovery indexes at a time.
 const updateRecords = 4096
 
-// makeDirs makes dir and its missing parents and makes their names durable.
+// makeDirs makes dir and its missing parents and makes their names durable. Those of
+// dir and its parent, which are the store's, are so when they were there before, too:
+// whoever made them may not have come to that.
 func makeDirs(fsys vfs.FS, dir string) error {
-	var parents []string // of what is missing, the innermost first
-	for d := dir; ; d = fsys.PathDir(d) {
-		if _, err := fsys.Stat(d); err == nil || fsys.PathDir(d) == d {
+	const own = 2
+	var parents []string // of what is missing or the store's, the innermost first
+	for d := dir; fsys.PathDir(d) != d; d = fsys.PathDir(d) {
+		if _, err := fsys.Stat(d); err == nil && len(parents) >= own {
 			break
 		}
 		parents = append(parents, fsys.PathDir(d))
