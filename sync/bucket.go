@@ -231,8 +231,12 @@ func (s *session) closeBucket(b *bucket) {
 	delete(s.dirty, b)
 	b.log.drop()
 	b.scan.drop()
-	for _, v := range b.under {
-		s.tr.drop(v)
+	for _, items := range [][]item{b.log.items, b.scan.items} {
+		for _, it := range items {
+			if it.v != nil {
+				s.tr.drop(it.v)
+			}
+		}
 	}
 	for _, v := range b.pend {
 		s.tr.drop(v)
@@ -351,7 +355,10 @@ func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) 
 		}
 		dot := keyOf(in.rec.GetDot())
 		v := b.under[dot]
-		if v == nil && b.pend[dot] != nil {
+		if v != nil && v.outlived(in.rec) {
+			v = nil
+		}
+		if v == nil && b.pend[dot] != nil && !b.pend[dot].outlived(in.rec) {
 			// It is in the pending table by name: the cursor may pass.
 			if l == &b.log {
 				l.mark(in.seq, nil)
@@ -369,6 +376,14 @@ func (s *session) enlist(b *bucket, l *lane, records []incoming, now time.Time) 
 		}
 		l.version(v, in.seq)
 	}
+}
+
+// outlived reports whether a version that is known by a name does not stand for the
+// record that comes under it now: it has ended, or the record brings along what it did
+// not. A version comes again when its purge was revoked.
+func (v *version) outlived(rec *catalogpb.Record) bool {
+	return v.phase == phaseGone || v.phase == phaseDone || v.phase == phaseDropped ||
+		catalog.BringsAlong(rec) && !catalog.BringsAlong(v.rec)
 }
 
 // withdraw settles what a deletion was written over and is on its way in itself: the

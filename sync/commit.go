@@ -211,8 +211,14 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 	}
 	for _, w := range entries {
 		w.v.hold, w.v.resolving = w.entry, false
+		if was := b.pend[w.v.dot]; was != nil && was != w.v {
+			s.tr.drop(was) // it came again
+			was.phase = phaseDone
+		}
 		b.pend[w.v.dot] = w.v
-		delete(b.under, w.v.dot)
+		if b.under[w.v.dot] == w.v {
+			delete(b.under, w.v.dot)
+		}
 	}
 	rest := b.resolved[:0]
 	for _, v := range b.resolved {

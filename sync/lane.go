@@ -113,6 +113,9 @@ type plan struct {
 	settle []*version // entries to be removed
 	bytes  int
 	single bool // one record only
+	// leaving are the names of resolved versions: none that came again under one of
+	// them goes to the table before.
+	leaving map[dotKey]bool
 
 	popLog, popScan int
 	to              uint64 // the log lane's sequence that is reached; 0: it stays
@@ -150,6 +153,12 @@ type rules struct {
 func makePlan(log, scan *lane, resolved []*version, r rules) *plan {
 	p := &plan{single: r.single}
 	taken := make(map[*version]bool)
+	if len(resolved) > 0 {
+		p.leaving = make(map[dotKey]bool, len(resolved))
+	}
+	for _, v := range resolved {
+		p.leaving[v.dot] = true
+	}
 	for _, v := range resolved {
 		if len(p.settle) >= commitRecords {
 			break
@@ -206,7 +215,7 @@ func (p *plan) walk(l *lane, taken map[*version]bool, r *rules) (passed int) {
 			// It does not fit: neither it nor what is behind it goes along, so
 			// that small records do not overtake for ever.
 			full, passing = true, false
-		case passing && !full && p.room(v.size) && p.mayHold(v, len(l.items)-i-1, r):
+		case passing && !full && p.room(v.size) && !p.leaving[v.dot] && p.mayHold(v, len(l.items)-i-1, r):
 			p.hold = append(p.hold, v)
 			p.bytes += v.size
 			taken[v] = true
