@@ -144,10 +144,10 @@ func (b *bucket) holds() []*catalogpb.Dot {
 // no comparison is due.
 func (b *bucket) drained() bool {
 	if b.want.once && !b.watch {
-		return b.live && !b.scanning.on && b.log.oldest() == nil && b.work() == 0
+		return b.live && !b.scanning.on && b.log.oldest() == nil && b.scan.oldest() == nil && b.work() == 0
 	}
 	return b.live && b.heard && !b.scanning.on && !b.parked && b.head <= b.streamed &&
-		b.log.oldest() == nil && b.work() == 0 && outdated(b.cursor, b.there, b.want) == ""
+		b.log.oldest() == nil && b.scan.oldest() == nil && b.work() == 0 && outdated(b.cursor, b.there, b.want) == ""
 }
 
 // work counts the pending versions that are not skipped.

@@ -484,3 +484,37 @@ func (s *testSite) copyOf(from *testSite, r *catalogpb.Record) {
 	s.mustDo(&raftfsmpb.Command{Command: &raftfsmpb.Command_Ingest{Ingest: &catalogpb.Ingest{
 		Bucket: bk1, Peer: from.id.Bytes(), Records: []*catalogpb.Record{r}}}})
 }
+
+// TestMendIsNotInSync fetches a version again that was lost here: the link is not in sync
+// until it is there.
+func TestMendIsNotInSync(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.start()
+		y.start()
+		x.site.put(bk1, "k", []byte("v"))
+		synced(t, time.Minute, x, y)
+		y.halt()
+		x.site.put(bk1, "lost", random(1, 3000))
+		y.pass()
+		open := make(chan struct{})
+		y.wire.gate = func(ctx context.Context, _ *linkpb.ChunkHeader) error {
+			select {
+			case <-open:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		y.start()
+		synced(t, time.Minute, x, y)
+		y.engine.Mend(bk1, [][]byte{[]byte("lost")})
+		pause(time.Second)
+		if st := y.engine.Status(); st.State == StateInSync || st.BacklogVersions != 1 {
+			t.Errorf("%s with %d versions to come", st.State, st.BacklogVersions)
+		}
+		close(open)
+		synced(t, time.Minute, x, y)
+		sameHeads(t, bk1, x.site, y.site)
+	})
+}
