@@ -3,6 +3,7 @@ package ccow
 import (
 	"iter"
 
+	"edgefog.dev/isgw/sync/link/linkpb"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -57,6 +58,9 @@ func mergeParts(frames *frameReader, n int64, m proto.Message, many bool) error 
 		}
 		if !first {
 			proto.Merge(m, part)
+		}
+		if c, ok := m.(*linkpb.ChangesRequest); ok && len(c.GetCursors()) > maxBuckets {
+			return protocolErrorf("a request for the changes of more than %d buckets", maxBuckets)
 		}
 		n -= int64(frameHeader + len(payload))
 	}

@@ -63,3 +63,34 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestManyBucketsAreRefused asks for the changes of more buckets than a link has, in a
+// request that is not too long.
+func TestManyBucketsAreRefused(t *testing.T) {
+	request := func(buckets int) []byte {
+		all := make([]*linkpb.BucketCursor, buckets)
+		for i := range all {
+			all[i] = &linkpb.BucketCursor{Path: "Hawaii/Cola/the same bucket"}
+		}
+		var out []byte
+		for part := range inParts(all, sizeOf[*linkpb.BucketCursor]) {
+			var err error
+			if out, err = appendMessage(out, frameMessage, &linkpb.ChangesRequest{Cursors: part}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(out) > maxRequest {
+			t.Fatalf("the request has %d bytes", len(out))
+		}
+		return out
+	}
+	for buckets, refused := range map[int]bool{maxBuckets: false, maxBuckets + 1: true} {
+		in := request(buckets)
+		frames := newFrameReader(bytes.NewReader(in), MaxMessage)
+		var got linkpb.ChangesRequest
+		if err := mergeParts(frames, int64(len(in)), &got, true); isProtocol(err) != refused {
+			t.Errorf("%d buckets: %v", buckets, err)
+		}
+		frames.release()
+	}
+}
