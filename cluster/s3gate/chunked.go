@@ -35,7 +35,7 @@ var errFraming = s3err.GetAPIError(s3err.ErrIncompleteBody)
 // checkFraming has the body of a request checked while versitygw decodes it.
 func checkFraming(ctx fiber.Ctx) {
 	kind := string(ctx.Request().Header.Peek("X-Amz-Content-Sha256"))
-	if !strings.HasPrefix(kind, streamingPrefix) || !isContent(ctx) {
+	if !strings.HasPrefix(kind, streamingPrefix) {
 		return
 	}
 	body, ok := utils.ContextKeyBodyReader.Get(ctx).(io.Reader)

@@ -87,3 +87,23 @@ func TestFraming(t *testing.T) {
 		}
 	}
 }
+
+// TestEscapedSlash refuses a path whose bucket and key are joined by an escaped slash. To
+// the signature it is the same path, and to all that looks at the path as it was sent one
+// without a key, so that a body would not be looked at as an object's.
+func TestEscapedSlash(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	cl := &http.Client{Transport: transport(t)}
+	for _, kind := range kinds[:len(kinds)-1] { // without forms
+		for _, target := range []string{"/bk1%2Fk", "/bk1%2fk", "/%62k1/k"} {
+			g := signing{access: colaKey, secret: colaSecret, kind: kind}
+			req := g.request(t, "PUT", "http://"+s.addr+"/bk1/k", nil, []byte("x"))
+			req.URL.Opaque = target
+			before := s.applied()
+			if got := s.send(t, cl, req); got.status != http.StatusBadRequest || got.code != "InvalidURI" || s.applied() != before {
+				t.Errorf("%s as %s: %d %s", kind, target, got.status, got.code)
+			}
+		}
+	}
+}

@@ -29,6 +29,12 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrInvalidURI))
 	}
 	g.fromHost(ctx)
+	if bucket, _ := splitPath(ctx); strings.Contains(bucket, "%") {
+		// No bucket's name has what must be escaped. What is signed is the path without
+		// escapes, of which one in the place of the slash would hide the key from all that
+		// looks at the path as it was sent.
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrInvalidURI))
+	}
 	if ctx.Method() == http.MethodOptions {
 		return g.preflight(ctx)
 	}
