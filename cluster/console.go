@@ -25,16 +25,41 @@ const lastChanges = 20
 
 // snapshots keeps the last snapshot of the console.
 type snapshots struct {
-	mu   sync.Mutex
-	last *adminpb.ConsoleSnapshot
-	at   time.Time
+	mu      sync.Mutex
+	last    *adminpb.ConsoleSnapshot
+	viewers *adminpb.ConsoleSnapshot // last as viewers are told it; nil until one asks
+	at      time.Time
 }
 
 // Snapshot implements admin.Console.
-func (a consoleAdmin) Snapshot(context.Context) (*adminpb.ConsoleSnapshot, error) {
-	now := a.opts.Clock()
+func (a consoleAdmin) Snapshot(ctx context.Context) (*adminpb.ConsoleSnapshot, error) {
 	a.snapshots.mu.Lock()
 	defer a.snapshots.mu.Unlock()
+	snapshot, err := a.snapshot()
+	if err != nil || !views(ctx) {
+		return snapshot, err
+	}
+	if a.snapshots.viewers == nil {
+		own := withoutKeys(snapshot)
+		own.LastChanges = a.lastChanges(ctx)
+		a.snapshots.viewers = own
+	}
+	return a.snapshots.viewers, nil
+}
+
+// lastChanges are the newest changes as a caller may see them.
+func (a consoleAdmin) lastChanges(ctx context.Context) (changes []*adminpb.Change) {
+	for _, e := range changesFor(ctx, a.audit.last(lastChanges)) {
+		changes = append(changes, &adminpb.Change{
+			Time: e.GetTime(), Principal: e.GetPrincipal(), Text: changeWords(e), RequestId: e.GetRequestId(), Failed: e.GetResult() != "ok",
+		})
+	}
+	return changes
+}
+
+// snapshot is the site as it is now, or was a moment ago; snapshots.mu is held.
+func (a consoleAdmin) snapshot() (*adminpb.ConsoleSnapshot, error) {
+	now := a.opts.Clock()
 	if age := now.Sub(a.snapshots.at); age >= 0 && age < snapshotAge && a.shows(a.snapshots.last) {
 		return a.snapshots.last, nil
 	}
@@ -44,11 +69,7 @@ func (a consoleAdmin) Snapshot(context.Context) (*adminpb.ConsoleSnapshot, error
 		SiteName: status.GetSiteName(), SiteId: status.GetSiteId(), Initialised: status.GetInitialised(),
 		Endpoints: status.GetEndpoints(), Storage: status.GetStorage(),
 	}
-	for _, e := range a.audit.last(lastChanges) {
-		snapshot.LastChanges = append(snapshot.LastChanges, &adminpb.Change{
-			Time: e.GetTime(), Principal: e.GetPrincipal(), Text: changeWords(e), RequestId: e.GetRequestId(), Failed: e.GetResult() != "ok",
-		})
-	}
+	snapshot.LastChanges = a.lastChanges(context.Background())
 	var problems []*adminpb.Problem
 	if s != nil {
 		raft := status.GetRaft()
@@ -72,7 +93,7 @@ func (a consoleAdmin) Snapshot(context.Context) (*adminpb.ConsoleSnapshot, error
 	if snapshot.Revision, err = contentRevision(snapshot); err != nil {
 		return nil, err
 	}
-	a.snapshots.last, a.snapshots.at = snapshot, now
+	a.snapshots.last, a.snapshots.viewers, a.snapshots.at = snapshot, nil, now
 	return snapshot, nil
 }
 
@@ -261,7 +282,7 @@ const (
 )
 
 // History implements admin.Console.
-func (a consoleAdmin) History(_ context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
+func (a consoleAdmin) History(ctx context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
 	s, err := a.running()
 	if err != nil {
 		return nil, err
@@ -294,7 +315,7 @@ func (a consoleAdmin) History(_ context.Context, req *adminpb.HistoryRequest) (*
 	at, start, step := s.history.query(req.GetService(), a.opts.Clock(), int64(seconds), int(points))
 	res := &adminpb.HistoryResponse{Start: timestamppb.New(time.Unix(start, 0)), StepSeconds: float64(step), LagTargetSeconds: target}
 	if req.GetService() != "" {
-		res.Events = linkEvents(req.GetService(), s.history.notes(req.GetService()), a.audit.last(auditMost))
+		res.Events = linkEvents(req.GetService(), s.history.notes(req.GetService()), changesFor(ctx, a.audit.last(auditMost)))
 	}
 	for m := range measures {
 		res.Series = append(res.Series, &adminpb.Series{Name: measureNames[m], Unit: measureUnits[m], Points: series(at, m)})

@@ -56,10 +56,13 @@ func (a servicesAdmin) Get(ctx context.Context, name string, stats bool) (*admin
 		return nil, err
 	}
 	s.addStatus(service, stats)
+	if views(ctx) {
+		service = withoutKeys(service)
+	}
 	return service, nil
 }
 
-func (a servicesAdmin) Page(_ context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error) {
+func (a servicesAdmin) Page(ctx context.Context, req *adminpb.ListServicesRequest) (*adminpb.ListServicesResponse, error) {
 	s, err := a.running()
 	if err != nil {
 		return nil, err
@@ -67,6 +70,9 @@ func (a servicesAdmin) Page(_ context.Context, req *adminpb.ListServicesRequest)
 	page := plan.ListServices(s.replica.Config(), req)
 	for _, service := range page.GetServices() {
 		s.addStatus(service, req.GetStats())
+	}
+	if views(ctx) {
+		page = withoutKeys(page)
 	}
 	return page, nil
 }
