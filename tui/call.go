@@ -6,12 +6,18 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin"
 )
 
 // callTime bounds a call that a page or dialog makes.
 const callTime = 10 * time.Second
 
-var errNotConnected = errors.New("not connected: changes wait until a node answers")
+var (
+	errNotConnected = errors.New("not connected: changes wait until a node answers")
+	// errEnded is why a call has no answer whose connection ended.
+	errEnded = admin.Errorf(admin.CodeInterrupted, "the connection ended before the node answered")
+)
 
 // reply is what became of a call of the node for a page or dialog.
 type reply[T any] struct {
@@ -40,9 +46,13 @@ func call[T any](m *Model, newest *int, ask func(context.Context, Node) (T, erro
 	return func() tea.Msg {
 		r := reply[T]{serial: serial, newest: newest, take: take, err: errNotConnected}
 		if node != nil {
-			ctx, cancel := context.WithTimeout(ctx, callTime)
+			within, cancel := context.WithTimeout(ctx, callTime)
 			defer cancel()
-			r.res, r.err = ask(ctx, node)
+			r.res, r.err = ask(within, node)
+		}
+		var failure *admin.Error
+		if errors.As(r.err, &failure) && failure.Code == admin.CodeInterrupted && ctx.Err() != nil {
+			r.err = errEnded
 		}
 		return r
 	}
