@@ -55,6 +55,10 @@ writes the names alone, of what is listed, shown, made, changed or deleted.
 Control characters in names are written as \xNN or \uNNNN; -o json has every
 name exactly.
 
+When something is wrong, begin with isgwctl status: it says what, why, and what
+to do. service show NAME -s, link events and link failed tell more of a link,
+system status of the node.
+
 Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
 5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.
 
