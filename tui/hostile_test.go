@@ -44,7 +44,7 @@ func hostileSnapshot(r *rand.Rand) *adminpb.ConsoleSnapshot {
 // many lines and cells as the terminal, and no control character.
 func TestEveryFrameFits(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter f j", "2 enter f R", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
+	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter f j", "2 enter f enter", "2 enter f R", "2 enter shift+tab enter", "G enter", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
 	check := func(s *still, what string) {
 		t.Helper()
 		frame := s.View()
