@@ -46,6 +46,11 @@ func (d *databases) options() *pebble.Options {
 		Cache:      d.cache,
 		Logger:     pebbleLogger{d.logger},
 		DisableWAL: true, // the raft log is the write-ahead log
+		// Whoever meets the damage gets an error too; without this Pebble panics, and
+		// one record that cannot be read would end the node each time it is asked for.
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) {
+			d.logger.Error("state is damaged", "file", i.Path, "cause", i.Details)
+		}},
 
 		MemTableSize:                d.memtable,
 		MemTableStopWritesThreshold: memtables,
