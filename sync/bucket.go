@@ -311,7 +311,9 @@ func (s *session) advance(b *bucket, now time.Time) {
 		s.reopen(b, outdated(b.cursor, b.there, b.want))
 		return
 	}
-	s.commit(b, now)
+	if !s.awaitsAmend(b) { // or it would wait until there is nothing to commit
+		s.commit(b, now)
+	}
 	s.moreScan(b)
 	s.reviewStream(b, now)
 }

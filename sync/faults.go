@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -238,6 +239,11 @@ func (s *session) runAmend() {
 	}
 	clear(s.amends[len(rest):])
 	s.amends = rest
+}
+
+// awaitsAmend reports whether an amendment of an open bucket waits for its commits.
+func (s *session) awaitsAmend(b *bucket) bool {
+	return slices.ContainsFunc(s.amends, func(op *amendOp) bool { return op.what.Bucket == b.path })
 }
 
 // amendLive carries out an amendment of an open bucket.

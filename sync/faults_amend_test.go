@@ -119,3 +119,47 @@ func TestRetryWhileTheSessionEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestAmendmentDuringACopy skips a version while its bucket commits one thing after the
+// other: it need not wait until there is nothing more.
+func TestAmendmentDuringACopy(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		var slow atomic.Bool
+		propose := y.opts.Propose
+		y.opts.Propose = func(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+			if slow.Load() {
+				pause(500 * time.Millisecond)
+			}
+			return propose(ctx, cmd)
+		}
+		putBad(t, x, y)
+		slow.Store(true)
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+					x.site.put(bk1, fmt.Sprint("k", i), []byte("v"))
+				}
+			}
+		}()
+		pause(2 * time.Second)
+		at := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		did, err := y.engine.Amend(ctx, Amendment{Bucket: bk1, Remedy: RemedySkip, Keys: []string{"bad"}})
+		if err != nil || did.Versions != 1 {
+			t.Errorf("the skip did %+v, %v", did, err)
+		}
+		if took := time.Since(at); took > 3*time.Second {
+			t.Errorf("the skip took %s", took)
+		}
+		close(stop)
+		<-done
+		synced(t, time.Minute, x, y)
+	})
+}
