@@ -38,6 +38,10 @@ func (g *Gate) entrance(ctx fiber.Ctx) error {
 	if ctx.Method() == http.MethodOptions {
 		return g.preflight(ctx)
 	}
+	if args := ctx.Request().URI().QueryArgs(); args.Has("AWSAccessKeyId") && args.Has("Signature") {
+		// A URL of Signature Version 2, as some clients still make it by default.
+		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrUnsupportedAuthorizationMechanism))
+	}
 	if !bearsSignature(ctx) {
 		return g.refuse(ctx, s3err.GetAPIError(s3err.ErrAccessDenied))
 	}

@@ -20,6 +20,10 @@ import (
 // the connection: the fields, and what TLS and two buffers read ahead.
 const maxPreamble = 96 << 10
 
+// maxObject bounds the content of one request, in bytes. versitygw bounds that of all but
+// forms.
+const maxObject = 5 << 30
+
 // errPreamble is what the connection gives then.
 var errPreamble = errors.New("the fields before the file of a form are too long")
 
@@ -42,6 +46,9 @@ func guardedOf(request *fasthttp.RequestCtx) *guardedConn {
 
 // nextForm handles a form: it bounds what is read of it before it is authenticated.
 func (g *Gate) nextForm(ctx fiber.Ctx) error {
+	if length := int64(ctx.Request().Header.ContentLength()); length > maxObject+maxPreamble {
+		return g.refuse(ctx, s3err.GetEntityTooLargeErr(length, maxObject))
+	}
 	conn := guardedOf(ctx.RequestCtx())
 	if conn == nil {
 		return g.refuse(ctx, errUnavailable)

@@ -112,3 +112,23 @@ func TestPresignedAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestSignatureVersion2 tells a client that signs so that it should sign otherwise.
+func TestSignatureVersion2(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	cl := &http.Client{Transport: transport(t)}
+	for what, header := range map[string]string{"/bk1/k?AWSAccessKeyId=" + colaKey + "&Expires=1&Signature=x": "", "/bk1/k": "AWS " + colaKey + ":x"} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.addr+what, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header != "" {
+			req.Header.Set("Authorization", header)
+			req.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
+		}
+		if got := s.send(t, cl, req); got.code != "InvalidRequest" || !strings.Contains(got.body, "AWS4-HMAC-SHA256") {
+			t.Errorf("%s %s: %d %s", what, header, got.status, got.body)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package s3gate_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/md5"
 	"encoding/base64"
@@ -62,6 +63,22 @@ func TestFormWithoutEnd(t *testing.T) {
 		if took := s.gate.Stats().BytesIn - before; took > 10<<20 {
 			t.Errorf("%s: %d bytes were read", what, took)
 		}
+	}
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /bk1 HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n", int64(5<<30+100<<10))
+	if _, err := conn.Write(make([]byte, 64<<10)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := string(readBody(t, res.Body)); !strings.Contains(body, "<Code>EntityTooLarge</Code>") {
+		t.Errorf("a form of more than 5 GiB: %s %s", res.Status, body)
 	}
 	// A form with fields of a size that S3 takes, and a file far beyond the bound.
 	g := signing{access: colaKey, secret: colaSecret, kind: "form"}
