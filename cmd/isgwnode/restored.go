@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +24,10 @@ func restoredCommand(environ []string) *cobra.Command {
 is run again. It has to be said once after every restoration. The other sites and
 this one then compare their buckets: what was written here since the backup comes
 back from there, and what was deleted since stays deleted. Without it the names of
-versions that were lost with the old disk would be given out again.`,
-		Example: "isgwnode restored --data /var/lib/isgw --site hawaii",
+versions that were lost with the old disk would be given out again.
+
+It is to be run as the user that the node runs as, to whom the directory belongs.`,
+		Example: "runuser -u isgw -- isgwnode restored --data /var/lib/isgw --site hawaii",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			envErr := fromEnvironment(cmd.Flags(), environ)
@@ -32,6 +38,9 @@ versions that were lost with the old disk would be given out again.`,
 			}
 			if opts.Dir == "" || opts.Site == "" {
 				return usageError{errors.New("say which node was restored: --data and --site")}
+			}
+			if err := ownedHere(opts.Dir, os.Geteuid()); err != nil {
+				return err
 			}
 			opts.Logger = logger
 			was, is, err := cluster.Restored(cmd.Context(), opts)
@@ -48,4 +57,22 @@ versions that were lost with the old disk would be given out again.`,
 	flags.StringVar(&opts.Site, "site", "", "name of the site")
 	log.register(flags, "warn")
 	return cmd
+}
+
+// ownedHere refuses a data directory that belongs to somebody else than the user uid:
+// root could change it, and would leave files in it that the node cannot read.
+func ownedHere(dir string, uid int) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil // it is said when the directory is opened
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == uid {
+		return nil
+	}
+	owner := strconv.Itoa(int(st.Uid))
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
+	}
+	return fmt.Errorf("data directory %s belongs to user %s: run this as that user, as the node does (runuser -u %s -- isgwnode restored ...)", dir, owner, owner)
 }
