@@ -55,11 +55,11 @@ func size(v float64) string {
 	return s
 }
 
-func optionalSize(v *float64) string {
+func optionalSize[N float64 | uint64](v *N) string {
 	if v == nil {
 		return unknown
 	}
-	return size(*v)
+	return size(float64(*v))
 }
 
 func optionalCount(v *uint64) string {

@@ -312,8 +312,13 @@ func (p *homePage) empty(r screen.Rect, y int) int {
 	if !p.m.snapshot.GetInitialised() {
 		return prose(r, 1, y, r.W-2, screen.Plain, "This node belongs to no site yet. isgwctl system init makes one of it.") + 1
 	}
+	return noLinksYet(r, y) + 1
+}
+
+// noLinksYet says what a link is and how the first one is made.
+func noLinksYet(r screen.Rect, y int) int {
 	y = prose(r, 1, y, r.W-2, screen.Plain, "No links yet. A link copies buckets from one site to another. n makes one.")
-	return prose(r, 1, y, r.W-2, screen.Dim, "isgwctl service create isgw NAME --remote ccow://HOST:PORT") + 1
+	return prose(r, 1, y, r.W-2, screen.Dim, "isgwctl service create isgw NAME --remote ccow://HOST:PORT")
 }
 
 // trends are the sums over all links of the last quarter of an hour.

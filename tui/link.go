@@ -117,7 +117,7 @@ func (p *linkPage) bucketColumns() []table.Column[*adminpb.BucketStatus] {
 		})},
 		{Title: "BACKLOG", Width: 7, Right: true, Draw: table.Text(true, func(b *bucket) (string, screen.Role) { return optionalCount(both(b, versions)), screen.Plain }),
 			Compare: func(a, b *bucket) int { return optionally(both(a, versions), both(b, versions)) }},
-		{Title: "BYTES", Width: 6, Right: true, Priority: 2, Draw: table.Text(true, func(b *bucket) (string, screen.Role) { return optionalSizeOf(both(b, bytes)), screen.Plain })},
+		{Title: "BYTES", Width: 6, Right: true, Priority: 2, Draw: table.Text(true, func(b *bucket) (string, screen.Role) { return optionalSize(both(b, bytes)), screen.Plain })},
 		{Title: "FAILED", Width: 6, Right: true, Priority: 5, Draw: table.Text(true, func(b *bucket) (string, screen.Role) {
 			if n := quarantined(b); n > 0 {
 				return scaled(float64(n)), screen.Warn

@@ -116,7 +116,7 @@ var (
 		chart.Spark(r, 0, 0, r.W, screen.First, points(l.GetSparkOut()))
 	}}
 	targetColumn = column("TARGET", 6, 5, true, plainCell(func(l *adminpb.ConsoleLink) string { return span(l.GetLagTargetSeconds()) }), nil)
-	bytesColumn  = column("BYTES", 6, 2, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalSizeOf(l.BacklogBytes) }),
+	bytesColumn  = column("BYTES", 6, 2, true, plainCell(func(l *adminpb.ConsoleLink) string { return optionalSize(l.BacklogBytes) }),
 		by(func(l *adminpb.ConsoleLink) *uint64 { return l.BacklogBytes }))
 	slopeColumn = column("SLOPE", 7, 3, true, plainCell(func(l *adminpb.ConsoleLink) string {
 		if l.Slope == nil {
@@ -223,23 +223,11 @@ func (p *linksPage) export() tea.Cmd {
 	for _, name := range p.links.Marked() {
 		marked[name] = true
 	}
-	number := func(v *float64) string {
-		if v == nil {
-			return ""
-		}
-		return exact(*v, true)
-	}
-	count := func(v *uint64) string {
-		if v == nil {
-			return ""
-		}
-		return fmt.Sprint(*v)
-	}
 	rows := [][]string{{"name", "route", "state", "out_bytes_per_second", "in_bytes_per_second", "lag_seconds", "lag_target_seconds", "backlog_versions", "backlog_bytes", "cause"}}
 	for _, l := range p.links.Seen() {
 		if len(marked) == 0 || marked[l.GetName()] {
-			rows = append(rows, []string{l.GetName(), l.GetRoute(), l.GetStateWord(), number(l.OutRate), number(l.InRate), number(l.LagSeconds),
-				exact(l.GetLagTargetSeconds(), true), count(l.BacklogVersions), count(l.BacklogBytes), l.GetCause()})
+			rows = append(rows, []string{l.GetName(), l.GetRoute(), l.GetStateWord(), exact(l.OutRate), exact(l.InRate), exact(l.LagSeconds),
+				exact(&l.LagTargetSeconds), exact(l.BacklogVersions), exact(l.BacklogBytes), l.GetCause()})
 		}
 	}
 	return p.m.save("links.csv", csvText(rows))
@@ -250,8 +238,7 @@ func (p *linksPage) render(r screen.Rect) {
 		return
 	}
 	if _, all := p.links.Counts(); all == 0 {
-		y := prose(r, 1, 1, r.W-2, screen.Plain, "No links yet. A link copies buckets from one site to another. n makes one.")
-		prose(r, 1, y, r.W-2, screen.Dim, "isgwctl service create isgw NAME --remote ccow://HOST:PORT")
+		noLinksYet(r, 1)
 		return
 	}
 	seen, _ := p.links.Counts()
@@ -348,7 +335,7 @@ func (m *Model) stateLines(r screen.Rect, l *adminpb.ConsoleLink, here []binding
 
 // backlogWords say how much is behind, and whether it gets less.
 func backlogWords(l *adminpb.ConsoleLink) string {
-	backlog := "backlog " + optionalCount(l.BacklogVersions) + " versions " + optionalSizeOf(l.BacklogBytes)
+	backlog := "backlog " + optionalCount(l.BacklogVersions) + " versions " + optionalSize(l.BacklogBytes)
 	if l.Slope != nil && math.Abs(l.GetSlope()) >= 0.05 && l.GetBacklogVersions() > 0 {
 		backlog += ", " + signed(l.GetSlope()) + "/s"
 	}
@@ -390,13 +377,6 @@ func perSecond(v *float64) string {
 		return unknown
 	}
 	return size(*v) + "/s"
-}
-
-func optionalSizeOf(v *uint64) string {
-	if v == nil {
-		return unknown
-	}
-	return size(float64(*v))
 }
 
 func optionalMillis(v *float64) string {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"math"
@@ -285,9 +286,8 @@ func (p *linkPage) export() tea.Cmd {
 	}
 	rows := [][]string{{"bucket", "state", "cause", "lag_seconds", "backlog_versions", "backlog_bytes", "quarantined"}}
 	for _, b := range p.buckets.Seen() {
-		w := worse(b)
-		rows = append(rows, []string{b.GetPath(), b.GetState(), b.GetCause(), exact(w.GetLagSeconds(), w != nil && w.LagSeconds != nil),
-			exact(float64(w.GetVersions()), w != nil && w.Versions != nil), exact(float64(w.GetBytes()), w != nil && w.Bytes != nil), fmt.Sprint(quarantined(b))})
+		w := cmp.Or(worse(b), &adminpb.Backlog{})
+		rows = append(rows, []string{b.GetPath(), b.GetState(), b.GetCause(), exact(w.LagSeconds), exact(w.Versions), exact(w.Bytes), fmt.Sprint(quarantined(b))})
 	}
 	return p.m.save("buckets-"+name+".csv", csvText(rows))
 }
@@ -308,18 +308,30 @@ func (h *history) rows() [][]string {
 		at := h.got.GetStart().AsTime().Add(time.Duration(h.got.GetStepSeconds() * float64(i) * float64(time.Second)))
 		row := []string{at.UTC().Format(time.RFC3339)}
 		for _, values := range all {
-			row = append(row, exact(values[i], !math.IsNaN(values[i])))
+			cell := ""
+			if i < len(values) {
+				cell = exact(&values[i])
+			}
+			row = append(row, cell)
 		}
 		out = append(out, row)
 	}
 	return out
 }
 
-func exact(v float64, known bool) string {
-	if !known {
-		return ""
+// exact is a number for a file; empty where it is not known.
+func exact[N float64 | uint64](v *N) string {
+	switch n := any(v).(type) {
+	case *uint64:
+		if n != nil {
+			return strconv.FormatUint(*n, 10)
+		}
+	case *float64:
+		if n != nil && !math.IsNaN(*n) {
+			return strconv.FormatFloat(*n, 'f', -1, 64)
+		}
 	}
-	return strconv.FormatFloat(v, 'f', -1, 64)
+	return ""
 }
 
 func csvText(rows [][]string) string {

@@ -770,3 +770,15 @@ func TestRefusalsOfWhatIsVeryLong(t *testing.T) {
 
 // fields is an input of the form that is shown.
 func (s *still) fields(i int) *input { return s.top().(*form).fields[i].input }
+
+// A node that tells one series of a history in fewer points than another ends nothing.
+func TestHistoryOfUnevenSeries(t *testing.T) {
+	saved := ""
+	s := newStill(t, unhealthy(), Options{Save: func(name string, data []byte) (string, error) { saved = string(data); return name, nil }})
+	s.node.history = historyOf(4)
+	s.node.history.Series[2].Points = s.node.history.Series[2].Points[:2]
+	s.press("2", "j", "j", "enter", "c", "left", "esc", "x")
+	if lines := strings.Split(strings.TrimSpace(saved), "\n"); len(lines) != 5 || strings.Split(lines[4], ",")[3] != "" || strings.Split(lines[4], ",")[4] == "" {
+		t.Errorf("saved %q", saved)
+	}
+}
