@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func ask(t *testing.T, n *Node, path string) (int, string) {
 
 // TestProbes follows a node from its first start over init to a restart.
 func TestProbes(t *testing.T) {
-	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: "127.0.0.1:0"}
+	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: "127.0.0.1:0", disk: roomy}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	want := func(n *Node, when, path string, status int, words string) {
@@ -112,5 +113,35 @@ func TestProbesAreBounded(t *testing.T) {
 		if w := <-answers; w.Code != 503 || w.Body.String() != "stuck\n" {
 			t.Errorf("a probe that hung: %d %q", w.Code, w.Body)
 		}
+	}
+}
+
+// TestFullDisk: an operator is told before writes are refused, and that the disk has
+// room again.
+func TestFullDisk(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(4)
+	_, c := startNode(t, func(o *Options) { o.disk = func(string) (uint64, uint64) { return 100, free.Load() } })
+	st, err := c.System.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := st.GetProblems(); len(p) != 1 || !strings.Contains(p[0].GetWhat(), "has less than 5 % free") || st.GetState() != adminpb.NodeState_NODE_STATE_DEGRADED ||
+		st.GetStorage().GetDiskFree() != 4 || st.GetStorage().GetDiskCapacity() != 100 {
+		t.Errorf("a full disk: %v, %v, %v", st.GetState(), p, st.GetStorage())
+	}
+	free.Store(5)
+	if st, err = c.System.Status(t.Context()); err != nil || len(st.GetProblems()) != 0 || st.GetState() != adminpb.NodeState_NODE_STATE_ONLINE {
+		t.Errorf("a disk with room: %v, %v, %v", st.GetState(), st.GetProblems(), err)
+	}
+}
+
+// TestDiskOf asks of a directory that is there, and of one that is not.
+func TestDiskOf(t *testing.T) {
+	if capacity, free := diskOf(t.TempDir()); capacity == 0 || free > capacity {
+		t.Errorf("%d bytes, %d free", capacity, free)
+	}
+	if capacity, free := diskOf("/not/there"); capacity != 0 || free != 0 {
+		t.Errorf("a directory that is not there has %d bytes, %d free", capacity, free)
 	}
 }

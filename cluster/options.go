@@ -78,6 +78,8 @@ type Options struct {
 	// snapshot is taken; 0 takes the defaults of raftfsm.
 	SnapshotEntries uint64
 	SnapshotBytes   int64
+
+	disk func(dir string) (capacity, free uint64) // of the file system, 0 when unknown; tests fill it
 }
 
 // Validate looks at every field and returns all faults joined, one a line.
@@ -185,6 +187,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.disk == nil {
+		o.disk = diskOf
 	}
 	return o, nil
 }

@@ -14,9 +14,12 @@ import (
 
 // startNode starts a node of an initialised site that listens nowhere but on
 // its socket, unless change says otherwise, and a client of it.
+// roomy is a disk that is not full, whatever the machine's is.
+func roomy(string) (capacity, free uint64) { return 1 << 40, 1 << 39 }
+
 func startNode(t *testing.T, change func(*Options)) (*Node, *admin.Client) {
 	t.Helper()
-	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: None}
+	opts := Options{Dir: t.TempDir(), Site: "alpha", Node: "alpha-1", S3: None, Link: None, Admin: None, Metrics: None, disk: roomy}
 	if change != nil {
 		change(&opts)
 	}

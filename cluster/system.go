@@ -98,12 +98,18 @@ func (s *site) storage() *adminpb.StorageStatus {
 	chunks := s.chunks.Stats()
 	out := &adminpb.StorageStatus{Chunks: chunks.Chunks, ChunkBytes: chunks.Bytes}
 	out.Objects, out.LogicalBytes = s.replica.Catalog().TotalSize()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(s.node.opts.Dir, &fs); err == nil {
-		out.DiskCapacity = fs.Blocks * uint64(fs.Bsize)
-		out.DiskFree = fs.Bavail * uint64(fs.Bsize)
-	}
+	out.DiskCapacity, out.DiskFree = s.node.opts.disk(s.node.opts.Dir)
 	return out
+}
+
+// diskOf is the size in bytes of the file system of a directory, and what of it the
+// node may still write.
+func diskOf(dir string) (capacity, free uint64) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, 0
+	}
+	return fs.Blocks * uint64(fs.Bsize), fs.Bavail * uint64(fs.Bsize)
 }
 
 // health says what an operator should know of the node.
