@@ -57,6 +57,7 @@ type bucket struct {
 	reviewed   time.Time // when what is not due was looked at
 	committed  time.Time // when the last commit ended
 	awaited    time.Time // when it was looked whether something awaited came
+	outdated   time.Time // since when it is known that it is to be compared
 	careful    int       // commits still to be made of one record each
 	changed    bool      // something was committed that the sender was not told
 	told       string    // the cause that the sender was told
@@ -211,10 +212,23 @@ func (s *session) fits(b *bucket, sb *linkpb.ServedBucket) bool {
 }
 
 // outdated reports whether a bucket that is open is to be compared now. A scan under
-// way ends first, and what is in the sender's log comes first: less differs then.
+// way ends first, and what is in the sender's log comes first: less differs then. But
+// where that never ends, because more is written all the time, it is enough that the
+// log was read.
 func (s *session) outdated(b *bucket, sb *linkpb.ServedBucket) bool {
-	return b.live && !b.watch && !b.scanning.on && len(b.log.items) == 0 && b.streamed >= b.head && outdated(b.cursor, sb, b.want) != ""
+	if !b.live || b.watch || b.scanning.on || outdated(b.cursor, sb, b.want) == "" {
+		b.outdated = time.Time{}
+		return false
+	}
+	now := s.o.Clock()
+	if b.outdated.IsZero() {
+		b.outdated = now
+	}
+	return b.streamed >= b.head && (len(b.log.items) == 0 || now.Sub(b.outdated) >= compareWithin)
 }
+
+// compareWithin is how long a comparison that is due waits for what is queued.
+const compareWithin = 30 * time.Second
 
 // wakeWaiting makes buckets that wait try again at once.
 func (s *session) wakeWaiting() {
