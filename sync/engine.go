@@ -31,6 +31,7 @@ type Engine struct {
 	delay    time.Duration // see Status.Delay
 	failures map[dotKey]mishap
 	rates    rateMeter
+	mending  int // requests of Mend under way
 	// absent are the buckets that did not exist at the sender when they were to be
 	// opened: what is written to them afterwards is all that is ever written.
 	absent map[string]bool

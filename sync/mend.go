@@ -24,6 +24,10 @@ type mendRequest struct {
 // at the outcome.
 const maxMends = 64
 
+// maxMending bounds the requests that are being carried out, as a peer can
+// ask for as many as it likes. What is beyond is dropped too.
+const maxMending = 4
+
 // Mend makes the engine read some keys of a bucket from the far end again, which
 // are in order and at most 1,024, and take what is missing here: also what this
 // site has seen before and does not have any more, unless something that is kept
@@ -41,7 +45,7 @@ func (e *Engine) Mend(path string, keys [][]byte) {
 // onMend reads the keys of a request.
 func (s *session) onMend(m mendRequest) {
 	b := s.buckets[m.path]
-	if b == nil || !b.live || !s.mayFetch() {
+	if b == nil || !b.live || !s.mayFetch() || s.e.mending >= maxMending || b.scan.bytes >= laneBytes {
 		return
 	}
 	now := s.o.Clock()
@@ -52,9 +56,11 @@ func (s *session) onMend(m mendRequest) {
 		}
 	}
 	o := &opening{there: b.there, want: b.want, filter: b.filter}
+	s.e.mending++
 	s.do(func(ctx context.Context) func() {
 		records, err := s.readKeys(ctx, o, m.keys, examineLost, nil)
 		return func() {
+			s.e.mending--
 			switch {
 			case b.closed:
 			case err != nil:
