@@ -202,3 +202,35 @@ func TestDeleteObjects(t *testing.T) {
 	_, err = ac.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String("bk1"), Delete: &types.Delete{Objects: append(ids, ids[0])}})
 	wantCode(t, "1,001 keys", err, "MalformedXML")
 }
+
+// TestMarkersWithin lists a common prefix when there is something in it above the
+// marker, in all listings alike.
+func TestMarkersWithin(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	keys := []string{"a/1", "a/2", "b", "c/1"}
+	s.fill(t, keys)
+	ac := s.aws(t, colaKey, colaSecret)
+	for _, key := range keys {
+		if _, err := ac.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("bk1"), Key: &key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for marker, want := range map[string]string{"a": "a/ b c/", "a/": "b c/", "a/1": "a/ b c/", "a/2": "b c/", "a0": "b c/", "b": "c/", "c/0": "c/", "c/": ""} {
+		for _, listing := range []string{"marker=", "list-type=2&start-after=", "versions&key-marker=", "uploads&key-marker="} {
+			_, body := s.raw(t, "GET", "/bk1?delimiter=/&"+listing+marker, nil)
+			var names []string
+			for _, element := range strings.Split(body, "<")[1:] {
+				for _, kind := range []string{"Key>", "Prefix>"} {
+					if name, ok := strings.CutPrefix(element, kind); ok && name != "" {
+						names = append(names, name)
+					}
+				}
+			}
+			slices.Sort(names)
+			if got := strings.Join(names, " "); got != want {
+				t.Errorf("%s%s: %q, want %q", listing, marker, got, want)
+			}
+		}
+	}
+}

@@ -32,7 +32,9 @@ func (b *tenantBackend) ListMultipartUploads(request context.Context, in *s3.Lis
 	w := uploadWalk{prefix: prefix, delimiter: delimiter, limit: limit}
 	page := objects.UploadsPage{Prefix: prefix, AfterKey: str(in.KeyMarker), AfterID: str(in.UploadIdMarker), Limit: maxKeys}
 	if page.AfterKey != "" {
-		w.skip = rolledUp(page.AfterKey, prefix, delimiter)
+		if p := rolledUp(page.AfterKey, prefix, delimiter); p == page.AfterKey {
+			w.skip = p // the page before ended with it; a marker within it hides nothing
+		}
 		if page.AfterID == "" {
 			page.AfterID = afterAllIDs
 		}
