@@ -181,7 +181,7 @@ func (l *links) amend(ctx context.Context, name string, peer state.SiteID, what 
 	s := l.site
 	return objsync.AmendStored(ctx, objsync.Site{
 		ID: s.id, Name: s.node.opts.Site, Epoch: s.epoch,
-		Catalog: s.replica.Catalog(), Chunks: s.chunks, Propose: s.replica.Propose, Clock: s.node.opts.Clock,
+		Catalog: s.replica.Catalog(), Chunks: s.chunks, Propose: s.proposeNamed, Clock: s.node.opts.Clock,
 	}, peer, what)
 }
 

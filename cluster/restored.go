@@ -57,7 +57,7 @@ func Restored(ctx context.Context, opts Options) (was, is uint32, err error) {
 	err = s.change(ctx, func(cfg *state.Config) (*statepb.Txn, error) {
 		site, _, _ := cfg.Site()
 		was, is = site.GetEpoch(), plan.NextEpoch(site.GetEpoch(), opts.Clock())
-		return plan.RaiseEpoch(cfg, is)
+		return plan.RaiseEpoch(cfg, is, true)
 	})
 	return was, is, err
 }

@@ -76,14 +76,15 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 			site, _, _ := s.replica.Config().Site()
 			return site.GetEpoch()
 		},
-		Catalog: s.replica.Catalog(), Chunks: s.chunks, Propose: s.replica.Propose,
+		Catalog: s.replica.Catalog(), Chunks: s.chunks, Propose: s.proposeNamed,
 		Clock: s.node.opts.Clock, Logger: l.log.With("service", w.service, "peer", w.peerName),
 	}
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
 		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes,
-		Mend: func(path string, keys [][]byte) { r.engine.Mend(path, keys) }, Holding: r.holding("send", "receive", (*statepb.Service).GetSendLimit),
+		Intact: func() { s.naming.intact(w.service) },
+		Mend:   func(path string, keys [][]byte) { r.engine.Mend(path, keys) }, Holding: r.holding("send", "receive", (*statepb.Service).GetSendLimit),
 	}); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ type site struct {
 	links   *links
 	front   *front
 	history *history
+	naming  *naming
 
 	applying chan struct{} // holds one: whoever applies a plan
 
@@ -226,6 +227,7 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	if err := s.labelNode(ctx); err != nil {
 		return err
 	}
+	s.naming = newNaming(sending(replica.Config()))
 	if s.codec, err = chunks.NewCodec(); err != nil {
 		return err
 	}
@@ -236,7 +238,7 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	}
 	if s.objects, err = objects.New(objects.Options{
 		Chunks: s.chunks, Codec: s.codec, Catalog: replica.Catalog(),
-		Propose: replica.Propose, Barrier: replica.Barrier, Clock: n.opts.Clock, Rand: n.opts.Rand,
+		Propose: s.proposeNamed, Barrier: replica.Barrier, Clock: n.opts.Clock, Rand: n.opts.Rand,
 	}); err != nil {
 		return err
 	}
@@ -253,6 +255,10 @@ func (n *Node) serveSite(ctx context.Context, replica *raftfsm.Replica, l listen
 	n.site = s
 	n.mu.Unlock()
 
+	n.group.Go(func() error {
+		s.naming.run(n.ctx, s.goOn)
+		return nil
+	})
 	n.group.Go(func() error { return s.links.run(n.ctx) })
 	n.group.Go(func() error { return s.front.run(n.ctx) })
 	n.group.Go(func() error { return s.trim(n.ctx) })
@@ -303,7 +309,7 @@ func (s *site) trim(ctx context.Context) error {
 		for _, bucket := range s.replica.Catalog().Buckets() {
 			before := s.node.opts.Clock().Add(-keep).UnixNano()
 			for s.hasOlder(bucket, before) {
-				res, err := s.replica.Propose(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Trim{Trim: &catalogpb.Trim{
+				res, err := s.proposeNamed(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Trim{Trim: &catalogpb.Trim{
 					Bucket: bucket.GetPath(), Before: before, Horizon: before, Limit: batch,
 				}}})
 				if err == nil {

@@ -103,7 +103,7 @@ func (m *machine) take(s *stored) error {
 // setSelf tells the catalog who this site is.
 func (m *machine) setSelf() {
 	site, _, _ := m.config.Site()
-	m.catalog.SetSelf(m.config.SiteID(), site.GetEpoch())
+	m.catalog.SetSelf(m.config.SiteID(), site.GetEpoch(), state.Since(site))
 }
 
 // empty makes an empty database the current one.

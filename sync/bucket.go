@@ -122,6 +122,9 @@ func (s *session) onAsked(got askedServed) {
 
 // onServed takes the list of buckets that the sender lets out, and its settings.
 func (s *session) onServed(list *linkpb.Served) {
+	if !s.served.known {
+		s.lookWhetherIntact(list.GetBuckets())
+	}
 	s.served.known = true
 	s.heard = s.o.Clock()
 	s.served.list = list.GetBuckets()

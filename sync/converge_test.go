@@ -90,7 +90,12 @@ type world struct {
 
 	backups map[*simSite]*simBackup
 	epochs  map[*simSite]uint32 // the highest that the site ever had
-	trace   []string
+	// starts draws which sites go on in another epoch when they start, as those do that
+	// write before all others have said that they are intact, and which are not told
+	// that they were put back to a backup. Nil: none.
+	starts *rand.Rand
+	untold map[*simSite]bool
+	trace  []string
 
 	operators *operators // who change settings meanwhile; nil: nobody
 
@@ -110,7 +115,10 @@ type simEnd struct {
 func newWorld(t *testing.T, seed uint64, operated bool) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 7)),
-		backups: make(map[*simSite]*simBackup), epochs: make(map[*simSite]uint32),
+		backups: make(map[*simSite]*simBackup), epochs: make(map[*simSite]uint32), untold: make(map[*simSite]bool),
+	}
+	if !slices.Contains(regressions, seed) { // which are older than this
+		w.starts = rand.New(rand.NewPCG(seed, 13))
 	}
 	if operated {
 		w.operators = newOperators(seed)
@@ -455,15 +463,31 @@ func (w *world) stepPower(s *simSite) {
 		s.skew = w.hours()
 	}
 	w.note("%s comes back", s.name)
+	if w.starts != nil && w.starts.IntN(3) == 0 {
+		w.raise(s, false)
+	}
 	w.boot(s)
 }
 
-// restore brings a site back as it was when it was backed up, in a new epoch.
+// raise begins another epoch of a site that is down.
+func (w *world) raise(s *simSite, told bool) {
+	w.epochs[s]++
+	e := siteEntry{start: w.epochs[s]}
+	if told {
+		e = siteEntry{epoch: w.epochs[s]}
+		w.untold[s] = false
+	}
+	w.note("%s is in epoch %d, told %v", s.name, w.epochs[s], told)
+	s.log = append(s.log, simEntry{siteEntry: e})
+}
+
+// restore brings a site back as it was when it was backed up, in a new epoch. It may
+// be told only when everything is mended.
 func (w *world) restore(s *simSite, b *simBackup) {
 	w.note("%s comes back with a backup of %d entries instead of %d", s.name, len(b.log), len(s.log))
 	s.restore(b)
-	w.epochs[s]++
-	s.log = append(s.log, simEntry{siteEntry: siteEntry{epoch: w.epochs[s]}})
+	w.untold[s] = w.starts != nil && w.starts.IntN(2) == 0
+	w.raise(s, !w.untold[s])
 	w.boot(s)
 }
 
@@ -510,6 +534,12 @@ func (w *world) remake(s *simSite) {
 func (w *world) heal() {
 	w.note("everything is mended")
 	for _, s := range w.sites {
+		if w.untold[s] {
+			if s.up() {
+				w.fall(s, true)
+			}
+			w.raise(s, true)
+		}
 		if !s.up() {
 			w.boot(s)
 		}

@@ -79,9 +79,9 @@ const (
 // nothing to bring back, and a scan is shorter than the log. A site that was
 // restored from a backup wants back just what the log would leave out.
 //
-// A log that ends before the cursor, of the same epoch, is that of a sender that was put
-// back from a backup and does not know it. It gives the names of what it has lost to
-// what it writes now; nothing that it says can be told from what it said before.
+// A log that never came as far as the cursor is that of a sender that was put back from
+// a backup and does not know it. It may give the names of what it has lost to what it
+// writes now; nothing that it says can be told from what it said before.
 //
 // A link that copies only what changes takes up the log where it ends. Once it has a
 // place in it, though, what the log cannot give any more comes by a scan: that may be
@@ -96,6 +96,8 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 		return fitScan, initialCopy
 	case !bytes.Equal(c.GetSite(), peer[:]):
 		return fitScan, "the cursor is of another site"
+	case bytes.Equal(c.GetIncarnation(), there.GetIncarnation()) && extentOf(there).place(c.GetEpoch(), c.GetSeq()) == catalog.Beyond:
+		return fitLost, ""
 	case c.GetEpoch() != there.GetEpoch():
 		return fitScan, fmt.Sprintf("the sender was restored from a backup: its epoch is %d and was %d", there.GetEpoch(), c.GetEpoch())
 	case !bytes.Equal(c.GetIncarnation(), there.GetIncarnation()):
@@ -104,8 +106,6 @@ func fit(c *catalogpb.Cursor, peer state.SiteID, there *linkpb.ServedBucket, wan
 		return fitContinue, "" // the log is not needed
 	case c.GetSeq() < there.GetTrimmed():
 		return fitScan, fmt.Sprintf("the sender's log begins after %d and the cursor is at %d", there.GetTrimmed(), c.GetSeq())
-	case c.GetSeq() > there.GetSeq():
-		return fitLost, ""
 	case want.again != 0 && c.GetResync() != want.again:
 		return fitScan, askedFor
 	case c.GetScan() != nil && c.GetScan().GetScope() != want.scope:

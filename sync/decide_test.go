@@ -45,6 +45,8 @@ func TestFit(t *testing.T) {
 		return c
 	}
 	whole := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Epoch: 3, Seq: 100}
+	// Cursors within a run are of the present epoch when they come here: see inEpoch.
+	goesOn := &linkpb.ServedBucket{Path: bk1, Incarnation: []byte("life"), Epoch: 3, Seq: 100, Trimmed: 40, Runs: []*catalogpb.Run{{Epoch: 2, Last: 80}}}
 	for name, c := range map[string]struct {
 		c       *catalogpb.Cursor
 		there   *linkpb.ServedBucket
@@ -58,6 +60,10 @@ func TestFit(t *testing.T) {
 		"beyond the end":             {cursor(func(c *catalogpb.Cursor) { c.Seq = 101 }), there, 5, fitLost},
 		"another life":               {cursor(func(c *catalogpb.Cursor) { c.Incarnation = []byte("x") }), there, 5, fitScan},
 		"another epoch":              {cursor(func(c *catalogpb.Cursor) { c.Epoch = 2 }), there, 5, fitScan},
+		"an epoch that is gone on":   {cursor(func(c *catalogpb.Cursor) { c.Epoch = 2 }), goesOn, 5, fitScan},
+		"beyond its end":             {cursor(func(c *catalogpb.Cursor) { c.Epoch, c.Seq = 2, 81 }), goesOn, 5, fitLost},
+		"an epoch to come":           {cursor(func(c *catalogpb.Cursor) { c.Epoch = 4 }), there, 5, fitLost},
+		"before all runs":            {cursor(func(c *catalogpb.Cursor) { c.Epoch, c.Seq = 1, 99 }), goesOn, 5, fitScan},
 		"another site":               {cursor(func(c *catalogpb.Cursor) { c.Site = []byte("x") }), there, 5, fitScan},
 		"within a scan":              {cursor(func(c *catalogpb.Cursor) { c.Scan, c.InitialDone = &catalogpb.Scan{}, false }), there, 5, fitResume},
 		"a scan whose log is gone":   {cursor(func(c *catalogpb.Cursor) { c.Scan, c.Seq = &catalogpb.Scan{}, 3 }), there, 5, fitScan},

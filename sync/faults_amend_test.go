@@ -28,7 +28,7 @@ func TestSkipWhileARetryIsDue(t *testing.T) {
 		}
 		putBad(t, x, y)
 		p := reasonOf(y, "bad")
-		pause(time.Unix(0, p.GetNextRetry()).Sub(time.Now()) - 500*time.Millisecond)
+		pause(time.Until(time.Unix(0, p.GetNextRetry())) - 500*time.Millisecond)
 		gate.Store(true)
 		go func() { pause(1800 * time.Millisecond); close(slow) }()
 		if did := amend(t, y, RemedySkip, "bad"); did.Versions != 1 {

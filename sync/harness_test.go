@@ -64,6 +64,7 @@ type testSite struct {
 	id     state.SiteID
 	name   string
 	epoch  uint32
+	since  uint32 // the epoch of the last restoration that the site was told of
 	db     *pebble.DB
 	cat    *catalog.Catalog
 	chunks *chunkstest.Faulty
@@ -94,6 +95,7 @@ func newTestSite(t *testing.T, n byte) *testSite {
 		id:     state.SiteID{0: 0x51, 15: n},
 		name:   fmt.Sprintf("site%d", n),
 		epoch:  1,
+		since:  1,
 		chunks: chunkstest.NewFaulty(t, &mortal{Store: chunkstest.NewMemory(testCodec())}),
 
 		splitter: cdc.NewSplitter(nil),
@@ -112,7 +114,7 @@ func newTestSite(t *testing.T, n byte) *testSite {
 	if s.cat, err = catalog.New(db); err != nil {
 		t.Fatalf("new catalog: %v", err)
 	}
-	s.cat.SetSelf(s.id, s.epoch)
+	s.cat.SetSelf(s.id, s.epoch, s.since)
 	return s
 }
 
@@ -202,7 +204,8 @@ type siteEntry struct {
 	bucket   *statepb.Bucket // made, to keep so many versions
 	versions uint32
 	remove   string // path of a bucket that is deleted
-	epoch    uint32 // the site's from here on
+	epoch    uint32 // the site's from here on: it was restored
+	start    uint32 // the site's from here on: it was started, and is not sure that it was not
 }
 
 // do applies an entry.
@@ -213,8 +216,12 @@ func (e siteEntry) do(s *testSite, b *catalog.Batch) *raftfsmpb.Result {
 	case e.remove != "":
 		return b.DeleteBucket(e.remove)
 	case e.epoch != 0:
-		s.epoch = e.epoch
-		s.cat.SetSelf(s.id, s.epoch)
+		s.epoch, s.since = e.epoch, e.epoch
+		s.cat.SetSelf(s.id, s.epoch, s.since)
+		return &raftfsmpb.Result{}
+	case e.start != 0:
+		s.epoch = e.start
+		s.cat.SetSelf(s.id, s.epoch, s.since)
 		return &raftfsmpb.Result{}
 	}
 	switch c := e.cmd.GetCommand().(type) {

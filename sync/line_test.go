@@ -44,7 +44,7 @@ func newLineSite(t *testing.T, n byte) *lineSite {
 		t.Fatal(err)
 	}
 	s.id = s.identity.Site()
-	s.cat.SetSelf(s.id, s.epoch)
+	s.cat.SetSelf(s.id, s.epoch, s.since)
 	node, err := identity.OpenNode(t.TempDir(), identity.NodeOptions{SiteName: s.name})
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ type Local struct {
 	streams  int
 	heard    time.Time
 	forgot   string // a bucket of which the peer has more of this site than this site
-	forgotIn uint32 // the epoch of this site in which that was told
+	forgotIn uint32 // the epoch since which this site was not restored when that was told
 	rates    rateMeter
 }
 
@@ -195,6 +195,7 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 			b.Bytes = st.GetBytes()
 			b.Merged = st.GetMerged()
 			b.Learned = catalog.LearnedElsewhere(st.GetLearned(), l.o.Peer)
+			b.Runs = l.o.Catalog.Runs(st)
 		}
 		told = append(told, servedLine{path: p, incarnation: string(b.GetIncarnation()), scope: b.GetScope(), resync: b.GetResync(), learned: b.GetLearned()})
 		out.Buckets = append(out.Buckets, b)

@@ -14,7 +14,6 @@ import (
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
-	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
@@ -33,6 +32,9 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 	l.touch()
 	l.o.Limit.SetPeer(p.GetRate())
 	now := l.o.Clock()
+	if p.GetIntact() && l.o.Intact != nil {
+		l.o.Intact()
+	}
 	if p.GetSettings() != nil {
 		l.mu.Lock()
 		l.peerSet = settingsOf(p.GetSettings())
@@ -50,16 +52,20 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 			return nil, link.Refuse(link.CodeInvalid, "progress in bucket %s: %v", bp.GetPath(), err)
 		}
 		st, err := l.o.Catalog.Bucket(bp.GetPath())
-		if err != nil || !bytes.Equal(bp.GetCursor().GetIncarnation(), st.GetIncarnation()) || bp.GetCursor().GetEpoch() != l.o.Epoch() {
+		if err != nil || !bytes.Equal(bp.GetCursor().GetIncarnation(), st.GetIncarnation()) {
 			continue // about another life of the bucket: it says nothing of this log
 		}
-		beyond := bp.GetCursor().GetSeq() > st.GetSeq()
-		if beyond || outlived(bp.GetSeen(), l.o.ID, l.o.Epoch(), st.GetSeq()) {
+		mine := extent{epoch: l.o.Epoch(), last: st.GetSeq(), runs: l.o.Catalog.Runs(st)}
+		at := mine.place(bp.GetCursor().GetEpoch(), bp.GetCursor().GetSeq())
+		if at == catalog.Former {
+			continue // neither does a place from before this site was restored
+		}
+		if at == catalog.Beyond || mine.outlived(bp.GetSeen(), l.o.ID) {
 			l.mu.Lock()
-			l.forgot, l.forgotIn = bp.GetPath(), l.o.Epoch()
+			l.forgot, l.forgotIn = bp.GetPath(), l.o.Catalog.Since()
 			l.mu.Unlock()
 		}
-		if !beyond {
+		if at == catalog.Within {
 			l.remember(bp, now)
 		}
 	}
@@ -67,18 +73,6 @@ func (l *Local) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progr
 		l.o.Logger.Warn("link: the peer's progress could not be committed", "error", err)
 	}
 	return &linkpb.ProgressReply{Clock: now.UnixNano()}, nil
-}
-
-// outlived reports whether a peer has seen what this site wrote in a bucket after the
-// last that this site has there itself, in the same epoch. A log never ends earlier
-// than it did before, so this site was put back from a backup and nobody has said so.
-func outlived(seen *catalogpb.Vector, self state.SiteID, epoch uint32, seq uint64) bool {
-	for _, d := range seen.GetUpto() {
-		if d.GetEpoch() == epoch && d.GetSeq() > seq && bytes.Equal(d.GetOrigin(), self[:]) {
-			return true
-		}
-	}
-	return false
 }
 
 // decline notes that the peer does not take a bucket, or, without a reason, that it

@@ -55,7 +55,7 @@ func (l *Local) Status() SendStatus {
 	defer l.mu.Unlock()
 	out.Streams = l.streams
 	out.LastHeard = l.heard
-	if l.forgot != "" && l.forgotIn == l.o.Epoch() {
+	if l.forgot != "" && l.forgotIn == l.o.Catalog.Since() {
 		out.Forgot, out.InSync = l.forgot, false
 	}
 	l.rates.update(now, float64(out.Counters.Offered+out.Counters.Scanned), 0, float64(out.Counters.Bytes))

@@ -480,41 +480,54 @@ func TestNodeCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestLostVersionsAreTold has a peer tell of versions of this site, of its present
-// epoch, behind the end of its log: it was put back from a backup, and is not in sync
-// until that is said. What another epoch or another site wrote is no sign of it.
+// TestLostVersionsAreTold has a peer tell of versions of this site behind the end of its
+// log, in an epoch since it was restored or in one that is still to come: it was put back
+// from a backup, and is not in sync until that is said. What it wrote before it was
+// restored, or another site wrote, is no sign of it.
 func TestLostVersionsAreTold(t *testing.T) {
-	pair(t, nil, func(t *testing.T, x, y *half) {
-		x.site.makeBucket(bk1, 1)
-		x.site.put(bk1, "k", []byte("value"))
-		x.start()
-		y.start()
-		synced(t, 30*time.Second, x, y)
-		cursor, err := y.site.cat.Cursor(bk1, x.site.id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tell := func(origin, epoch byte, seq uint64) SendStatus {
-			dot := &catalogpb.Dot{Origin: x.site.id.Bytes(), Epoch: uint32(epoch), Seq: seq}
-			dot.Origin[0] = origin
-			_, err := x.local.Progress(t.Context(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{
-				{Path: bk1, Cursor: cursor, Seen: &catalogpb.Vector{Upto: []*catalogpb.Dot{dot}}},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return x.local.Status()
-		}
-		self, last := x.site.id[0], x.site.seq(bk1)
-		for _, no := range []SendStatus{tell(self, 1, last), tell(self, 2, last+1), tell(self+7, 1, last+1)} {
-			if no.Forgot != "" || !no.InSync {
-				t.Errorf("nothing is lost, and it says %+v", no)
-			}
-		}
-		if st := tell(self, 1, last+1); st.Forgot != bk1 || st.InSync {
-			t.Errorf("a version is lost, and it says %+v", st)
-		}
-	})
+	for name, c := range map[string]struct {
+		origin byte // besides this site's
+		epoch  uint32
+		seq    uint64
+		lost   bool
+	}{
+		"the last that was written":                 {0, 7, 3, false},
+		"behind it":                                 {0, 7, 4, true},
+		"the last of an epoch that is gone on from": {0, 5, 2, false},
+		"behind that":                               {0, 5, 3, true},
+		"of an epoch to come":                       {0, 8, 1, true},
+		"from before it was restored":               {0, 1, 9, false},
+		"of another site":                           {7, 7, 9, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair(t, nil, func(t *testing.T, x, y *half) {
+				x.site.makeBucket(bk1, 1)
+				x.site.put(bk1, "k", []byte("value"))
+				x.site.must(siteEntry{epoch: 5})
+				x.site.put(bk1, "k", []byte("written in epoch 5"))
+				x.site.must(siteEntry{start: 7})
+				x.site.put(bk1, "k", []byte("written in epoch 7"))
+				x.start()
+				y.start()
+				synced(t, 30*time.Second, x, y)
+				cursor, err := y.site.cat.Cursor(bk1, x.site.id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dot := &catalogpb.Dot{Origin: x.site.id.Bytes(), Epoch: c.epoch, Seq: c.seq}
+				dot.Origin[0] += c.origin
+				_, err = x.local.Progress(t.Context(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{
+					{Path: bk1, Cursor: cursor, Seen: &catalogpb.Vector{Upto: []*catalogpb.Dot{dot}}},
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if st := x.local.Status(); (st.Forgot == bk1) != c.lost || st.InSync == c.lost {
+					t.Errorf("lost: %v, want %v; in sync: %v", st.Forgot, c.lost, st.InSync)
+				}
+			})
+		})
+	}
 }
 
 // TestProgressIsStoredShort has a peer tell a cursor that is as large as a message.

@@ -152,7 +152,7 @@ func (l loss) of(there *linkpb.ServedBucket) bool {
 func (l loss) sure(there *linkpb.ServedBucket) bool { return l.of(there) && l.times > 1 }
 
 // prepareWatch reads where a bucket stands of which nothing is to be taken.
-func (s *session) prepareWatch(_ context.Context, o *opening) (*opened, time.Duration, error) {
+func (s *session) prepareWatch(ctx context.Context, o *opening) (*opened, time.Duration, error) {
 	path := o.there.GetPath()
 	cursor, err := s.o.Catalog.Cursor(path, s.o.Peer)
 	switch {
@@ -160,8 +160,11 @@ func (s *session) prepareWatch(_ context.Context, o *opening) (*opened, time.Dur
 		return &opened{waiting: "the link is paused, and nothing of it was copied yet"}, againSoon, nil
 	case err != nil:
 		return nil, 0, &localError{err}
-	case !bytes.Equal(cursor.GetIncarnation(), o.there.GetIncarnation()) || cursor.GetEpoch() != o.there.GetEpoch() || cursor.GetSeq() > o.there.GetSeq():
+	case !bytes.Equal(cursor.GetIncarnation(), o.there.GetIncarnation()) || extentOf(o.there).place(cursor.GetEpoch(), cursor.GetSeq()) != catalog.Within:
 		return &opened{waiting: "the link is paused, and the bucket is to be copied anew"}, againSoon, nil
+	}
+	if cursor, err = s.inEpoch(ctx, o, cursor); err != nil {
+		return nil, 0, err
 	}
 	got := &opened{cursor: cursor}
 	if err := s.loadPending(path, o.filter, got); err != nil {
@@ -205,9 +208,12 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 	if err != nil {
 		cursor, err = nil, nil
 	}
+	if cursor, err = s.inEpoch(ctx, o, cursor); err != nil {
+		return nil, 0, err
+	}
 	o.guided = o.want.scope == "" && s.common.Has(link.FeatureDigest) && guides(cursor, there, here.GetObjects())
 	o.taken, got.guided = cursor.GetSeq(), o.guided
-	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Epoch() > 1)
+	f, why := fit(cursor, s.o.Peer, there, o.want, here.GetObjects(), s.o.Catalog.Since() > 1)
 	if f == fitLost || o.lost {
 		return &opened{lost: true, cursor: cursor, waiting: fmt.Sprintf("%s has lost what was taken from it: it was put back from a backup, and was not told so", s.o.PeerName)}, againSoon, nil
 	}
@@ -229,6 +235,19 @@ func (s *session) prepare(ctx context.Context, o *opening) (got *opened, pause t
 		return nil, 0, &localError{err}
 	}
 	return got, 0, nil
+}
+
+// inEpoch commits that a cursor, which may be nil, stands in the sender's present epoch
+// where it stood in one that this goes on from.
+func (s *session) inEpoch(ctx context.Context, o *opening, old *catalogpb.Cursor) (*catalogpb.Cursor, error) {
+	there := o.there
+	if old == nil || old.GetEpoch() == there.GetEpoch() || !bytes.Equal(old.GetIncarnation(), there.GetIncarnation()) ||
+		!bytes.Equal(old.GetSite(), s.o.Peer[:]) || o.lost || extentOf(there).place(old.GetEpoch(), old.GetSeq()) != catalog.Within {
+		return old, nil
+	}
+	cursor := proto.CloneOf(old)
+	cursor.Epoch = there.GetEpoch()
+	return cursor, s.commitStart(ctx, there, old, cursor)
 }
 
 // beginScan reads the first page of a scan and commits where it begins.

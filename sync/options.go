@@ -96,6 +96,12 @@ type LocalOptions struct {
 	// only the rate is said.
 	Holding func(rate uint64) Hold
 
+	// Intact is called when the peer says that it has heard of nothing that this site
+	// wrote in the buckets let out, beyond what their logs have: by all that it knows
+	// this site was not put back from a backup. It may be called often, and returns at
+	// once. Nil: nothing is done.
+	Intact func()
+
 	// Mend is called with keys of a bucket that the peer found to differ and mends at
 	// its side, so that this side does too; it returns at once. Nil: nothing is done.
 	Mend func(path string, keys [][]byte)

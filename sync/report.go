@@ -69,7 +69,7 @@ func (s *session) runReport(now time.Time) {
 
 // sendReport posts one report.
 func (s *session) sendReport(buckets []*bucket, now time.Time) {
-	msg := &linkpb.Progress{Settings: s.mine.message(), Rate: s.o.Limit.Own()}
+	msg := &linkpb.Progress{Settings: s.mine.message(), Rate: s.o.Limit.Own(), Intact: s.intact}
 	s.report.soon = false
 	told := min(len(s.report.declines), reportBuckets)
 	for _, path := range s.report.declines[:told] {

@@ -34,6 +34,7 @@ type session struct {
 	common link.Session // what both sides speak
 	opened time.Time
 	useful bool // something was received or confirmed: the next pause is short
+	intact bool // by all that is known here, the sender has lost nothing that it wrote
 
 	tr      *transfers
 	line    lineMeter

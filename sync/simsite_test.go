@@ -115,11 +115,11 @@ func (s *simSite) boot() {
 		applied = binary.BigEndian.Uint64(raw)
 		_ = closer.Close()
 	}
-	s.epoch = 1
+	s.epoch, s.since = 1, 1
 	for _, e := range s.log[:applied] {
-		s.epoch = max(s.epoch, e.epoch)
+		s.epoch, s.since = max(s.epoch, e.epoch, e.start), max(s.since, e.epoch)
 	}
-	s.cat.SetSelf(s.id, s.epoch)
+	s.cat.SetSelf(s.id, s.epoch, s.since)
 	for i := int(applied); i < len(s.log); {
 		n := min(len(s.log)-i, 1+s.rng.IntN(8))
 		s.applyEntries(i, n)
@@ -153,7 +153,7 @@ func (s *simSite) applyEntries(i, n int) {
 	}
 	b.Done()
 	digest := s.cat.Digest()
-	if was := s.log[i+n-1].digest; was != nil && !bytes.Equal(was, digest) {
+	if was := s.log[i+n-1].digest; len(was) != 0 && !bytes.Equal(was, digest) {
 		s.t.Errorf("%s: applied again, entry %d leads to another catalog", s.name, i+n-1)
 	}
 	s.log[i+n-1].digest = digest

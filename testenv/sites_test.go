@@ -253,10 +253,11 @@ func TestAwayWhileLogWasTrimmed(t *testing.T) {
 		e.mustDelete(a, fmt.Sprintf("gone-%d", i))
 	}
 	e.mustPut(b, "written at beta", []byte("b"))
-	// A look stops the node, which trims while it runs, ten times a second.
+	// A look stops the node, which trims while it runs, ten times a second, once it has
+	// waited in vain for the other site to say that it is intact.
 	looked := time.Now()
 	e.Eventually("the tombstones are trimmed at alpha", func() bool {
-		if time.Since(looked) < time.Second {
+		if time.Since(looked) < 4*time.Second {
 			return false
 		}
 		done := a.trimmed(bucketPath)

@@ -10,10 +10,9 @@ import (
 	"edgefog.dev/isgw/raftfsm/state/statepb"
 )
 
-// NextEpoch is the epoch of a site that was restored from a backup of the epoch was,
-// at a time. It is the time in seconds, so that two restorations of one backup have
-// different epochs, and no two versions ever have one name; where the clock is behind,
-// just the next one.
+// NextEpoch is the epoch of a site after the epoch was, at a time. It is the time in
+// seconds, so that two restorations of one backup have different epochs, and no two
+// versions ever have one name; where the clock is behind, just the next one.
 func NextEpoch(was uint32, now time.Time) uint32 {
 	if s := now.Unix(); s > int64(was) && s <= math.MaxUint32 {
 		return uint32(s)
@@ -21,8 +20,9 @@ func NextEpoch(was uint32, now time.Time) uint32 {
 	return was + 1
 }
 
-// RaiseEpoch gives the site a higher epoch: it was restored from a backup.
-func RaiseEpoch(cfg *state.Config, epoch uint32) (*statepb.Txn, error) {
+// RaiseEpoch gives the site a higher epoch. Either it was restored from a backup; or it
+// may have been, and goes on with other names for what it writes.
+func RaiseEpoch(cfg *state.Config, epoch uint32, restored bool) (*statepb.Txn, error) {
 	old, revision, ok := cfg.Site()
 	switch {
 	case !ok:
@@ -31,6 +31,9 @@ func RaiseEpoch(cfg *state.Config, epoch uint32) (*statepb.Txn, error) {
 		return nil, invalid("epoch %d is not above the site's, %d", epoch, old.GetEpoch())
 	}
 	site := proto.CloneOf(old)
-	site.Epoch = epoch
+	site.Epoch, site.Since = epoch, state.Since(old)
+	if restored {
+		site.Since = epoch
+	}
 	return replace(site, revision)
 }

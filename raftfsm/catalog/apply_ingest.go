@@ -45,7 +45,7 @@ func (b *Batch) Ingest(cmd *pb.Ingest, now int64) *raftfsmpb.Result {
 	}
 	var stored *pb.Cursor
 	if c := new(pb.Cursor); b.get(cursorKey(nil, t.state.GetNumber(), peer), c) {
-		if stored = c; restored(t.state, b.c.epoch) {
+		if stored = c; restored(t.state, b.c.since) {
 			stored = unfinished(c) // as advanceEpoch makes it
 		}
 	}
@@ -552,10 +552,11 @@ func (in *ingest) advance(stored *pb.Cursor, cmd *pb.Ingest) {
 	if len(cmd.GetSeen().GetUpto()) == 0 {
 		return
 	}
-	// What peers say of this site's present epoch is not news: the log is the truth.
+	// What peers say of the epochs since this site was restored is not news: its log is
+	// the truth.
 	news := &pb.Vector{Sparse: cmd.GetSeen().GetSparse()}
 	for _, d := range cmd.GetSeen().GetUpto() {
-		if !bytes.Equal(d.GetOrigin(), in.c.self[:]) || d.GetEpoch() < in.t.state.GetEpoch() {
+		if !bytes.Equal(d.GetOrigin(), in.c.self[:]) || d.GetEpoch() < in.c.since {
 			news.Upto = append(news.Upto, d)
 		}
 	}

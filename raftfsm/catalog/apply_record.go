@@ -56,33 +56,43 @@ func (b *Batch) loadKey(t *bucketTxn, key []byte) *keyTxn {
 	return k
 }
 
-// restored reports whether the site's epoch has risen since the bucket's sequence
-// moved last: the site was restored from a backup, and what it has is older than
-// what others may have had from it.
-func restored(s *pb.BucketState, epoch uint32) bool {
-	return s.GetEpoch() > 0 && s.GetEpoch() < epoch
+// restored reports whether the site was restored from a backup, in the epoch since,
+// after the bucket's sequence moved last: what it has is older than what others may
+// have had from it.
+func restored(s *pb.BucketState, since uint32) bool {
+	return s.GetEpoch() > 0 && s.GetEpoch() < since
 }
 
 // advanceEpoch notes the site's epoch before the bucket's sequence moves. The
 // sequence of a former epoch ends where it stood: dots of that epoch above it
-// may exist elsewhere, written before this site lost them. The cursors of the
-// former epoch demand a scan from now on: records that this site had passed on
-// are not offered to it again in a log, so only a scan gives back what was lost.
+// may exist elsewhere, written before this site lost them.
+//
+// Where the site was restored, the cursors of the former epoch demand a scan from now
+// on: records that this site had passed on are not offered to it again in a log, so
+// only a scan gives back what was lost. Otherwise the log goes on.
 func (b *Batch) advanceEpoch(t *bucketTxn) {
 	s := t.state
 	if b.c.epoch <= s.GetEpoch() {
 		return
 	}
-	if restored(s, b.c.epoch) {
-		if s.GetSeq() > 0 {
-			s.Seen = MergeVector(s.GetSeen(), &pb.Vector{Upto: []*pb.Dot{
-				{Origin: b.c.self.Bytes(), Epoch: s.GetEpoch(), Seq: s.GetSeq()}}})
-			t.capped = true
-		}
+	if s.GetEpoch() > 0 && s.GetSeq() > 0 {
+		s.Seen = MergeVector(s.GetSeen(), &pb.Vector{Upto: []*pb.Dot{
+			{Origin: b.c.self.Bytes(), Epoch: s.GetEpoch(), Seq: s.GetSeq()}}})
+		t.capped = true
+	}
+	if restored(s, b.c.since) {
 		b.unfinishCursors(t)
 	}
+	s.Runs = runs(s, b.c.epoch, b.c.since)
 	s.Epoch = b.c.epoch
 	t.dirty = true
+}
+
+// inLog reports whether a peer's cursor stands at a place in a bucket's log as it is
+// now.
+func inLog(s *pb.BucketState, epoch, since uint32, at *pb.Cursor) bool {
+	return bytes.Equal(at.GetIncarnation(), s.GetIncarnation()) &&
+		Place(runs(s, epoch, since), epoch, s.GetSeq(), at.GetEpoch(), at.GetSeq()) == Within
 }
 
 // unfinished is a cursor that stands where it stood but demands a scan.

@@ -201,7 +201,7 @@ func (b *Batch) needs(t *bucketTxn) (*needed, error) {
 		if err := proto.Unmarshal(value, p); err != nil {
 			return false, err
 		}
-		if !b.c.ownHistory(t.state, p.GetCursor()) {
+		if !inLog(t.state, b.c.epoch, b.c.since, p.GetCursor()) {
 			return true, nil
 		}
 		n.above = min(n.above, p.GetCursor().GetSeq())
@@ -223,11 +223,4 @@ func (b *Batch) needs(t *bucketTxn) (*needed, error) {
 		return true, nil
 	})
 	return n, err
-}
-
-// ownHistory reports whether a peer's cursor is one in this site's log of the
-// bucket as it is now.
-func (c *Catalog) ownHistory(s *pb.BucketState, cursor *pb.Cursor) bool {
-	return cursor.GetEpoch() == c.epoch && string(cursor.GetIncarnation()) == string(s.GetIncarnation()) &&
-		cursor.GetSeq() <= s.GetSeq()
 }

@@ -26,7 +26,7 @@ func benchSite(b *testing.B) *site {
 	if s.cat, err = New(db); err != nil {
 		b.Fatal(err)
 	}
-	s.cat.SetSelf(s.id, 1)
+	s.cat.SetSelf(s.id, 1, 1)
 	b.Cleanup(s.close)
 	return s.makeBucket(1)
 }

@@ -60,6 +60,7 @@ type Catalog struct {
 	mu       sync.RWMutex
 	self     state.SiteID
 	epoch    uint32
+	since    uint32 // the epoch at which the site was restored last
 	buckets  map[string]*bucket // by path, deleted ones too
 	tenants  map[string]uint64  // by path: stored bytes of all buckets
 	watchers map[*Watcher]struct{}
@@ -246,13 +247,13 @@ func untoldOf(r *pb.Record) *untold {
 	return u
 }
 
-// SetSelf names this site and its epoch, as the config has them. It is called
-// once the config is loaded and whenever its site object changes, by the
-// goroutine that applies; before that no record can be written.
-func (c *Catalog) SetSelf(self state.SiteID, epoch uint32) {
+// SetSelf names this site, its epoch, and the epoch at which it was restored last, as
+// the config has them. It is called once the config is loaded and whenever its site
+// object changes, by the goroutine that applies; before that no record can be written.
+func (c *Catalog) SetSelf(self state.SiteID, epoch, since uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.self, c.epoch = self, epoch
+	c.self, c.epoch, c.since = self, epoch, since
 }
 
 // Swap replaces the Pebble after a snapshot was restored. It waits for the read

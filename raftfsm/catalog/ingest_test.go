@@ -525,7 +525,7 @@ func TestRestoredSite(t *testing.T) {
 	a.must(2, page(a, b, nil, at(1)))
 	first := a.put(3, "k", "one") // sequence 2: in the backup
 	a.epoch = 2
-	a.cat.SetSelf(a.id, 2)
+	a.cat.SetSelf(a.id, 2, 2)
 	old, err := a.cat.Cursor(testPath, b.id)
 	if err != nil || old.GetSeq() != 1 || old.GetInitialDone() {
 		t.Fatalf("cursor of the former epoch does not demand a scan: %v %v", old, err)

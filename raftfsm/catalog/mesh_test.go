@@ -433,7 +433,7 @@ func (m *mesh) restore(i int) {
 	old := &site{t: m.T, id: s.id, steps: slices.Clone(s.steps[:keep])}
 	r := old.replay(1000)
 	r.epoch = s.epoch + 1
-	r.cat.SetSelf(r.id, r.epoch)
+	r.cat.SetSelf(r.id, r.epoch, r.epoch)
 	m.note("%d is restored to step %d of %d", i, keep, len(s.steps))
 	s.close()
 	m.sites[i] = r

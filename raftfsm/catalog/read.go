@@ -22,6 +22,7 @@ type view struct {
 	seen   *pb.Vector      // as told to others; only from viewSeen
 	self   state.SiteID
 	epoch  uint32
+	since  uint32
 	rows   pebble.Reader // a snapshot
 }
 
@@ -40,7 +41,7 @@ func (c *Catalog) open(path string, seen bool) (*view, error) {
 		c.swap.RUnlock()
 		return nil, noBucket(path)
 	}
-	v := &view{c: c, number: b.state.GetNumber(), state: b.state, self: c.self, epoch: c.epoch}
+	v := &view{c: c, number: b.state.GetNumber(), state: b.state, self: c.self, epoch: c.epoch, since: c.since}
 	if seen {
 		v.seen = b.told(c.self)
 	}

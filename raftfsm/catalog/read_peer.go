@@ -25,7 +25,7 @@ func (c *Catalog) Cursor(path string, peer state.SiteID) (*pb.Cursor, error) {
 	defer v.close()
 	out := new(pb.Cursor)
 	found, err := readMessage(v.rows, cursorKey(nil, v.number, peer), out)
-	if found && restored(v.state, v.epoch) {
+	if found && restored(v.state, v.since) {
 		out = unfinished(out)
 	}
 	if err == nil && !found {
@@ -152,8 +152,7 @@ func (v *view) behind(peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
 }
 
 func (v *view) ownHistory(cursor *pb.Cursor) bool {
-	return cursor.GetEpoch() == v.epoch && string(cursor.GetIncarnation()) == string(v.state.GetIncarnation()) &&
-		cursor.GetSeq() <= v.state.GetSeq()
+	return inLog(v.state, v.epoch, v.since, cursor)
 }
 
 // scan adds what a scan of the bucket has left.

@@ -74,7 +74,7 @@ func (s *site) open() {
 	if err != nil {
 		s.t.Fatalf("new catalog: %v", err)
 	}
-	cat.SetSelf(s.id, s.epoch)
+	cat.SetSelf(s.id, s.epoch, s.epoch)
 	s.cat = cat
 }
 
@@ -261,7 +261,7 @@ func (s *site) check() {
 	if err != nil {
 		s.t.Fatalf("load: %v", err)
 	}
-	loaded.SetSelf(s.id, s.epoch)
+	loaded.SetSelf(s.id, s.epoch, s.epoch)
 	if !bytes.Equal(loaded.Digest(), s.cat.Digest()) {
 		s.t.Fatalf("site %s: digest in memory is not that of the rows", s.id)
 	}
@@ -283,7 +283,7 @@ func (s *site) replay(perBatch int) *site {
 			n++
 		}
 		r.epoch = rest[0].epoch
-		r.cat.SetSelf(r.id, r.epoch)
+		r.cat.SetSelf(r.id, r.epoch, r.epoch)
 		r.run(rest[:n]...)
 		rest = rest[n:]
 	}

@@ -254,7 +254,7 @@ func TestTreeUpgrade(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		cat.SetSelf(s.id, s.epoch)
+		cat.SetSelf(s.id, s.epoch, s.epoch)
 		s.cat = cat
 		if got := treeRows(s); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: the tree is\n%q, want\n%q", what, got, want)

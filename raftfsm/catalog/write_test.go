@@ -153,8 +153,8 @@ func TestWriteRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { s.refused(c.code, 1, c.cmd) })
 	}
-	s.cat.SetSelf(siteID(0), 0)
-	s.cat.SetSelf([16]byte{}, 0)
+	s.cat.SetSelf(siteID(0), 0, 0)
+	s.cat.SetSelf([16]byte{}, 0, 0)
 	s.refused(raftfsmpb.Code_INVALID, 1, putCmd("k", "x"))
 }
 

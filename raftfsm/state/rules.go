@@ -88,6 +88,9 @@ func (p *plan) siteRules(site *statepb.Site) error {
 	if site.GetEpoch() < old.GetEpoch() {
 		return refuse(ErrConflict, "the site's epoch cannot fall from %d to %d", old.GetEpoch(), site.GetEpoch())
 	}
+	if Since(site) < Since(old) || Since(site) > site.GetEpoch() {
+		return refuse(ErrConflict, "the site's epochs cannot go on from %d: they go on from %d, and the present one is %d", Since(site), Since(old), site.GetEpoch())
+	}
 	if site.GetRosterNumber() < old.GetRosterNumber() {
 		return refuse(ErrConflict, "the site's roster number cannot fall from %d to %d", old.GetRosterNumber(), site.GetRosterNumber())
 	}
@@ -168,4 +171,13 @@ func overlap(a, b []*statepb.Served) string {
 		}
 	}
 	return ""
+}
+
+// Since is the epoch at which a site was restored from a backup last, or its first: the
+// epochs since then go on from each other.
+func Since(site *statepb.Site) uint32 {
+	if s := site.GetSince(); s != 0 {
+		return s
+	}
+	return site.GetEpoch()
 }

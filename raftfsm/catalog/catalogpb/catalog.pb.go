@@ -932,11 +932,14 @@ type BucketState struct {
 	Stored     uint64       `protobuf:"varint,20,opt,name=stored,proto3" json:"stored,omitempty"`                                         // logical bytes of every version that is kept
 	// Kept records that the bucket must lose before it is empty, besides objects:
 	// versions with an id of their own, and delete markers.
-	Versioned     uint64     `protobuf:"varint,21,opt,name=versioned,proto3" json:"versioned,omitempty"`
-	Bounded       bool       `protobuf:"varint,22,opt,name=bounded,proto3" json:"bounded,omitempty"`                            // versions was set by somebody: it bounds versions with an id of their own too
-	Quota         uint64     `protobuf:"varint,23,opt,name=quota,proto3" json:"quota,omitempty"`                                // bytes that may be stored in the bucket; 0: no bound
-	TenantQuota   uint64     `protobuf:"varint,24,opt,name=tenant_quota,json=tenantQuota,proto3" json:"tenant_quota,omitempty"` // bytes that may be stored in all buckets of the tenant; 0: no bound
-	Learned       []*Learned `protobuf:"bytes,25,rep,name=learned,proto3" json:"learned,omitempty"`                             // ordered by site
+	Versioned   uint64     `protobuf:"varint,21,opt,name=versioned,proto3" json:"versioned,omitempty"`
+	Bounded     bool       `protobuf:"varint,22,opt,name=bounded,proto3" json:"bounded,omitempty"`                            // versions was set by somebody: it bounds versions with an id of their own too
+	Quota       uint64     `protobuf:"varint,23,opt,name=quota,proto3" json:"quota,omitempty"`                                // bytes that may be stored in the bucket; 0: no bound
+	TenantQuota uint64     `protobuf:"varint,24,opt,name=tenant_quota,json=tenantQuota,proto3" json:"tenant_quota,omitempty"` // bytes that may be stored in all buckets of the tenant; 0: no bound
+	Learned     []*Learned `protobuf:"bytes,25,rep,name=learned,proto3" json:"learned,omitempty"`                             // ordered by site
+	// The epochs that the present one goes on from, in order: the site was not restored
+	// since the first of them.
+	Runs          []*Run `protobuf:"bytes,26,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,6 +1149,66 @@ func (x *BucketState) GetLearned() []*Learned {
 	return nil
 }
 
+func (x *BucketState) GetRuns() []*Run {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// Run is a part of a bucket's log whose versions were named in one epoch.
+type Run struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Last          uint64                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"` // the last sequence of the bucket when it ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Run) Reset() {
+	*x = Run{}
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Run) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Run) ProtoMessage() {}
+
+func (x *Run) ProtoReflect() protoreflect.Message {
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Run.ProtoReflect.Descriptor instead.
+func (*Run) Descriptor() ([]byte, []int) {
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Run) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Run) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 // Learned counts the scans of a peer that ended and by which this site came to cover
 // more: perhaps what it never had, without the deletions that say why. Other peers,
 // which may have it, find out by comparing.
@@ -1159,7 +1222,7 @@ type Learned struct {
 
 func (x *Learned) Reset() {
 	*x = Learned{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1234,7 @@ func (x *Learned) String() string {
 func (*Learned) ProtoMessage() {}
 
 func (x *Learned) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1247,7 @@ func (x *Learned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Learned.ProtoReflect.Descriptor instead.
 func (*Learned) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Learned) GetSite() []byte {
@@ -1223,7 +1286,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1298,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1311,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogEntry) GetKey() []byte {
@@ -1351,7 +1414,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1426,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1439,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cursor) GetSite() []byte {
@@ -1472,7 +1535,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1547,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1560,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Scan) GetFirstSeq() uint64 {
@@ -1565,7 +1628,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1640,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1653,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Pending) GetRecord() *Record {
@@ -1659,7 +1722,7 @@ type Conditions struct {
 
 func (x *Conditions) Reset() {
 	*x = Conditions{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1734,7 @@ func (x *Conditions) String() string {
 func (*Conditions) ProtoMessage() {}
 
 func (x *Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1747,7 @@ func (x *Conditions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conditions.ProtoReflect.Descriptor instead.
 func (*Conditions) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Conditions) GetIfMatch() string {
@@ -1737,7 +1800,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1812,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1825,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Write) GetBucket() string {
@@ -1824,7 +1887,7 @@ type Purge struct {
 
 func (x *Purge) Reset() {
 	*x = Purge{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1899,7 @@ func (x *Purge) String() string {
 func (*Purge) ProtoMessage() {}
 
 func (x *Purge) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1912,7 @@ func (x *Purge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Purge.ProtoReflect.Descriptor instead.
 func (*Purge) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Purge) GetBucket() string {
@@ -1910,7 +1973,7 @@ type SetAttribute struct {
 
 func (x *SetAttribute) Reset() {
 	*x = SetAttribute{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +1985,7 @@ func (x *SetAttribute) String() string {
 func (*SetAttribute) ProtoMessage() {}
 
 func (x *SetAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +1998,7 @@ func (x *SetAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAttribute.ProtoReflect.Descriptor instead.
 func (*SetAttribute) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetAttribute) GetBucket() string {
@@ -1999,7 +2062,7 @@ type SetBucketAttribute struct {
 
 func (x *SetBucketAttribute) Reset() {
 	*x = SetBucketAttribute{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2074,7 @@ func (x *SetBucketAttribute) String() string {
 func (*SetBucketAttribute) ProtoMessage() {}
 
 func (x *SetBucketAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2087,7 @@ func (x *SetBucketAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBucketAttribute.ProtoReflect.Descriptor instead.
 func (*SetBucketAttribute) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetBucketAttribute) GetBucket() string {
@@ -2078,7 +2141,7 @@ type Ingest struct {
 
 func (x *Ingest) Reset() {
 	*x = Ingest{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2153,7 @@ func (x *Ingest) String() string {
 func (*Ingest) ProtoMessage() {}
 
 func (x *Ingest) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2166,7 @@ func (x *Ingest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ingest.ProtoReflect.Descriptor instead.
 func (*Ingest) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Ingest) GetBucket() string {
@@ -2192,7 +2255,7 @@ type PeerProgress struct {
 
 func (x *PeerProgress) Reset() {
 	*x = PeerProgress{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2267,7 @@ func (x *PeerProgress) String() string {
 func (*PeerProgress) ProtoMessage() {}
 
 func (x *PeerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2280,7 @@ func (x *PeerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerProgress.ProtoReflect.Descriptor instead.
 func (*PeerProgress) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PeerProgress) GetBucket() string {
@@ -2279,7 +2342,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2354,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2367,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Upload) GetId() string {
@@ -2376,7 +2439,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2451,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2464,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2448,7 +2511,7 @@ type CreateUpload struct {
 
 func (x *CreateUpload) Reset() {
 	*x = CreateUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +2523,7 @@ func (x *CreateUpload) String() string {
 func (*CreateUpload) ProtoMessage() {}
 
 func (x *CreateUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2536,7 @@ func (x *CreateUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUpload.ProtoReflect.Descriptor instead.
 func (*CreateUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateUpload) GetUpload() *Upload {
@@ -2494,7 +2557,7 @@ type PutPart struct {
 
 func (x *PutPart) Reset() {
 	*x = PutPart{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2569,7 @@ func (x *PutPart) String() string {
 func (*PutPart) ProtoMessage() {}
 
 func (x *PutPart) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2582,7 @@ func (x *PutPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPart.ProtoReflect.Descriptor instead.
 func (*PutPart) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutPart) GetBucket() string {
@@ -2553,7 +2616,7 @@ type AbortUpload struct {
 
 func (x *AbortUpload) Reset() {
 	*x = AbortUpload{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2628,7 @@ func (x *AbortUpload) String() string {
 func (*AbortUpload) ProtoMessage() {}
 
 func (x *AbortUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2641,7 @@ func (x *AbortUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUpload.ProtoReflect.Descriptor instead.
 func (*AbortUpload) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AbortUpload) GetBucket() string {
@@ -2609,7 +2672,7 @@ type Trim struct {
 
 func (x *Trim) Reset() {
 	*x = Trim{}
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2684,7 @@ func (x *Trim) String() string {
 func (*Trim) ProtoMessage() {}
 
 func (x *Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2697,7 @@ func (x *Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trim.ProtoReflect.Descriptor instead.
 func (*Trim) Descriptor() ([]byte, []int) {
-	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Trim) GetBucket() string {
@@ -2743,7 +2806,7 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
 	"\x06Vector\x12(\n" +
 	"\x04upto\x18\x01 \x03(\v2\x14.isgw.catalog.v1.DotR\x04upto\x12\x16\n" +
-	"\x06sparse\x18\x02 \x01(\bR\x06sparse\"\x98\x06\n" +
+	"\x06sparse\x18\x02 \x01(\bR\x06sparse\"\xc2\x06\n" +
 	"\vBucketState\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12 \n" +
@@ -2774,7 +2837,11 @@ const file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\abounded\x18\x16 \x01(\bR\abounded\x12\x14\n" +
 	"\x05quota\x18\x17 \x01(\x04R\x05quota\x12!\n" +
 	"\ftenant_quota\x18\x18 \x01(\x04R\vtenantQuota\x122\n" +
-	"\alearned\x18\x19 \x03(\v2\x18.isgw.catalog.v1.LearnedR\alearned\"3\n" +
+	"\alearned\x18\x19 \x03(\v2\x18.isgw.catalog.v1.LearnedR\alearned\x12(\n" +
+	"\x04runs\x18\x1a \x03(\v2\x14.isgw.catalog.v1.RunR\x04runs\"/\n" +
+	"\x03Run\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"3\n" +
 	"\aLearned\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12\x14\n" +
 	"\x05times\x18\x02 \x01(\x04R\x05times\"\xb1\x02\n" +
@@ -2959,7 +3026,7 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_raftfsm_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_raftfsm_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(RecordKind)(0),            // 0: isgw.catalog.v1.RecordKind
 	(Versioning)(0),            // 1: isgw.catalog.v1.Versioning
@@ -2974,37 +3041,38 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*Record)(nil),             // 10: isgw.catalog.v1.Record
 	(*Vector)(nil),             // 11: isgw.catalog.v1.Vector
 	(*BucketState)(nil),        // 12: isgw.catalog.v1.BucketState
-	(*Learned)(nil),            // 13: isgw.catalog.v1.Learned
-	(*LogEntry)(nil),           // 14: isgw.catalog.v1.LogEntry
-	(*Cursor)(nil),             // 15: isgw.catalog.v1.Cursor
-	(*Scan)(nil),               // 16: isgw.catalog.v1.Scan
-	(*Pending)(nil),            // 17: isgw.catalog.v1.Pending
-	(*Conditions)(nil),         // 18: isgw.catalog.v1.Conditions
-	(*Write)(nil),              // 19: isgw.catalog.v1.Write
-	(*Purge)(nil),              // 20: isgw.catalog.v1.Purge
-	(*SetAttribute)(nil),       // 21: isgw.catalog.v1.SetAttribute
-	(*SetBucketAttribute)(nil), // 22: isgw.catalog.v1.SetBucketAttribute
-	(*Ingest)(nil),             // 23: isgw.catalog.v1.Ingest
-	(*PeerProgress)(nil),       // 24: isgw.catalog.v1.PeerProgress
-	(*Upload)(nil),             // 25: isgw.catalog.v1.Upload
-	(*Part)(nil),               // 26: isgw.catalog.v1.Part
-	(*CreateUpload)(nil),       // 27: isgw.catalog.v1.CreateUpload
-	(*PutPart)(nil),            // 28: isgw.catalog.v1.PutPart
-	(*AbortUpload)(nil),        // 29: isgw.catalog.v1.AbortUpload
-	(*Trim)(nil),               // 30: isgw.catalog.v1.Trim
-	nil,                        // 31: isgw.catalog.v1.Value.TagsEntry
-	nil,                        // 32: isgw.catalog.v1.Record.HeadersEntry
-	nil,                        // 33: isgw.catalog.v1.Record.MetadataEntry
-	nil,                        // 34: isgw.catalog.v1.Record.TagsEntry
-	nil,                        // 35: isgw.catalog.v1.Upload.HeadersEntry
-	nil,                        // 36: isgw.catalog.v1.Upload.MetadataEntry
-	nil,                        // 37: isgw.catalog.v1.Upload.TagsEntry
-	nil,                        // 38: isgw.catalog.v1.Part.ChecksumsEntry
+	(*Run)(nil),                // 13: isgw.catalog.v1.Run
+	(*Learned)(nil),            // 14: isgw.catalog.v1.Learned
+	(*LogEntry)(nil),           // 15: isgw.catalog.v1.LogEntry
+	(*Cursor)(nil),             // 16: isgw.catalog.v1.Cursor
+	(*Scan)(nil),               // 17: isgw.catalog.v1.Scan
+	(*Pending)(nil),            // 18: isgw.catalog.v1.Pending
+	(*Conditions)(nil),         // 19: isgw.catalog.v1.Conditions
+	(*Write)(nil),              // 20: isgw.catalog.v1.Write
+	(*Purge)(nil),              // 21: isgw.catalog.v1.Purge
+	(*SetAttribute)(nil),       // 22: isgw.catalog.v1.SetAttribute
+	(*SetBucketAttribute)(nil), // 23: isgw.catalog.v1.SetBucketAttribute
+	(*Ingest)(nil),             // 24: isgw.catalog.v1.Ingest
+	(*PeerProgress)(nil),       // 25: isgw.catalog.v1.PeerProgress
+	(*Upload)(nil),             // 26: isgw.catalog.v1.Upload
+	(*Part)(nil),               // 27: isgw.catalog.v1.Part
+	(*CreateUpload)(nil),       // 28: isgw.catalog.v1.CreateUpload
+	(*PutPart)(nil),            // 29: isgw.catalog.v1.PutPart
+	(*AbortUpload)(nil),        // 30: isgw.catalog.v1.AbortUpload
+	(*Trim)(nil),               // 31: isgw.catalog.v1.Trim
+	nil,                        // 32: isgw.catalog.v1.Value.TagsEntry
+	nil,                        // 33: isgw.catalog.v1.Record.HeadersEntry
+	nil,                        // 34: isgw.catalog.v1.Record.MetadataEntry
+	nil,                        // 35: isgw.catalog.v1.Record.TagsEntry
+	nil,                        // 36: isgw.catalog.v1.Upload.HeadersEntry
+	nil,                        // 37: isgw.catalog.v1.Upload.MetadataEntry
+	nil,                        // 38: isgw.catalog.v1.Upload.TagsEntry
+	nil,                        // 39: isgw.catalog.v1.Part.ChecksumsEntry
 }
 var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	2,  // 0: isgw.catalog.v1.Lock.mode:type_name -> isgw.catalog.v1.RetentionMode
 	2,  // 1: isgw.catalog.v1.DefaultLock.mode:type_name -> isgw.catalog.v1.RetentionMode
-	31, // 2: isgw.catalog.v1.Value.tags:type_name -> isgw.catalog.v1.Value.TagsEntry
+	32, // 2: isgw.catalog.v1.Value.tags:type_name -> isgw.catalog.v1.Value.TagsEntry
 	2,  // 3: isgw.catalog.v1.Value.mode:type_name -> isgw.catalog.v1.RetentionMode
 	1,  // 4: isgw.catalog.v1.Value.versioning:type_name -> isgw.catalog.v1.Versioning
 	7,  // 5: isgw.catalog.v1.Value.lock:type_name -> isgw.catalog.v1.DefaultLock
@@ -3013,58 +3081,59 @@ var file_raftfsm_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	4,  // 8: isgw.catalog.v1.Record.dot:type_name -> isgw.catalog.v1.Dot
 	4,  // 9: isgw.catalog.v1.Record.context:type_name -> isgw.catalog.v1.Dot
 	5,  // 10: isgw.catalog.v1.Record.root:type_name -> isgw.catalog.v1.Root
-	32, // 11: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
-	33, // 12: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
+	33, // 11: isgw.catalog.v1.Record.headers:type_name -> isgw.catalog.v1.Record.HeadersEntry
+	34, // 12: isgw.catalog.v1.Record.metadata:type_name -> isgw.catalog.v1.Record.MetadataEntry
 	1,  // 13: isgw.catalog.v1.Record.versioning:type_name -> isgw.catalog.v1.Versioning
 	4,  // 14: isgw.catalog.v1.Record.target:type_name -> isgw.catalog.v1.Dot
 	8,  // 15: isgw.catalog.v1.Record.value:type_name -> isgw.catalog.v1.Value
-	34, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
+	35, // 16: isgw.catalog.v1.Record.tags:type_name -> isgw.catalog.v1.Record.TagsEntry
 	6,  // 17: isgw.catalog.v1.Record.lock:type_name -> isgw.catalog.v1.Lock
 	10, // 18: isgw.catalog.v1.Record.known:type_name -> isgw.catalog.v1.Record
 	4,  // 19: isgw.catalog.v1.Vector.upto:type_name -> isgw.catalog.v1.Dot
 	11, // 20: isgw.catalog.v1.BucketState.seen:type_name -> isgw.catalog.v1.Vector
 	1,  // 21: isgw.catalog.v1.BucketState.versioning:type_name -> isgw.catalog.v1.Versioning
 	7,  // 22: isgw.catalog.v1.BucketState.lock:type_name -> isgw.catalog.v1.DefaultLock
-	13, // 23: isgw.catalog.v1.BucketState.learned:type_name -> isgw.catalog.v1.Learned
-	4,  // 24: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
-	0,  // 25: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
-	4,  // 26: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
-	16, // 27: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
-	11, // 28: isgw.catalog.v1.Cursor.awaited:type_name -> isgw.catalog.v1.Vector
-	11, // 29: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
-	10, // 30: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
-	3,  // 31: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
-	4,  // 32: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
-	10, // 33: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
-	18, // 34: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 35: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
-	18, // 36: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
-	4,  // 37: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
-	8,  // 38: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
-	8,  // 39: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
-	15, // 40: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
-	15, // 41: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
-	10, // 42: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
-	17, // 43: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
-	4,  // 44: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
-	11, // 45: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 46: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
-	15, // 47: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	11, // 48: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
-	4,  // 49: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
-	35, // 50: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
-	36, // 51: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
-	37, // 52: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
-	6,  // 53: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
-	5,  // 54: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
-	38, // 55: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
-	25, // 56: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
-	26, // 57: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	14, // 23: isgw.catalog.v1.BucketState.learned:type_name -> isgw.catalog.v1.Learned
+	13, // 24: isgw.catalog.v1.BucketState.runs:type_name -> isgw.catalog.v1.Run
+	4,  // 25: isgw.catalog.v1.LogEntry.dot:type_name -> isgw.catalog.v1.Dot
+	0,  // 26: isgw.catalog.v1.LogEntry.kind:type_name -> isgw.catalog.v1.RecordKind
+	4,  // 27: isgw.catalog.v1.LogEntry.target:type_name -> isgw.catalog.v1.Dot
+	17, // 28: isgw.catalog.v1.Cursor.scan:type_name -> isgw.catalog.v1.Scan
+	11, // 29: isgw.catalog.v1.Cursor.awaited:type_name -> isgw.catalog.v1.Vector
+	11, // 30: isgw.catalog.v1.Scan.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 31: isgw.catalog.v1.Pending.record:type_name -> isgw.catalog.v1.Record
+	3,  // 32: isgw.catalog.v1.Pending.reason:type_name -> isgw.catalog.v1.PendingReason
+	4,  // 33: isgw.catalog.v1.Conditions.head:type_name -> isgw.catalog.v1.Dot
+	10, // 34: isgw.catalog.v1.Write.record:type_name -> isgw.catalog.v1.Record
+	19, // 35: isgw.catalog.v1.Write.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 36: isgw.catalog.v1.Purge.target:type_name -> isgw.catalog.v1.Dot
+	19, // 37: isgw.catalog.v1.Purge.conditions:type_name -> isgw.catalog.v1.Conditions
+	4,  // 38: isgw.catalog.v1.SetAttribute.target:type_name -> isgw.catalog.v1.Dot
+	8,  // 39: isgw.catalog.v1.SetAttribute.value:type_name -> isgw.catalog.v1.Value
+	8,  // 40: isgw.catalog.v1.SetBucketAttribute.value:type_name -> isgw.catalog.v1.Value
+	16, // 41: isgw.catalog.v1.Ingest.expect:type_name -> isgw.catalog.v1.Cursor
+	16, // 42: isgw.catalog.v1.Ingest.cursor:type_name -> isgw.catalog.v1.Cursor
+	10, // 43: isgw.catalog.v1.Ingest.records:type_name -> isgw.catalog.v1.Record
+	18, // 44: isgw.catalog.v1.Ingest.hold:type_name -> isgw.catalog.v1.Pending
+	4,  // 45: isgw.catalog.v1.Ingest.settle:type_name -> isgw.catalog.v1.Dot
+	11, // 46: isgw.catalog.v1.Ingest.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 47: isgw.catalog.v1.Ingest.restore:type_name -> isgw.catalog.v1.Dot
+	16, // 48: isgw.catalog.v1.PeerProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	11, // 49: isgw.catalog.v1.PeerProgress.seen:type_name -> isgw.catalog.v1.Vector
+	4,  // 50: isgw.catalog.v1.PeerProgress.holds:type_name -> isgw.catalog.v1.Dot
+	36, // 51: isgw.catalog.v1.Upload.headers:type_name -> isgw.catalog.v1.Upload.HeadersEntry
+	37, // 52: isgw.catalog.v1.Upload.metadata:type_name -> isgw.catalog.v1.Upload.MetadataEntry
+	38, // 53: isgw.catalog.v1.Upload.tags:type_name -> isgw.catalog.v1.Upload.TagsEntry
+	6,  // 54: isgw.catalog.v1.Upload.lock:type_name -> isgw.catalog.v1.Lock
+	5,  // 55: isgw.catalog.v1.Part.root:type_name -> isgw.catalog.v1.Root
+	39, // 56: isgw.catalog.v1.Part.checksums:type_name -> isgw.catalog.v1.Part.ChecksumsEntry
+	26, // 57: isgw.catalog.v1.CreateUpload.upload:type_name -> isgw.catalog.v1.Upload
+	27, // 58: isgw.catalog.v1.PutPart.part:type_name -> isgw.catalog.v1.Part
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_raftfsm_catalog_catalogpb_catalog_proto_init() }
@@ -3072,14 +3141,14 @@ func file_raftfsm_catalog_catalogpb_catalog_proto_init() {
 	if File_raftfsm_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[14].OneofWrappers = []any{}
+	file_raftfsm_catalog_catalogpb_catalog_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc), len(file_raftfsm_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

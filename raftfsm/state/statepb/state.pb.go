@@ -350,18 +350,23 @@ func (*Object_Applied) isObject_Object() {}
 
 // Site is the site itself; there is exactly one after init.
 type Site struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // 16 random bytes
-	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Created        int64                  `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
-	Epoch          uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                                        // rises when the site is restored from a backup
-	IdentityPublic []byte                 `protobuf:"bytes,5,opt,name=identity_public,json=identityPublic,proto3" json:"identity_public,omitempty"` // ed25519 public key of the site identity
-	IdentitySealed []byte                 `protobuf:"bytes,6,opt,name=identity_sealed,json=identitySealed,proto3" json:"identity_sealed,omitempty"` // its private key, sealed under the site key
-	RosterNumber   uint64                 `protobuf:"varint,7,opt,name=roster_number,json=rosterNumber,proto3" json:"roster_number,omitempty"`      // number of the newest signed roster
-	Profile        string                 `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                                     // of links that have none of their own: embedded, performance; empty: performance
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // 16 random bytes
+	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Created int64                  `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
+	// Rises when the site is restored from a backup, and when it writes after a start
+	// without being sure that it was not.
+	Epoch          uint32 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	IdentityPublic []byte `protobuf:"bytes,5,opt,name=identity_public,json=identityPublic,proto3" json:"identity_public,omitempty"` // ed25519 public key of the site identity
+	IdentitySealed []byte `protobuf:"bytes,6,opt,name=identity_sealed,json=identitySealed,proto3" json:"identity_sealed,omitempty"` // its private key, sealed under the site key
+	RosterNumber   uint64 `protobuf:"varint,7,opt,name=roster_number,json=rosterNumber,proto3" json:"roster_number,omitempty"`      // number of the newest signed roster
+	Profile        string `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`                                     // of links that have none of their own: embedded, performance; empty: performance
 	// How the site came to its identity: Succession messages of package identity,
 	// the oldest first; at most 16.
-	Successions   [][]byte `protobuf:"bytes,9,rep,name=successions,proto3" json:"successions,omitempty"`
+	Successions [][]byte `protobuf:"bytes,9,rep,name=successions,proto3" json:"successions,omitempty"`
+	// The epoch at which the site was restored last, or its first: the epochs since then
+	// go on from each other. 0: the present one.
+	Since         uint32 `protobuf:"varint,10,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +462,13 @@ func (x *Site) GetSuccessions() [][]byte {
 		return x.Successions
 	}
 	return nil
+}
+
+func (x *Site) GetSince() uint32 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
 }
 
 // Node is a member of the site, named by its id.
@@ -2126,7 +2138,7 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	" \x01(\v2\x14.isgw.state.v1.TokenH\x00R\x05token\x128\n" +
 	"\tauthority\x18\v \x01(\v2\x18.isgw.state.v1.AuthorityH\x00R\tauthority\x122\n" +
 	"\aapplied\x18\f \x01(\v2\x16.isgw.state.v1.AppliedH\x00R\aappliedB\b\n" +
-	"\x06object\"\x8d\x02\n" +
+	"\x06object\"\xa3\x02\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2136,7 +2148,9 @@ const file_raftfsm_state_statepb_state_proto_rawDesc = "" +
 	"\x0fidentity_sealed\x18\x06 \x01(\fR\x0eidentitySealed\x12#\n" +
 	"\rroster_number\x18\a \x01(\x04R\frosterNumber\x12\x18\n" +
 	"\aprofile\x18\b \x01(\tR\aprofile\x12 \n" +
-	"\vsuccessions\x18\t \x03(\fR\vsuccessions\"\xb9\x01\n" +
+	"\vsuccessions\x18\t \x03(\fR\vsuccessions\x12\x14\n" +
+	"\x05since\x18\n" +
+	" \x01(\rR\x05since\"\xb9\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +

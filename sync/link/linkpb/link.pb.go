@@ -382,7 +382,10 @@ type ServedBucket struct {
 	Resync int64  `protobuf:"varint,10,opt,name=resync,proto3" json:"resync,omitempty"` // when the sender's operator last asked for a re-sync, by the sender's clock; 0: never
 	// How often the sender has learned by a scan of another site than the receiver what was
 	// deleted, without the deletions. When that changes, the receiver compares.
-	Learned       uint64 `protobuf:"varint,11,opt,name=learned,proto3" json:"learned,omitempty"`
+	Learned uint64 `protobuf:"varint,11,opt,name=learned,proto3" json:"learned,omitempty"`
+	// The epochs that the present one goes on from: a place in one of them that does not
+	// lie behind its last sequence is a place in the log as it is now.
+	Runs          []*catalogpb.Run `protobuf:"bytes,12,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +495,13 @@ func (x *ServedBucket) GetLearned() uint64 {
 		return x.Learned
 	}
 	return 0
+}
+
+func (x *ServedBucket) GetRuns() []*catalogpb.Run {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
 }
 
 // ChangesRequest asks for the logs of buckets from the sequences after the cursors.
@@ -1344,10 +1354,13 @@ func (x *ChunkHeader) GetHead() *catalogpb.Record {
 
 // Progress tells the sender how far the receiver is.
 type Progress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Buckets       []*BucketProgress      `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
-	Settings      *LinkSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // of the link at the receiver; unset: nothing is limited
-	Rate          uint64                 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`        // bytes per second that the receiver may take; 0: no limit
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Buckets  []*BucketProgress      `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	Settings *LinkSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // of the link at the receiver; unset: nothing is limited
+	Rate     uint64                 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`        // bytes per second that the receiver may take; 0: no limit
+	// Nothing that the receiver has taken, or has heard of, of the buckets in the served
+	// list was written by the sender after what that says. It holds for the session.
+	Intact        bool `protobuf:"varint,4,opt,name=intact,proto3" json:"intact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1401,6 +1414,13 @@ func (x *Progress) GetRate() uint64 {
 		return x.Rate
 	}
 	return 0
+}
+
+func (x *Progress) GetIntact() bool {
+	if x != nil {
+		return x.Intact
+	}
+	return false
 }
 
 type BucketProgress struct {
@@ -1631,7 +1651,7 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\fLinkSettings\x12\x1c\n" +
 	"\tdirection\x18\x01 \x01(\tR\tdirection\x12 \n" +
 	"\vreplication\x18\x02 \x01(\tR\vreplication\x12\x16\n" +
-	"\x06paused\x18\x03 \x01(\bR\x06paused\"\x96\x02\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\"\xc0\x02\n" +
 	"\fServedBucket\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x14\n" +
@@ -1644,7 +1664,8 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x05scope\x18\t \x01(\tR\x05scope\x12\x16\n" +
 	"\x06resync\x18\n" +
 	" \x01(\x03R\x06resync\x12\x18\n" +
-	"\alearned\x18\v \x01(\x04R\alearned\"F\n" +
+	"\alearned\x18\v \x01(\x04R\alearned\x12(\n" +
+	"\x04runs\x18\f \x03(\v2\x14.isgw.catalog.v1.RunR\x04runs\"F\n" +
 	"\x0eChangesRequest\x124\n" +
 	"\acursors\x18\x01 \x03(\v2\x1a.isgw.link.v1.BucketCursorR\acursors\"\xb5\x01\n" +
 	"\fBucketCursor\x12\x12\n" +
@@ -1715,11 +1736,12 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x04want\x18\x05 \x01(\rR\x04want\x12\x12\n" +
 	"\x04gone\x18\x06 \x01(\bR\x04gone\x12\x18\n" +
 	"\arefused\x18\a \x01(\tR\arefused\x12+\n" +
-	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"\x8e\x01\n" +
+	"\x04head\x18\b \x01(\v2\x17.isgw.catalog.v1.RecordR\x04head\"\xa6\x01\n" +
 	"\bProgress\x126\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1c.isgw.link.v1.BucketProgressR\abuckets\x126\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1a.isgw.link.v1.LinkSettingsR\bsettings\x12\x12\n" +
-	"\x04rate\x18\x03 \x01(\x04R\x04rate\"\x92\x02\n" +
+	"\x04rate\x18\x03 \x01(\x04R\x04rate\x12\x16\n" +
+	"\x06intact\x18\x04 \x01(\bR\x06intact\"\x92\x02\n" +
 	"\x0eBucketProgress\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12/\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x17.isgw.catalog.v1.CursorR\x06cursor\x12+\n" +
@@ -1770,38 +1792,40 @@ var file_sync_link_linkpb_link_proto_goTypes = []any{
 	(*BucketProgress)(nil),   // 18: isgw.link.v1.BucketProgress
 	(*ProgressReply)(nil),    // 19: isgw.link.v1.ProgressReply
 	(*Refusal)(nil),          // 20: isgw.link.v1.Refusal
-	(*catalogpb.Cursor)(nil), // 21: isgw.catalog.v1.Cursor
-	(*catalogpb.Vector)(nil), // 22: isgw.catalog.v1.Vector
-	(*catalogpb.Record)(nil), // 23: isgw.catalog.v1.Record
-	(*catalogpb.Dot)(nil),    // 24: isgw.catalog.v1.Dot
+	(*catalogpb.Run)(nil),    // 21: isgw.catalog.v1.Run
+	(*catalogpb.Cursor)(nil), // 22: isgw.catalog.v1.Cursor
+	(*catalogpb.Vector)(nil), // 23: isgw.catalog.v1.Vector
+	(*catalogpb.Record)(nil), // 24: isgw.catalog.v1.Record
+	(*catalogpb.Dot)(nil),    // 25: isgw.catalog.v1.Dot
 }
 var file_sync_link_linkpb_link_proto_depIdxs = []int32{
 	20, // 0: isgw.link.v1.OpeningReply.refusal:type_name -> isgw.link.v1.Refusal
 	5,  // 1: isgw.link.v1.Served.buckets:type_name -> isgw.link.v1.ServedBucket
 	4,  // 2: isgw.link.v1.Served.settings:type_name -> isgw.link.v1.LinkSettings
-	7,  // 3: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
-	21, // 4: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
-	22, // 5: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
-	9,  // 6: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
-	22, // 7: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
-	10, // 8: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
-	23, // 9: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
-	22, // 10: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
-	23, // 11: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
-	13, // 12: isgw.link.v1.ScanPage.nodes:type_name -> isgw.link.v1.PageNode
-	15, // 13: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
-	24, // 14: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
-	23, // 15: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
-	18, // 16: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
-	4,  // 17: isgw.link.v1.Progress.settings:type_name -> isgw.link.v1.LinkSettings
-	21, // 18: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
-	22, // 19: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
-	24, // 20: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	21, // 3: isgw.link.v1.ServedBucket.runs:type_name -> isgw.catalog.v1.Run
+	7,  // 4: isgw.link.v1.ChangesRequest.cursors:type_name -> isgw.link.v1.BucketCursor
+	22, // 5: isgw.link.v1.BucketCursor.cursor:type_name -> isgw.catalog.v1.Cursor
+	23, // 6: isgw.link.v1.BucketCursor.seen:type_name -> isgw.catalog.v1.Vector
+	9,  // 7: isgw.link.v1.ChangeBatch.changes:type_name -> isgw.link.v1.Change
+	23, // 8: isgw.link.v1.ChangeBatch.seen:type_name -> isgw.catalog.v1.Vector
+	10, // 9: isgw.link.v1.ChangeBatch.heads:type_name -> isgw.link.v1.BucketHead
+	24, // 10: isgw.link.v1.Change.record:type_name -> isgw.catalog.v1.Record
+	23, // 11: isgw.link.v1.ScanPage.seen:type_name -> isgw.catalog.v1.Vector
+	24, // 12: isgw.link.v1.ScanPage.records:type_name -> isgw.catalog.v1.Record
+	13, // 13: isgw.link.v1.ScanPage.nodes:type_name -> isgw.link.v1.PageNode
+	15, // 14: isgw.link.v1.FetchRequest.wants:type_name -> isgw.link.v1.Want
+	25, // 15: isgw.link.v1.Want.dot:type_name -> isgw.catalog.v1.Dot
+	24, // 16: isgw.link.v1.ChunkHeader.head:type_name -> isgw.catalog.v1.Record
+	18, // 17: isgw.link.v1.Progress.buckets:type_name -> isgw.link.v1.BucketProgress
+	4,  // 18: isgw.link.v1.Progress.settings:type_name -> isgw.link.v1.LinkSettings
+	22, // 19: isgw.link.v1.BucketProgress.cursor:type_name -> isgw.catalog.v1.Cursor
+	23, // 20: isgw.link.v1.BucketProgress.seen:type_name -> isgw.catalog.v1.Vector
+	25, // 21: isgw.link.v1.BucketProgress.holds:type_name -> isgw.catalog.v1.Dot
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_sync_link_linkpb_link_proto_init() }
