@@ -39,10 +39,13 @@ type changeStream struct {
 	after       uint64 // accounted for to the peer
 	read        uint64 // looked at: what lies between was not worth a message yet
 	seen        *catalogpb.Vector
-	looked      bool // its cursor was found to fit
-	scope       string
-	heads       bool // only where it stands is wanted
-	over        bool // a reset was sent
+	// What the peer had reported before it asked is left out of account: a peer that was
+	// put back from a backup has not seen all of that any more.
+	before *catalogpb.PeerProgress
+	looked bool // its cursor was found to fit
+	scope  string
+	heads  bool // only where it stands is wanted
+	over   bool // a reset was sent
 }
 
 // Changes implements link.Source: it follows the logs of the buckets asked for
@@ -74,6 +77,11 @@ func (l *Local) Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func
 	}
 	l.mu.Lock()
 	l.streams++
+	for _, s := range streams {
+		if p := l.peers[s.path]; p != nil {
+			s.before = p.progress
+		}
+	}
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
@@ -285,11 +293,12 @@ func offers(item catalog.LogItem, peer state.SiteID, peerSeen *catalogpb.Vector)
 	return catalog.Offer(item.Entry, peer, peerSeen)
 }
 
-// peerSeen is the best that is known of the peer's vector.
+// peerSeen is the best that is known of the peer's vector: what it asked with, and what
+// it has reported since.
 func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.peers[s.path]; p != nil && p.progress != nil {
+	if p := l.peers[s.path]; p != nil && p.progress != nil && p.progress != s.before {
 		s.seen = catalog.MergeVector(s.seen, p.progress.GetSeen())
 	}
 	return s.seen

@@ -555,3 +555,30 @@ func TestProgressIsStoredShort(t *testing.T) {
 		}
 	})
 }
+
+// TestOldReportsAreNotBelieved has a peer that asks with less than it had reported
+// before: it was put back from a backup. It is offered what it has lost; otherwise it
+// would count as dropped there on purpose.
+func TestOldReportsAreNotBelieved(t *testing.T) {
+	offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+		path := (*served)[0]
+		s.ensureBucket(path)
+		s.put(path, "k", []byte("v"))
+		s.put(path, "later", []byte("v"))
+		all := cursorOf(s, path, s.seq(path)).GetCursor()
+		seen := &catalogpb.Vector{Upto: []*catalogpb.Dot{{Origin: s.id.Bytes(), Epoch: 1, Seq: all.GetSeq()}}}
+		_, err := l.Progress(t.Context(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: path, Cursor: all, Seen: seen}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, b := range changes(t, l, func(all []*linkpb.ChangeBatch) bool { return all[len(all)-1].GetBeat() }, cursorOf(s, path, 1)) {
+			for _, c := range b.GetChanges() {
+				keys = append(keys, string(c.GetRecord().GetKey()))
+			}
+		}
+		if fmt.Sprint(keys) != "[later]" {
+			t.Errorf("%q are offered", keys)
+		}
+	})
+}

@@ -152,6 +152,7 @@ func TestRestoredSite(t *testing.T) {
 	remove(b, "deleted there")
 	e.mustPut(a, "stays", []byte("second"))
 	e.mustPut(a, "new", []byte("written after the backup"))
+	e.mustPut(b, "new there", []byte("written there after the backup"))
 	l.WaitSynced()
 	a.Stop()
 	if err := os.RemoveAll(a.DataDir()); err != nil {
@@ -193,6 +194,7 @@ func TestRestoredSite(t *testing.T) {
 	for _, s := range []*Site{a, b} {
 		e.mustHave(s, "stays", []byte("second"))
 		e.mustHave(s, "new", []byte("written after the backup"))
+		e.mustHave(s, "new there", []byte("written there after the backup"))
 		e.mustHave(s, "newer", []byte("written after the restoration"))
 		for i := range meanwhile {
 			e.mustHave(s, fmt.Sprint("meanwhile ", i), []byte("written before it was told"))
