@@ -310,6 +310,7 @@ type facts struct {
 	scanning   int
 	stopped    string // cause of a bucket that cannot go on; "" when none
 	work       bool   // something is known to be not applied
+	moves      bool   // of that, something is to be done now: not all of it waits in quarantine
 	lag        Lag
 	lagTarget  time.Duration
 	idle       time.Duration // since something moved
@@ -369,7 +370,7 @@ func judgeLink(f facts) (st State, cause, next string) {
 		return StateWaiting, "no bucket is served by both sites", "serve the same bucket or tenant at both sites (isgwctl service serve)"
 	case f.stopped != "" && !f.work:
 		return StateLagging, f.stopped, ""
-	case f.work && f.idle >= f.stallAfter:
+	case f.work && f.moves && f.idle >= f.stallAfter:
 		cause = fmt.Sprintf("nothing has moved for %s", f.idle.Round(time.Second))
 		if f.stopped != "" {
 			cause += ": " + f.stopped

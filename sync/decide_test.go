@@ -333,7 +333,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestJudgeLink(t *testing.T) {
-	base := facts{connected: true, buckets: 2, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute}
+	base := facts{connected: true, buckets: 2, moves: true, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute}
 	held := Hold{Words: "held to 1MiB/s by the limit from 08:00 to 18:00", Next: "wait until 18:00"}
 	for name, c := range map[string]struct {
 		change func(*facts)
@@ -363,6 +363,10 @@ func TestJudgeLink(t *testing.T) {
 		"limited work":      {func(f *facts) { f.work, f.blocker, f.held = true, "key k", held }, StateSyncing, "key k, held to 1MiB/s by the limit"},
 		"only the limit":    {func(f *facts) { f.work, f.held = true, held }, StateSyncing, "held to 1MiB/s by the limit"},
 		"in quarantine":     {func(f *facts) { f.work, f.quarantine, f.lag.Age = true, 3, time.Hour }, StateLagging, "3 versions"},
+		"between retries": {func(f *facts) {
+			f.work, f.moves, f.quarantine, f.lag.Age, f.idle = true, false, 3, time.Hour, time.Hour
+		}, StateLagging, "3 versions"},
+		"just put there": {func(f *facts) { f.work, f.moves, f.quarantine, f.idle = true, false, 3, time.Hour }, StateSyncing, ""},
 	} {
 		f := base
 		c.change(&f)
@@ -379,7 +383,7 @@ func TestJudgeLink(t *testing.T) {
 // TestJudgeLinkBlamesNoLimit: what else keeps a link from its work is told as ever, a
 // limit or not.
 func TestJudgeLinkBlamesNoLimit(t *testing.T) {
-	base := facts{connected: true, buckets: 2, work: true, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute, peer: "beta"}
+	base := facts{connected: true, buckets: 2, work: true, moves: true, lag: Lag{Known: true}, lagTarget: 30 * time.Second, stallAfter: time.Minute, peer: "beta"}
 	for name, change := range map[string]func(*facts){
 		"no session":       func(f *facts) { f.connected, f.trouble = false, "no route" },
 		"nothing is heard": func(f *facts) { f.silent = 8 * time.Second },

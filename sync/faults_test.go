@@ -588,3 +588,20 @@ func TestBackoffIsBoundedAndKickEndsIt(t *testing.T) {
 		}
 	})
 }
+
+// TestQuarantineIsNoStall waits for the next retry of a version in quarantine: nothing
+// moves before, and nothing should.
+func TestQuarantineIsNoStall(t *testing.T) {
+	pair(t, func(o *EngineOptions) { o.RetryMin, o.RetryMax = time.Hour, time.Hour }, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		putBad(t, x, y)
+		for began := time.Now(); time.Since(began) < 50*time.Minute; pause(10 * time.Second) {
+			if st := y.engine.Status(); st.State == StateStalled {
+				t.Fatalf("after %s it is %s: %s", time.Since(began), st.State, st.Cause)
+			}
+		}
+		if st := y.engine.Status(); st.State != StateLagging || !strings.Contains(st.Cause, "1 versions are in quarantine") {
+			t.Errorf("it is %s: %s", st.State, st.Cause)
+		}
+	})
+}

@@ -92,6 +92,7 @@ func (s *session) status(now time.Time) Status {
 			f.stopped = fmt.Sprintf("bucket %s: %s", b.path, stopped)
 		}
 		f.work = f.work || !b.drained()
+		f.moves = f.moves || !b.waits()
 		if f.blocker == "" {
 			f.blocker = s.blocker(b)
 		}

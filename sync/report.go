@@ -142,12 +142,30 @@ func (b *bucket) holds() []*catalogpb.Dot {
 
 // drained reports whether everything that is known of the sender's log is here, and
 // no comparison is due.
-func (b *bucket) drained() bool {
+func (b *bucket) drained() bool { return b.accounted() && b.work() == 0 }
+
+// waits reports whether nothing but the next retry of what is in quarantine, or an
+// operator, can take the bucket on.
+func (b *bucket) waits() bool {
+	if !b.accounted() {
+		return false
+	}
+	for _, v := range b.pend {
+		if v.phase != phaseFailed || v.hold.GetReason() == catalogpb.PendingReason_PENDING_TRANSFERRING {
+			return false
+		}
+	}
+	return true
+}
+
+// accounted reports whether everything that is known of the sender's log is here or in the
+// pending table, and no comparison is due.
+func (b *bucket) accounted() bool {
 	if b.want.once && !b.watch {
-		return b.live && !b.scanning.on && b.log.oldest() == nil && b.scan.oldest() == nil && b.work() == 0
+		return b.live && !b.scanning.on && b.log.oldest() == nil && b.scan.oldest() == nil
 	}
 	return b.live && b.heard && !b.scanning.on && !b.parked && b.head <= b.streamed &&
-		b.log.oldest() == nil && b.scan.oldest() == nil && b.work() == 0 && outdated(b.cursor, b.there, b.want) == ""
+		b.log.oldest() == nil && b.scan.oldest() == nil && outdated(b.cursor, b.there, b.want) == ""
 }
 
 // work counts the pending versions that are not skipped.
