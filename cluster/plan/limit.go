@@ -240,7 +240,7 @@ func parseRate(text string) (uint64, error) {
 		return 0, invalid("%q is not a rate in bytes per second", text).next(rateSyntax)
 	}
 	rate := math.Round(value * rateUnits[i].bytes)
-	if rate > MaxRate || rate < MinRate && rate != 0 {
+	if rate > MaxRate || rate < MinRate && value != 0 {
 		return 0, rateOutOfBounds(text)
 	}
 	return uint64(rate), nil

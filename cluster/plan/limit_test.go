@@ -62,6 +62,7 @@ func TestParseLimitRefuses(t *testing.T) {
 		{"-1MiB/s", `is not a rate`},
 		{"1e9", `is not a rate`},
 		{".", `is not a rate`},
+		{"0.4", "a limit is from 16KiB/s to 1024GiB/s, not 0.4"},
 		{"1KiB/s", "a limit is from 16KiB/s to 1024GiB/s, not 1KiB/s"},
 		{"9999999GiB/s", "a limit is from 16KiB/s to 1024GiB/s"},
 		{"1MiB/s,2MiB/s", "two rates that hold all day"},
