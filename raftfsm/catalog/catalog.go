@@ -60,7 +60,7 @@ type Catalog struct {
 	mu       sync.RWMutex
 	self     state.SiteID
 	epoch    uint32
-	since    uint32 // the epoch at which the site was restored last
+	since    uint32             // the epoch at which the site was restored last
 	buckets  map[string]*bucket // by path, deleted ones too
 	tenants  map[string]uint64  // by path: stored bytes of all buckets
 	watchers map[*Watcher]struct{}
