@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,10 +196,11 @@ func TestSendJudgesProgress(t *testing.T) {
 
 	// The other side takes ten times a little, each later than the time limit
 	// would allow for, and then no more. The kernel tells of it in between.
+	var readers sync.WaitGroup
 	calls := 0
 	s.unsent = func(net.Conn) int {
 		if calls++; calls <= 11 && calls > 1 {
-			go func() { _, _ = b.Read(make([]byte, 100)) }()
+			readers.Go(func() { _, _ = b.Read(make([]byte, 100)) })
 			return 1000 - calls
 		}
 		return 1000 - min(calls, 11)
@@ -210,6 +212,9 @@ func TestSendJudgesProgress(t *testing.T) {
 	if got := s.meter().Traffic().Written; got != uint64(n) {
 		t.Errorf("counted %d bytes", got)
 	}
+
+	_ = a.Close()
+	readers.Wait()
 
 	a, b = net.Pipe()
 	defer a.Close()
