@@ -403,14 +403,14 @@ func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
 		defer close(p.confirmed)
 		// Not under the context of a request: others may be behind it.
 		err := c.e.confirm(c.ctx, &c.o, cn)
+		if errors.Is(err, net.ErrClosed) {
+			return // by this side, as a request that was given up does
+		}
 		c.away.Store(err != nil)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, net.ErrClosed) { // by this side, as a request that was given up does
+		if err != nil {
 			p.unwanted = err
+			cn.Close()
 		}
-		cn.Close()
 	})
 	l.opened(p, cn, nil)
 }

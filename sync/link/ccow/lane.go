@@ -166,13 +166,20 @@ func (p *pipe) post(ctx context.Context, request []byte) (turn, error) {
 
 // wait waits until the answers before are complete. When it fails the turn is
 // ended, or will be. When ctx ends first, the answer that nobody wants any more
-// closes the connection once it is due; those before it still come. spawn runs
-// what waits for that.
+// closes the connection: at once, or when there are answers before it, which
+// still come, once it is due. spawn runs what waits for that.
 func (t turn) wait(ctx context.Context, p *pipe, spawn func(func())) error {
 	if t.before != nil {
 		select {
 		case <-t.before:
 		case <-ctx.Done():
+			if t.before == p.confirmed {
+				// No answer is to come before. Another request on the connection
+				// would keep the peer from seeing that this one was given up.
+				p.c.Close()
+				close(t.end)
+				return ctx.Err()
+			}
 			spawn(func() {
 				<-t.before
 				p.c.Close()

@@ -213,6 +213,55 @@ func TestFirstRequestIsNotHeldUp(t *testing.T) {
 	}
 }
 
+// TestGivenUpBeforeConfirmation gives up on a request while the peer has not said
+// that it wants the connection: the next one goes over another connection, and
+// nothing but the end follows on the first one.
+func TestGivenUpBeforeConfirmation(t *testing.T) {
+	t.Parallel()
+	near, far := twoSites(t, nil)
+	type followed struct {
+		n   int64
+		err error
+	}
+	asked, after := make(chan struct{}), make(chan followed, 1)
+	var connections atomic.Int64
+	address := rawListen(t, far, alpnLink, func(c rawConn) {
+		nth := connections.Add(1)
+		if readMessage(c, maxOpening, new(linkpb.Opening)) != nil {
+			return
+		}
+		in := bufio.NewReader(c)
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		if nth == 1 {
+			close(asked)
+			n, err := io.Copy(io.Discard, in)
+			after <- followed{n, err}
+			return
+		}
+		if writeMessage(c, new(linkpb.OpeningReply)) == nil {
+			c.say("%s", okHead+"Content-Length: 5\r\n\r\n"+frame(byte(frameEnd), 0, ""))
+		}
+	})
+	c := client(t, near, far, func(o *DialOptions) { o.Address = address; o.Connections = 1 })
+	ctx, cancel := context.WithCancel(background(t))
+	a := ask(ctx, c, "a")
+	<-asked
+	cancel()
+	if _, err := a(); !errors.Is(err, context.Canceled) {
+		t.Errorf("the request that was given up: %v", err)
+	}
+	if err := c.Fetch(background(t), &linkpb.FetchRequest{}, nil); err != nil {
+		t.Errorf("the next request: %v", err)
+	}
+	if f := <-after; f.n != 0 || f.err != nil && !errors.Is(f.err, io.ErrUnexpectedEOF) {
+		t.Errorf("the request that was given up was followed by %d bytes and %v", f.n, f.err)
+	}
+}
+
 // TestRefusalBehindAnother has two requests on a connection that the peer does not
 // want: both are told why.
 func TestRefusalBehindAnother(t *testing.T) {
