@@ -12,7 +12,7 @@ import (
 func pairingFailure(address string, err error) error {
 	if refused, ok := errors.AsType[*link.Refused](err); ok {
 		code, hint := admin.CodeDenied, "make a new token there with `isgwctl site invite`"
-		if refused.Code == link.CodeInternal || refused.Code == link.CodeBusy {
+		if !refused.Code.Lasts() {
 			code, hint = admin.CodeUnavailable, "see the log of that site's node, then try again"
 		}
 		return &admin.Error{Code: code, Message: "the site at " + address + " refused to pair: " + refused.Message, Hint: hint, Err: err}

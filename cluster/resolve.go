@@ -24,7 +24,7 @@ func (l *links) resolve(peer state.SiteID, name string) (link.Source, error) {
 	if r := l.runners[name]; r != nil && r.peer == peer {
 		return r.offers, nil
 	}
-	return nil, link.Refuse(link.CodeBusy, "service %s of site %s is being started", name, here)
+	return nil, link.Refuse(link.CodeStarting, "service %s of site %s is being started", name, here)
 }
 
 // mayAsk says whether a site may ask for anything under a link's name at the site
@@ -55,7 +55,7 @@ func mayAsk(cfg *state.Config, here string, peer state.SiteID, name string) (fir
 		switch meant := peerOf(cfg, service, address); {
 		case meant == nil:
 			// Its remote is being asked who it is.
-			return false, link.Refuse(link.CodeBusy, "service %s of site %s has not reached its remote yet, so it is not known which site it is with", name, here)
+			return false, link.Refuse(link.CodeStarting, "service %s of site %s has not reached its remote yet, so it is not known which site it is with", name, here)
 		case string(meant.GetSite()) != string(peer[:]):
 			return false, another
 		}

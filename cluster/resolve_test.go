@@ -44,7 +44,7 @@ func TestMayAsk(t *testing.T) {
 		{"another one than the remote means", service("ccow://h:2", nil, false), both, first, link.CodeNoService, "with another site", false},
 		{"another one than the remote means, disabled", service("ccow://h:2", nil, true), both, first, link.CodeNoService, "with another site", false},
 		{"the only paired site", service("ccow://h:9", nil, false), both[:1], first, "", "", true},
-		{"nobody knows whom the remote means", service("ccow://h:9", nil, false), both, first, link.CodeBusy, "not reached its remote", false},
+		{"nobody knows whom the remote means", service("ccow://h:9", nil, false), both, first, link.CodeStarting, "not reached its remote", false},
 	} {
 		cfg := state.New()
 		txn := &statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Site{

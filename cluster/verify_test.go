@@ -26,7 +26,7 @@ func TestVerifyFailureSaysWhatToDo(t *testing.T) {
 			"nothing is received: the direction here is send, so beta answers for nothing: compare where the bucket is received: run `isgwctl link verify hawaii H/C/b` at beta"},
 		{notServed, objsync.Status{State: objsync.StateInSync},
 			"bucket H/C/b is not served over link hawaii at beta; if it is only received there, run `isgwctl link verify hawaii H/C/b` at beta"},
-		{link.Refuse(link.CodeBusy, "service hawaii of site beta is being started"), objsync.Status{}, "service hawaii of site beta is being started"},
+		{link.Refuse(link.CodeStarting, "service hawaii of site beta is being started"), objsync.Status{}, "service hawaii of site beta is being started"},
 		{errors.New("verify bucket H/C/b: the connection to site beta was lost"), objsync.Status{}, "verify bucket H/C/b: the connection to site beta was lost"},
 	} {
 		if got := verifyFailure(c.err, "hawaii", "H/C/b", "beta", &c.st); got != c.want {

@@ -513,10 +513,11 @@ func TestErrorsAreCounted(t *testing.T) {
 	for _, err := range []error{
 		violated("x"), &localError{}, link.Refuse(link.CodeBusy, "x"), &link.Fault{Kind: link.FaultTimeout},
 		&link.Fault{Kind: link.FaultProtocol}, link.Refuse(link.CodeNoService, "x"), link.Refuse(link.CodeDisabled, "x"),
+		link.Refuse(link.CodeStarting, "x"), link.Refuse(link.CodeInvalid, "x"), link.Refuse("of a later version", "x"),
 	} {
 		e.countError(err)
 	}
-	if c := e.count; c.IntegrityErrors != 2 || c.LocalErrors != 1 || c.RemoteErrors != 1 || c.NetworkErrors != 1 {
+	if c := e.count; c.IntegrityErrors != 2 || c.LocalErrors != 1 || c.RemoteErrors != 3 || c.NetworkErrors != 1 {
 		t.Errorf("%+v", c)
 	}
 }

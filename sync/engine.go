@@ -188,8 +188,9 @@ type localError struct{ err error }
 func (e *localError) Error() string { return "this site: " + e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
-// countError counts why a session has ended. What the settings of the other site
-// refuse is no error: the state tells it, for as long as it is so.
+// countError counts why a session has ended. That the settings of the other site
+// refuse one, or that it is only starting, is no error: the state tells it, for as
+// long as it is so.
 func (e *Engine) countError(err error) {
 	var refused *link.Refused
 	switch {
@@ -199,8 +200,7 @@ func (e *Engine) countError(err error) {
 	case errors.As(err, new(*localError)):
 		e.count.LocalErrors++
 	case errors.As(err, &refused):
-		switch refused.Code {
-		case link.CodeBusy, link.CodeInternal, link.CodeInvalid:
+		if refused.Code == link.CodeInvalid || !refused.Code.Lasts() && refused.Code != link.CodeStarting {
 			e.count.RemoteErrors++
 		}
 	default:

@@ -267,7 +267,7 @@ func (e *Engine) disconnected(err error, s *session) {
 	}
 	f := facts{trouble: err.Error()}
 	var refused *link.Refused
-	if errors.As(err, &refused) && refused.Code != link.CodeBusy && refused.Code != link.CodeInternal {
+	if errors.As(err, &refused) && refused.Code.Lasts() {
 		f.refused, f.trouble = true, refused.Message
 	}
 	state, cause, next := judgeLink(f)

@@ -20,9 +20,20 @@ const (
 	CodeVersion   Code = "version"    // no protocol version in common
 	CodePaused    Code = "paused"     // the link is paused at the sender
 	CodeInvalid   Code = "invalid"    // the request breaks the protocol
+	CodeStarting  Code = "starting"   // the link is not up at the sender yet; ask again soon
 	CodeBusy      Code = "busy"       // a bound is reached; ask again later
 	CodeInternal  Code = "internal"   // the sender failed; its log says how
 )
+
+// Lasts reports whether the refusal stands until somebody changes something at one
+// of the sites. The others pass by themselves, as far as this version knows.
+func (c Code) Lasts() bool {
+	switch c {
+	case CodeUnpaired, CodeNoService, CodeDisabled, CodeTunnel, CodeNotServed, CodeVersion, CodePaused, CodeInvalid:
+		return true
+	}
+	return false
+}
 
 // Refused is the answer of a sender that does not serve a request.
 type Refused struct {
