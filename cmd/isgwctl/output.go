@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/charmbracelet/x/ansi"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -18,23 +18,52 @@ func (a *app) structured() bool { return a.form == formJSON || a.form == formYAM
 // listed says that a list is written item by item, and not as a table.
 func (a *app) listed() bool { return a.structured() || a.form == formName }
 
-// table writes rows in columns: a header, then one line for each row.
-type table struct{ w *tabwriter.Writer }
+// columnGap separates the columns of a table.
+const columnGap = "  "
+
+// table writes rows in columns: a header, then one line for each row. A column is as
+// wide as its widest cell is on a terminal, where a character takes no, one or two places.
+type table struct {
+	out  io.Writer
+	rows [][]string
+}
 
 func (a *app) table(header ...string) *table {
-	t := &table{tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)}
+	t := &table{out: a.out}
 	t.row(header...)
 	return t
 }
 
 func (t *table) row(cells ...string) {
+	row := make([]string, len(cells))
 	for i, c := range cells {
-		cells[i] = plain(c)
+		row[i] = plain(c)
 	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	t.rows = append(t.rows, row)
 }
 
-func (t *table) end() error { return t.w.Flush() }
+// end writes the table. The last cell of a row is not filled up.
+func (t *table) end() error {
+	var widths []int
+	for _, cells := range t.rows {
+		for i, c := range cells[:len(cells)-1] {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], ansi.StringWidth(c))
+		}
+	}
+	var b strings.Builder
+	for _, cells := range t.rows {
+		last := len(cells) - 1
+		for i, c := range cells[:last] {
+			b.WriteString(c + strings.Repeat(" ", widths[i]-ansi.StringWidth(c)) + columnGap)
+		}
+		b.WriteString(cells[last] + "\n")
+	}
+	_, err := io.WriteString(t.out, b.String())
+	return err
+}
 
 // sheet writes what one thing has, as "key: value" lines.
 type sheet struct {
