@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ const maxConfigFile = 64 << 10
 
 // fromFile sets every flag that is not set yet from a YAML file, whose keys are
 // the flags' names. What it does not know, and what a flag does not take, is
-// refused with its line; all faults are returned.
+// refused with its line, and so is a second document; all faults of the settings
+// are returned.
 func fromFile(flags *pflag.FlagSet, name string) error {
 	if name == "" {
 		return nil
@@ -36,12 +38,19 @@ func fromFile(flags *pflag.FlagSet, name string) error {
 	if len(raw) > maxConfigFile {
 		return fmt.Errorf("--%s %s: longer than %d bytes", configFlag, name, maxConfigFile)
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(raw, &document); err != nil {
+	var document, next yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF): // nothing but comments
+		return nil
+	case err != nil:
 		return fmt.Errorf("--%s %s: %w", configFlag, name, err)
 	}
-	if len(document.Content) == 0 { // nothing but comments
-		return nil
+	switch err := decoder.Decode(&next); {
+	case err == nil:
+		return fmt.Errorf("--%s %s: line %d: a second YAML document begins here: put all settings into one document, without a line of --- between them", configFlag, name, next.Line)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("--%s %s: %w", configFlag, name, err)
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
