@@ -51,16 +51,16 @@ func openCertificate(certFile, keyFile string, log *slog.Logger, clock func() ti
 func (c *certificate) load() (pair *tls.Certificate, sum [sha256.Size]byte, err error) {
 	cert, err := readBounded(c.certFile)
 	if err != nil {
-		return nil, sum, fmt.Errorf("read S3 certificate: %w", err)
+		return nil, sum, fmt.Errorf("read S3 certificate, --s3-cert: %w", err)
 	}
 	key, err := readBounded(c.keyFile)
 	if err != nil {
-		return nil, sum, fmt.Errorf("read key of S3 certificate: %w", err)
+		return nil, sum, fmt.Errorf("read key of the S3 certificate, --s3-key: %w", err)
 	}
 	sum = sha256.Sum256(bytes.Join([][]byte{cert, key}, []byte{0}))
 	loaded, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, sum, fmt.Errorf("use S3 certificate %s with key %s: %w", c.certFile, c.keyFile, err)
+		return nil, sum, fmt.Errorf("use S3 certificate --s3-cert %s with --s3-key %s: %w", c.certFile, c.keyFile, err)
 	}
 	return &loaded, sum, nil
 }
@@ -140,6 +140,8 @@ func checkCertificate(certFile, keyFile string) error {
 	if certFile == "" || keyFile == "" {
 		return errors.New("--s3-cert and --s3-key belong together: give both, or neither for S3 without TLS")
 	}
-	_, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler), time.Now)
-	return err
+	if _, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler), time.Now); err != nil {
+		return fmt.Errorf("%w: give the PEM files of a certificate and of its key that the node may read", err)
+	}
+	return nil
 }

@@ -107,10 +107,14 @@ func TestCheckCertificate(t *testing.T) {
 	t.Parallel()
 	cert, key := filepath.Join(t.TempDir(), "s3.pem"), filepath.Join(t.TempDir(), "s3.key")
 	writePair(t, cert, key, "one.test", time.Now().Add(time.Hour))
+	none := filepath.Join(t.TempDir(), "none")
 	for _, c := range []struct{ cert, key, want string }{
 		{"", "", ""}, {cert, key, ""},
 		{cert, "", "belong together"}, {"", key, "belong together"},
-		{cert, cert, "use S3 certificate"}, {filepath.Join(t.TempDir(), "none"), key, "no such file"},
+		{cert, cert, "use S3 certificate --s3-cert " + cert + " with --s3-key " + cert},
+		{none, key, "--s3-cert: open " + none + ": no such file"},
+		{cert, none, "--s3-key: open " + none + ": no such file"},
+		{none, key, "give the PEM files"},
 	} {
 		err := checkCertificate(c.cert, c.key)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

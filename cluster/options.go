@@ -110,7 +110,7 @@ func (o *Options) Validate() error {
 		fault("--label: %w", err)
 	}
 	if o.LogKeep != 0 && o.LogKeep < time.Second {
-		fault("log keep %s: at least 1s", o.LogKeep)
+		fault("--log-keep %s: changes are kept for at least 1s: give a longer time, such as 168h", o.LogKeep)
 	}
 	used := map[string]string{}
 	for _, a := range []struct{ flag, addr, fallback string }{
