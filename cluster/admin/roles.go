@@ -123,9 +123,34 @@ func mayAsk(c Caller, procedure string, msg any) error {
 		return nil
 	}
 	if path := r.scope(msg); c.Tenant == "" || path != c.Tenant && !strings.HasPrefix(path, c.Tenant+"/") {
-		return confined(c, procedure, r.least)
+		refusal := confined(c, procedure, r.least)
+		if does := insteadOf(msg, c.Tenant); does != "" {
+			refusal = refusal.WithHint("a tenant-admin names its tenant: `%s`", does)
+		}
+		return refusal
 	}
 	return nil
+}
+
+// insteadOf is the command by which a tenant-admin sees its part of a list that goes
+// beyond its tenant, or nothing when no part of the list is its own.
+func insteadOf(msg any, tenant string) string {
+	above := func(path string) bool { return path == "" || strings.HasPrefix(tenant, path+"/") }
+	switch m := msg.(type) {
+	case *adminpb.ListPathsRequest:
+		switch kind := m.GetKind(); {
+		case tenant == "" || !above(m.GetParent()):
+		case kind == adminpb.PathKind_PATH_KIND_BUCKET:
+			return "isgwctl bucket list " + tenant
+		case kind == adminpb.PathKind_PATH_KIND_TENANT:
+			return "isgwctl tenant show " + tenant
+		}
+	case *adminpb.ListKeysRequest:
+		if tenant != "" && above(m.GetTenant()) {
+			return "isgwctl tenant key list " + tenant
+		}
+	}
+	return ""
 }
 
 func needs(c Caller, procedure string, role Role) error {
@@ -133,7 +158,7 @@ func needs(c Caller, procedure string, role Role) error {
 		WithHint("ask a site-admin for a token of that role: `isgwctl admin token create --role %s`", role)
 }
 
-func confined(c Caller, procedure string, role Role) error {
+func confined(c Caller, procedure string, role Role) *Error {
 	return Errorf(CodeDenied, "%s has the role %s and cannot call %s outside tenant %s: that needs the role %s", c.Principal, c.Role, procedureName(procedure), c.Tenant, role).
 		WithHint("ask a site-admin for a token of that role: `isgwctl admin token create --role %s`", role)
 }

@@ -134,6 +134,34 @@ func TestMayAsk(t *testing.T) {
 	}
 }
 
+// TestTenantAdminsAreToldWhatTheyCanDo: who asks for more than its tenant, and has a
+// part in it, is told how to ask for that part; else which role it takes.
+func TestTenantAdminsAreToldWhatTheyCanDo(t *testing.T) {
+	const bucket, tenant, namespace = adminpb.PathKind_PATH_KIND_BUCKET, adminpb.PathKind_PATH_KIND_TENANT, adminpb.PathKind_PATH_KIND_NAMESPACE
+	for _, c := range []struct {
+		tenant, procedure string
+		msg               any
+		hint              string
+	}{
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: bucket}, "`isgwctl bucket list Hawaii/Cola`"},
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: bucket, Parent: "Hawaii"}, "`isgwctl bucket list Hawaii/Cola`"},
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: bucket, Parent: "Hawaii/Pepsi"}, "--role viewer"},
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: bucket, Parent: "Haw"}, "--role viewer"},
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: tenant}, "`isgwctl tenant show Hawaii/Cola`"},
+		{"Hawaii/Cola", "Paths/List", &adminpb.ListPathsRequest{Kind: namespace}, "--role viewer"},
+		{"", "Paths/List", &adminpb.ListPathsRequest{Kind: bucket}, "--role viewer"},
+		{"Hawaii/Cola", "Keys/List", &adminpb.ListKeysRequest{}, "`isgwctl tenant key list Hawaii/Cola`"},
+		{"Hawaii/Cola", "Keys/List", &adminpb.ListKeysRequest{Tenant: "Hawaii/Pepsi"}, "--role operator"},
+		{"Hawaii/Cola", "Paths/Create", &adminpb.CreatePathRequest{Path: "Hawaii/Cola"}, "--role operator"},
+	} {
+		err := mayAsk(Caller{Principal: "token:cola", Role: RoleTenantAdmin, Tenant: c.tenant}, "/isgw.admin.v1."+c.procedure, c.msg)
+		var refused *Error
+		if !errors.As(err, &refused) || !strings.Contains(refused.Hint, c.hint) {
+			t.Errorf("%s of %q, %v: %#v, want a hint with %s", c.procedure, c.tenant, c.msg, err, c.hint)
+		}
+	}
+}
+
 // TestObjectsOfChanges: the record names what was changed, and no secret.
 func TestObjectsOfChanges(t *testing.T) {
 	for _, c := range []struct {
