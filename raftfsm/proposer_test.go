@@ -346,10 +346,14 @@ func TestSnapshotOnBytes(t *testing.T) {
 	}
 }
 
-// TestSnapshotFailing: where no snapshot can be taken, as on a full disk, the next is
-// tried after a pause and not with each entry, which would flush the state for each.
 func TestSnapshotFailing(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, simulateSnapshotFailing)
+}
+
+// Where no snapshot can be taken, as on a full disk, the next is tried after a pause and
+// not with each entry, which would flush the state for each.
+func simulateSnapshotFailing(t *testing.T) {
 	var failing atomic.Bool
 	var attempts atomic.Int64
 	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
