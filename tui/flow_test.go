@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -15,12 +16,18 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-// flow runs the whole program on a terminal that a test plays.
+// flow runs the whole program on a terminal that a test plays, by the clock of
+// package synctest: how busy the machine is changes nothing.
 type flow struct {
-	t  *testing.T
-	tm *teatest.TestModel
+	t     *testing.T
+	p     *tea.Program
+	out   lockedBuffer
+	ended chan struct{}
+	final tea.Model
+	err   error
 }
 
+// startFlow starts the program in the bubble of a test, until that ends.
 func startFlow(t *testing.T, o Options) *flow {
 	t.Helper()
 	o.Getenv = func(k string) string { return map[string]string{"NO_COLOR": "1", "TERM": "xterm"}[k] }
@@ -29,11 +36,17 @@ func startFlow(t *testing.T, o Options) *flow {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flow{t: t, tm: teatest.NewTestModel(t, m, teatest.WithInitialTermSize(80, 24))}
+	f := &flow{t: t, ended: make(chan struct{})}
+	f.p = tea.NewProgram(m, tea.WithInput(nil), tea.WithOutput(&f.out), tea.WithoutSignalHandler())
+	go func() {
+		defer close(f.ended)
+		f.final, f.err = f.p.Run()
+	}()
+	f.p.Send(tea.WindowSizeMsg{Width: 80, Height: 24})
 	t.Cleanup(func() {
-		f.tm.Send(tea.QuitMsg{})
-		f.tm.WaitFinished(t, teatest.WithFinalTimeout(5*time.Second))
+		f.finish()
 		cancel()
+		time.Sleep(2 * pulse) // the last look at the clock is waited for by nobody
 	})
 	return f
 }
@@ -42,14 +55,26 @@ func startFlow(t *testing.T, o Options) *flow {
 func (f *flow) wait(limit time.Duration, text string) time.Duration {
 	f.t.Helper()
 	start := time.Now()
-	teatest.WaitFor(f.t, f.tm.Output(), func(b []byte) bool { return strings.Contains(string(b), text) },
+	teatest.WaitFor(f.t, &f.out, func(b []byte) bool { return strings.Contains(string(b), text) },
 		teatest.WithDuration(limit), teatest.WithCheckInterval(10*time.Millisecond))
 	return time.Since(start)
 }
 
+// finish ends the program.
+func (f *flow) finish() *Model {
+	f.t.Helper()
+	f.p.Quit()
+	<-f.ended
+	if f.err != nil {
+		f.t.Errorf("the program ended with %v", f.err)
+	}
+	m, _ := f.final.(*Model)
+	return m
+}
+
 func (f *flow) keys(keys ...string) {
 	for _, k := range keys {
-		f.tm.Send(keyMsg(k))
+		f.p.Send(keyMsg(k))
 	}
 }
 
@@ -58,26 +83,28 @@ func nodes(ns map[string]*fakeNode) func(Endpoint) (Node, error) {
 }
 
 func TestFlowFromConnectToAppliedPlan(t *testing.T) {
-	node := newFakeNode(unhealthy())
-	var copied string
-	f := startFlow(t, Options{
-		Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node}),
-		Clipboard: func(text string) error { copied = text; return nil },
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(unhealthy())
+		var copied string
+		f := startFlow(t, Options{
+			Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node}),
+			Clipboard: func(text string) error { copied = text; return nil },
+		})
+		f.wait(3*time.Second, "NOT HEALTHY")
+		f.keys("enter")
+		f.wait(3*time.Second, "throughput")
+		f.keys("p")
+		f.wait(3*time.Second, "WHAT WILL HAPPEN")
+		f.keys("y")
+		f.wait(3*time.Second, "sent to clipboard")
+		f.keys("a")
+		f.wait(3*time.Second, "ok: pause kauai-cold")
+		node.mu.Lock()
+		defer node.mu.Unlock()
+		if len(node.applied) != 1 || !strings.HasPrefix(copied, "isgwctl service create") {
+			t.Errorf("applied %v, copied %q", node.applied, copied)
+		}
 	})
-	f.wait(3*time.Second, "NOT HEALTHY")
-	f.keys("enter")
-	f.wait(3*time.Second, "throughput")
-	f.keys("p")
-	f.wait(3*time.Second, "WHAT WILL HAPPEN")
-	f.keys("y")
-	f.wait(3*time.Second, "sent to clipboard")
-	f.keys("a")
-	f.wait(3*time.Second, "ok: pause kauai-cold")
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	if len(node.applied) != 1 || !strings.HasPrefix(copied, "isgwctl service create") {
-		t.Errorf("applied %v, copied %q", node.applied, copied)
-	}
 }
 
 // A node that says nothing more, and one that refuses: within five seconds the
@@ -88,59 +115,57 @@ func TestFlowFailOver(t *testing.T) {
 		"gone":   func(n *fakeNode) { n.down = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			first, second := newFakeNode(unhealthy()), newFakeNode(unhealthy())
-			second.snapshot.NodeName = "oahu-7"
-			f := startFlow(t, Options{
-				Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}, {Target: "b"}}}}, Connect: true,
-				Dial: nodes(map[string]*fakeNode{"a": first, "b": second}),
+			synctest.Test(t, func(t *testing.T) {
+				first, second := newFakeNode(unhealthy()), newFakeNode(unhealthy())
+				second.snapshot.NodeName = "oahu-7"
+				f := startFlow(t, Options{
+					Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}, {Target: "b"}}}}, Connect: true,
+					Dial: nodes(map[string]*fakeNode{"a": first, "b": second}),
+				})
+				f.wait(3*time.Second, "oahu-2 ok")
+				f.keys("2", "/", "k", "a", "enter")
+				f.wait(3*time.Second, "filter /ka")
+				first.set(fault)
+				if took := f.wait(6*time.Second, "oahu-7 ok"); took > 5*time.Second {
+					t.Errorf("the fail-over took %v", took)
+				}
+				f.keys("g")
+				final := f.finish()
+				if page := final.root[pageLinks].(*linksPage); final.current != pageLinks || page.links.Filter() != "ka" {
+					t.Errorf("after the fail-over: page %d, filter %q", final.current, page.links.Filter())
+				}
 			})
-			f.wait(3*time.Second, "oahu-2 ok")
-			f.keys("2", "/", "k", "a", "enter")
-			f.wait(3*time.Second, "filter /ka")
-			first.set(fault)
-			if took := f.wait(6*time.Second, "oahu-7 ok"); took > 5*time.Second {
-				t.Errorf("the fail-over took %v", took)
-			}
-			f.keys("g")
-			final := f.finish()
-			if page := final.root[pageLinks].(*linksPage); final.current != pageLinks || page.links.Filter() != "ka" {
-				t.Errorf("after the fail-over: page %d, filter %q", final.current, page.links.Filter())
-			}
 		})
 	}
-}
-
-func (f *flow) finish() *Model {
-	f.tm.Send(tea.QuitMsg{})
-	return f.tm.FinalModel(f.t, teatest.WithFinalTimeout(5*time.Second)).(*Model)
 }
 
 // When every node is gone the console stays, says how old its values are, and
 // goes on as soon as one is back.
 func TestFlowAllNodesGoneAndBack(t *testing.T) {
-	t.Parallel()
-	node := newFakeNode(unhealthy())
-	f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
-	f.wait(3*time.Second, "oahu-2 ok")
-	node.set(func(n *fakeNode) { n.down = true })
-	f.wait(3*time.Second, "stale")
-	f.keys("2")
-	f.wait(3*time.Second, "kauai-cold")
-	f.keys("n")
-	f.wait(3*time.Second, "changes wait until a node answers")
-	node.set(func(n *fakeNode) { n.down, n.snapshot = false, healthy() })
-	f.wait(5*time.Second, "oahu-2 ok")
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(unhealthy())
+		f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
+		f.wait(3*time.Second, "oahu-2 ok")
+		node.set(func(n *fakeNode) { n.down = true })
+		f.wait(3*time.Second, "stale")
+		f.keys("2")
+		f.wait(3*time.Second, "kauai-cold")
+		f.keys("n")
+		f.wait(3*time.Second, "changes wait until a node answers")
+		node.set(func(n *fakeNode) { n.down, n.snapshot = false, healthy() })
+		f.wait(5*time.Second, "oahu-2 ok")
+	})
 }
 
 // The first frame comes although the only node swallows everything.
 func TestFlowFirstFrame(t *testing.T) {
-	t.Parallel()
-	node := newFakeNode(nil)
-	node.mute = true
-	f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
-	f.wait(3*time.Second, "Connect to a node")
-	f.wait(6*time.Second, "nothing answered within 2s")
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(nil)
+		node.mute = true
+		f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
+		f.wait(3*time.Second, "Connect to a node")
+		f.wait(6*time.Second, "nothing answered within 2s")
+	})
 }
 
 // panicky is a node that breaks the program.
@@ -167,7 +192,7 @@ func TestPanicRestoresTheTerminal(t *testing.T) {
 	p := tea.NewProgram(m, tea.WithInput(in), tea.WithOutput(&out), tea.WithAltScreen(), tea.WithoutSignalHandler())
 	ended := make(chan error, 1)
 	go func() { _, err := p.Run(); ended <- err }()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	p.Send(tea.WindowSizeMsg{Width: 80, Height: 24})
 	for sent := false; ; {
 		select {
@@ -201,6 +226,13 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+func (l *lockedBuffer) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Read(p)
+}
+
+// String is what was not read yet.
 func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

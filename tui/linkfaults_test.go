@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,24 +17,26 @@ import (
 
 // From Home to what failed, one version retried, and what that did.
 func TestFlowRetryOfAFailedVersion(t *testing.T) {
-	node := newFakeNode(unhealthy())
-	node.did = &adminpb.FaultsChanged{Versions: 1}
-	f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
-	f.wait(3*time.Second, "NOT HEALTHY")
-	f.keys("j", "enter")
-	f.wait(3*time.Second, "throughput")
-	f.keys("f")
-	f.wait(3*time.Second, "from-the-beach.jpg")
-	f.keys("j", "R")
-	f.wait(3*time.Second, "WHAT WILL HAPPEN")
-	f.keys("a")
-	f.wait(3*time.Second, "1 version is fetched again")
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	want := &adminpb.RetryFaultsRequest{Name: "maui", Bucket: "Hawaii/Cola/photos", Keys: []string{"2026/11/aloha-from-the-beach.jpg"}}
-	if len(node.applied) != 1 || !proto.Equal(node.applied[0].GetPlan().GetChange().GetRetryFaults(), want) {
-		t.Errorf("applied %v, want %v", node.applied, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode(unhealthy())
+		node.did = &adminpb.FaultsChanged{Versions: 1}
+		f := startFlow(t, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true, Dial: nodes(map[string]*fakeNode{"a": node})})
+		f.wait(3*time.Second, "NOT HEALTHY")
+		f.keys("j", "enter")
+		f.wait(3*time.Second, "throughput")
+		f.keys("f")
+		f.wait(3*time.Second, "from-the-beach.jpg")
+		f.keys("j", "R")
+		f.wait(3*time.Second, "WHAT WILL HAPPEN")
+		f.keys("a")
+		f.wait(3*time.Second, "1 version is fetched again")
+		node.mu.Lock()
+		defer node.mu.Unlock()
+		want := &adminpb.RetryFaultsRequest{Name: "maui", Bucket: "Hawaii/Cola/photos", Keys: []string{"2026/11/aloha-from-the-beach.jpg"}}
+		if len(node.applied) != 1 || !proto.Equal(node.applied[0].GetPlan().GetChange().GetRetryFaults(), want) {
+			t.Errorf("applied %v, want %v", node.applied, want)
+		}
+	})
 }
 
 // What R, S and T ask a node to plan.
