@@ -55,6 +55,11 @@ func raftFailure(doing string, err error) error {
 	return err
 }
 
+// noSpace says that the node's disk is full, and what to do.
+func noSpace(err error) error {
+	return admin.Errorf(admin.CodeExhausted, "%w", err).WithHint("free space on the disk of the node's data directory")
+}
+
 // noQuorum says in words that the site's log cannot be read or written now,
 // which another node or a later call may be able to; nil when err is something
 // else.
@@ -70,6 +75,8 @@ func noQuorum(err error) error {
 	case errors.Is(err, raftfsm.ErrUnknownOutcome):
 		return admin.Errorf(admin.CodeUnavailable, "the site lost its leader while it committed: the change may have been made").
 			WithHint("look whether it was before you try again")
+	case errors.Is(err, raftfsm.ErrNoSpace):
+		return noSpace(err)
 	case errors.Is(err, raftfsm.ErrClosed), errors.Is(err, raftfsm.ErrHalted):
 		return admin.Errorf(admin.CodeUnavailable, "the node is stopping: nothing was changed").WithHint("see the node's log")
 	}

@@ -120,19 +120,43 @@ func TestProbesAreBounded(t *testing.T) {
 // room again.
 func TestFullDisk(t *testing.T) {
 	var free atomic.Uint64
-	free.Store(4)
-	_, c := startNode(t, func(o *Options) { o.disk = func(string) (uint64, uint64) { return 100, free.Load() } })
+	free.Store(4 << 30)
+	_, c := startNode(t, func(o *Options) { o.disk = func(string) (uint64, uint64) { return 100 << 30, free.Load() } })
 	st, err := c.System.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p := st.GetProblems(); len(p) != 1 || !strings.Contains(p[0].GetWhat(), "has less than 5 % free") || st.GetState() != adminpb.NodeState_NODE_STATE_DEGRADED ||
-		st.GetStorage().GetDiskFree() != 4 || st.GetStorage().GetDiskCapacity() != 100 {
+		st.GetStorage().GetDiskFree() != 4<<30 || st.GetStorage().GetDiskCapacity() != 100<<30 {
 		t.Errorf("a full disk: %v, %v, %v", st.GetState(), p, st.GetStorage())
 	}
-	free.Store(5)
+	free.Store(5 << 30)
 	if st, err = c.System.Status(t.Context()); err != nil || len(st.GetProblems()) != 0 || st.GetState() != adminpb.NodeState_NODE_STATE_ONLINE {
 		t.Errorf("a disk with room: %v, %v, %v", st.GetState(), st.GetProblems(), err)
+	}
+}
+
+// TestStartOnFullDisk: a node that could not write out what it has in memory says so,
+// and does not begin.
+func TestStartOnFullDisk(t *testing.T) {
+	n, _ := startNode(t, func(o *Options) { o.disk = roomy })
+	opts := n.opts
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opts.disk = func(string) (uint64, uint64) { return 1 << 40, openBytes - 1 }
+	if n, err := Start(t.Context(), opts); err == nil {
+		t.Error("the node started: ", n.Close())
+	} else if !strings.Contains(err.Error(), "63 MiB are free on the disk of "+opts.Dir) {
+		t.Error(err)
+	}
+	opts.disk = roomy
+	n, err := Start(t.Context(), opts)
+	if err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

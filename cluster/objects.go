@@ -175,7 +175,7 @@ func objectError(err error) error {
 	case errors.Is(err, objects.ErrQuota):
 		return admin.Errorf(admin.CodeExhausted, "%w", err).WithHint("delete something, or raise the quota with `isgwctl bucket edit` or `isgwctl tenant edit`")
 	case errors.Is(err, chunks.ErrNoSpace):
-		return admin.Errorf(admin.CodeExhausted, "%w", err).WithHint("free space on the disk of the node's data directory")
+		return noSpace(err)
 	}
 	if failure := noQuorum(err); failure != nil {
 		return failure

@@ -11,6 +11,7 @@ import (
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/objects"
+	"edgefog.dev/isgw/raftfsm"
 )
 
 // TestObjectErrors: what the object path refuses is told as a refusal, and only what
@@ -23,6 +24,7 @@ func TestObjectErrors(t *testing.T) {
 		{objects.ErrNoBucket, admin.CodeNotFound},
 		{objects.ErrQuota, admin.CodeExhausted},
 		{chunks.ErrNoSpace, admin.CodeExhausted},
+		{raftfsm.ErrNoSpace, admin.CodeExhausted},
 		{objects.ErrLocked, admin.CodeConflict},
 		{objects.ErrNoLock, admin.CodeConflict},
 		{chunks.ErrCorrupt, admin.CodeFailed},

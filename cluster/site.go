@@ -92,8 +92,24 @@ func addressOf(ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-// openReplica opens the node's copy of the site's state.
+// openBytes have to be free on the disk before the databases of a node are opened:
+// each writes out first what it had in memory, and does not end before it has.
+const openBytes = 64 << 20
+
+// checkDisk refuses a disk that is too full for that.
+func checkDisk(o *Options) error {
+	if capacity, free := o.disk(o.Dir); capacity > 0 && free < openBytes {
+		return fmt.Errorf("%d MiB are free on the disk of %s, and a node needs %d to start: free space there and start it again",
+			free>>20, o.Dir, openBytes>>20)
+	}
+	return nil
+}
+
+// openReplica opens the node's copy of the site's state, the first of its databases.
 func (n *Node) openReplica(ctx context.Context) (*raftfsm.Replica, error) {
+	if err := checkDisk(&n.opts); err != nil {
+		return nil, err
+	}
 	return raftfsm.Open(ctx, raftfsm.Options{
 		Dir:             filepath.Join(n.opts.Dir, "raft"),
 		NodeID:          n.identity.ID(),

@@ -143,7 +143,9 @@ func (s *site) health(hasLeader bool, storage *adminpb.StorageStatus) (adminpb.N
 // nodeProblems are those of the node itself, not of its links.
 func (s *site) nodeProblems(storage *adminpb.StorageStatus) []*adminpb.Problem {
 	var problems []*adminpb.Problem
-	if storage.GetDiskCapacity() > 0 && storage.GetDiskFree() < storage.GetDiskCapacity()/20 {
+	if err := s.replica.Space(); err != nil {
+		problems = append(problems, &adminpb.Problem{What: "writes are refused: " + err.Error(), NextStep: "free space on that disk"})
+	} else if storage.GetDiskCapacity() > 0 && storage.GetDiskFree() < storage.GetDiskCapacity()/20 {
 		problems = append(problems, &adminpb.Problem{
 			What:     fmt.Sprintf("the disk of %s has less than 5 %% free", s.node.opts.Dir),
 			NextStep: "free space: writes are refused when it is full",

@@ -26,6 +26,9 @@ var (
 	// be. Reading the state tells which, once a new leader has committed.
 	ErrUnknownOutcome = errors.New("outcome unknown: the command may have been applied")
 
+	// ErrNoSpace says that the disk is nearly full. Nothing was changed.
+	ErrNoSpace = errors.New("no space left for the site's state")
+
 	// ErrClosed says that the replica was closed before the command entered the log.
 	ErrClosed = errors.New("replica is closed")
 

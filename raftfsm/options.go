@@ -20,6 +20,10 @@ const (
 	// MaxEntry is the greatest size of a log entry, in bytes.
 	MaxEntry = 512 << 10
 
+	// DefaultReserveBytes holds the memtables of log and state, which are flushed
+	// only later, twice.
+	DefaultReserveBytes = 128 << 20
+
 	maxAppendEntries = 16 // entries of one batch in raft: 8 MiB at most
 )
 
@@ -52,6 +56,10 @@ type Options struct {
 	ElectionTimeout    time.Duration
 	LeaderLeaseTimeout time.Duration
 
+	// ReserveBytes of the directory's disk stay free for what writes on behind a
+	// change that was answered. With less, changes are refused with ErrNoSpace.
+	ReserveBytes int64 // default 128 MiB
+
 	CacheBytes    int64  // Pebble's block cache; default 64 MiB
 	MemtableBytes uint64 // one of at most two memtables; default 32 MiB
 
@@ -74,6 +82,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.HeartbeatTimeout, timeout)
 	setDefault(&o.ElectionTimeout, o.HeartbeatTimeout)
 	setDefault(&o.LeaderLeaseTimeout, o.HeartbeatTimeout/2)
+	setDefault(&o.ReserveBytes, DefaultReserveBytes)
 	setDefault(&o.CacheBytes, 64<<20)
 	setDefault(&o.MemtableBytes, 32<<20)
 	setDefault(&o.fs, vfs.Default)
@@ -96,7 +105,7 @@ func (o Options) Validate() error {
 	if err := state.CheckName("node id", o.NodeID); err != nil {
 		errs = append(errs, err)
 	}
-	if o.SnapshotBytes < 0 || o.TrailingBytes < 0 || o.CacheBytes < 0 {
+	if o.SnapshotBytes < 0 || o.TrailingBytes < 0 || o.ReserveBytes < 0 || o.CacheBytes < 0 {
 		errs = append(errs, errors.New("a size in bytes is negative"))
 	}
 	if o.MemtableBytes != 0 && o.MemtableBytes < 256<<10 {

@@ -38,6 +38,7 @@ type proposer struct {
 	raft     *raft.Raft
 	role     *leadership
 	clock    func() time.Time
+	space    func() error  // why nothing may be written
 	patience time.Duration // to lead again after leadership was lost
 
 	ctx    context.Context // ended by close
@@ -81,9 +82,9 @@ type outcome struct {
 
 func (c *call) weight() int64 { return int64(len(c.raw)) + callOverhead }
 
-func startProposer(r *raft.Raft, role *leadership, clock func() time.Time, patience time.Duration) *proposer {
+func startProposer(r *raft.Raft, role *leadership, clock func() time.Time, space func() error, patience time.Duration) *proposer {
 	p := &proposer{
-		raft: r, role: role, clock: clock, patience: patience,
+		raft: r, role: role, clock: clock, space: space, patience: patience,
 		room:   semaphore.NewWeighted(queueBytes),
 		queue:  make(chan *call, queueBytes/callOverhead),
 		gather: make(chan struct{}, 1),
@@ -235,6 +236,9 @@ func (p *proposer) take(c *call) *call {
 func (p *proposer) hand(calls []*call) attempt {
 	p.submit <- struct{}{}
 	defer func() { <-p.submit }()
+	if err := p.space(); err != nil {
+		return attempt{err: err}
+	}
 	if p.session == 0 {
 		session, err := p.openSession()
 		if err != nil {

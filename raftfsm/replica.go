@@ -126,7 +126,7 @@ func (r *Replica) start() (err error) {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	r.role = watchLeadership(r.raft)
-	r.proposer = startProposer(r.raft, r.role, o.Clock, 10*o.ElectionTimeout)
+	r.proposer = startProposer(r.raft, r.role, o.Clock, r.Space, 10*o.ElectionTimeout)
 	r.reads = startReads(r.raft, r.role, r.machine, r.halt, advanced)
 	r.snapshotter.start(r.raft, r.machine.flushAhead)
 	return nil
@@ -198,13 +198,25 @@ func (r *Replica) Ready(ctx context.Context) error {
 // An error is one of these, to be told apart with errors.Is. First look for
 // ErrUnknownOutcome, which comes with its cause: the command was or may yet be
 // applied. With any other nothing was changed: ErrInvalid, the command is empty
-// or greater than [MaxCommand]; a [NotLeaderError]; ErrClosed; ErrHalted; or
-// ctx's error. Propose blocks while the queue is full.
+// or greater than [MaxCommand]; a [NotLeaderError]; ErrNoSpace; ErrClosed; ErrHalted;
+// or ctx's error. Propose blocks while the queue is full.
 func (r *Replica) Propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
 	if err := r.halt.cause(); err != nil {
 		return nil, fmt.Errorf("propose: %w: %w", ErrHalted, err)
 	}
 	return r.proposer.propose(ctx, cmd)
+}
+
+// Space says whether the disk has space for changes; the error is an ErrNoSpace. A
+// file system that does not tell what is free is not asked to.
+func (r *Replica) Space() error {
+	o := r.options
+	usage, err := o.fs.GetDiskUsage(o.Dir)
+	if err != nil || usage.AvailBytes >= uint64(o.ReserveBytes) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB are free on the disk of %s, and changes need %d",
+		ErrNoSpace, usage.AvailBytes>>20, o.Dir, o.ReserveBytes>>20)
 }
 
 // Barrier returns when the state that [Replica.Config] and [Replica.Catalog]

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	catalogpb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
@@ -199,6 +201,31 @@ func TestProposeRefusals(t *testing.T) {
 	if err := r.Barrier(testContext(t)); !errors.Is(err, ErrClosed) {
 		t.Errorf("barrier after Close: %v", err)
 	}
+}
+
+// TestDiskNearlyFull takes the disk's space away: changes are refused and change
+// nothing, what is there is read, and with space they go on.
+func TestDiskNearlyFull(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: DefaultReserveBytes})
+	r := newSite(t, Options{Dir: t.TempDir(), fs: mem})
+	mustPropose(t, r, write(bk1, "before", nil))
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: DefaultReserveBytes - 1})
+	for _, cmd := range []*raftfsmpb.Command{write(bk1, "full", nil), remove(bk1, "before")} {
+		_, err := r.Propose(testContext(t), cmd)
+		if !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrUnknownOutcome) || !strings.Contains(err.Error(), "127 MiB are free on the disk of "+r.options.Dir) {
+			t.Errorf("on a full disk: %v", err)
+		}
+	}
+	if err := r.Space(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("the space: %v", err)
+	}
+	if !hasKey(r, bk1, "before") || hasKey(r, bk1, "full") {
+		t.Error("what was refused changed something")
+	}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: DefaultReserveBytes})
+	mustPropose(t, r, write(bk1, "after", nil))
 }
 
 func TestResultError(t *testing.T) {

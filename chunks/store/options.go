@@ -17,7 +17,7 @@ const (
 	DefaultIndexCacheBytes = 32 << 20
 	DefaultGroupBytes      = 32 << 20
 	DefaultIndexSyncBytes  = 32 << 20
-	DefaultReserveBytes    = 64 << 20
+	DefaultReserveBytes    = 256 << 20
 	DefaultMaxOpenSegments = 256
 )
 
@@ -49,8 +49,8 @@ type Options struct {
 	// holds of the index. It bounds what Open reads again after a crash, and
 	// costs a sync each time; a segment's end always is one.
 	IndexSyncBytes int64
-	// ReserveBytes is disk space left for the index, so that a full disk
-	// stops Put and not the index. -1 reserves nothing.
+	// ReserveBytes is disk space left for the index and for what refers to the
+	// chunks, so that a full disk stops Put and nothing else. -1 reserves nothing.
 	ReserveBytes int64
 	// MaxOpenSegments bounds the files held open for reading.
 	MaxOpenSegments int

@@ -103,8 +103,8 @@ func (b *tenantBackend) apiError(op, bucket, key string, err error) error {
 		return s3err.GetBucketErr(s3err.ErrInvalidBucketName, name)
 	case errors.Is(err, context.Canceled), errors.Is(err, raftfsm.ErrNotLeader), errors.Is(err, raftfsm.ErrClosed):
 		return errUnavailable // nothing was changed, and another try may succeed
-	case errors.Is(err, chunks.ErrNoSpace):
-		b.logger.Error("S3 request failed: the disk of the chunk store is full", "operation", op, "bucket", bucket, "key", key)
+	case errors.Is(err, chunks.ErrNoSpace), errors.Is(err, raftfsm.ErrNoSpace):
+		b.logger.Error("S3 request failed: the node's disk is full", "operation", op, "bucket", bucket, "key", key, "error", err)
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	}
 	b.logger.Error("S3 request failed", "operation", op, "bucket", bucket, "key", key, "error", err)

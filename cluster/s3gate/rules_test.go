@@ -250,6 +250,7 @@ func TestAPIErrors(t *testing.T) {
 		raftfsm.ErrNotLeader:                         "ServiceUnavailable",
 		raftfsm.ErrUnknownOutcome:                    "InternalError",
 		chunks.ErrNoSpace:                            "InsufficientStorage",
+		raftfsm.ErrNoSpace:                           "InsufficientStorage",
 		chunks.ErrCorrupt:                            "InternalError",
 		s3err.GetAPIError(s3err.ErrMalformedTrailer): "MalformedTrailerError",
 	} {
