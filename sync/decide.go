@@ -304,6 +304,7 @@ type facts struct {
 	connected  bool
 	refused    bool   // the far end answered and declined
 	trouble    string // why there is no session
+	local      bool   // that is a failure of this site's own store or log
 	buckets    int    // served by both sides
 	waiting    int    // of them: waiting for one of the sides
 	lost       bool   // of one of them the sender has lost what was taken from it
@@ -351,6 +352,8 @@ func judgeLink(f facts) (st State, cause, next string) {
 	switch {
 	case !f.connected && f.refused:
 		return StateRefused, f.trouble, "check the pairing and the service at both sites (isgwctl site list, isgwctl service show)"
+	case !f.connected && f.local:
+		return StateConnecting, f.trouble, "it is tried again by itself; see the log and the disk of this site's node"
 	case !f.connected:
 		return StateConnecting, f.trouble, ""
 	case f.silent >= quietAfter:

@@ -342,6 +342,7 @@ func TestJudgeLink(t *testing.T) {
 	}{
 		"nothing to do":     {func(*facts) {}, StateInSync, ""},
 		"no session":        {func(f *facts) { f.connected, f.trouble = false, "no route" }, StateConnecting, "no route"},
+		"no session, by us": {func(f *facts) { f.connected, f.local, f.trouble = false, true, "disk full" }, StateConnecting, "disk full"},
 		"declined":          {func(f *facts) { f.connected, f.refused, f.trouble = false, true, "who are you" }, StateRefused, "who are you"},
 		"nothing in common": {func(f *facts) { f.buckets = 0 }, StateWaiting, "served by both"},
 		"none exists":       {func(f *facts) { f.waiting = 2 }, StateWaiting, "exists"},
@@ -375,6 +376,9 @@ func TestJudgeLink(t *testing.T) {
 			t.Errorf("%s: %s %q, want %s with %q", name, st, cause, c.want, c.word)
 		}
 		if f.held != (Hold{}) && next != held.Next {
+			t.Errorf("%s: the next step is %q", name, next)
+		}
+		if f.local && !strings.Contains(next, "this site's node") {
 			t.Errorf("%s: the next step is %q", name, next)
 		}
 	}

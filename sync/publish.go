@@ -265,7 +265,7 @@ func (e *Engine) disconnected(err error, s *session) {
 		}
 		b.Lag = unknownSince(b.Lag, now)
 	}
-	f := facts{trouble: err.Error()}
+	f := facts{trouble: err.Error(), local: errors.As(err, new(*localError))}
 	var refused *link.Refused
 	if errors.As(err, &refused) && refused.Code.Lasts() {
 		f.refused, f.trouble = true, refused.Message
