@@ -170,8 +170,8 @@ func TestNumbersAgree(t *testing.T) {
 	l.WaitSynced()
 
 	// While it works: what only rises, or only falls, is between what was read
-	// before and after.
-	l.Slow(150)
+	// before and after. The link is so slow that it works for as long as this takes.
+	l.Slow(30)
 	for i := range 24 {
 		e.mustPut(a, fmt.Sprintf("key-%02d", i), randomBytes(uint64(i), 100<<10))
 	}
@@ -181,6 +181,16 @@ func TestNumbersAgree(t *testing.T) {
 		v := before.Status.Send.Backlog.Versions
 		return v != nil && *v > 5 && before.Status.Send.Throughput > 20_000
 	})
+	// The throughput rises and falls, and the screen is a little behind: it is read
+	// before and after in moments, until it was between them.
+	var out [3]float64
+	e.Eventually("the screen shows the throughput", func() bool {
+		out[0] = a.show("hawaii").Status.Send.Throughput
+		r, ok := c.row()
+		out[1], out[2] = r.out, a.show("hawaii").Status.Send.Throughput
+		return ok && out[0] > 20_000 && within(out[1], out[0], out[2], max(out[0], out[2])/4)
+	})
+	t.Logf("the throughput was %.0f B/s, the screen showed %.0f, and then it was %.0f", out[0], out[1], out[2])
 	began := c.written()
 	until := time.Now().Add(3 * time.Second)
 	e.Eventually("the screen has been renewed", func() bool { return time.Now().After(until) && c.written() > began })
@@ -195,9 +205,6 @@ func TestNumbersAgree(t *testing.T) {
 	}
 	if v, w := before.Status.Send.WireBytes, after.Status.Send.WireBytes; !within(m["link_wire_bytes_total send"], v, w, 0) || w == v {
 		t.Errorf("%v bytes were sent, by the metrics %v, and then %v", v, m["link_wire_bytes_total send"], w)
-	}
-	if v, w := before.Status.Send.Throughput, after.Status.Send.Throughput; !within(r.out, v, w, max(v, w)/2) {
-		t.Errorf("the throughput was %.0f B/s, the screen showed %.0f, and then it was %.0f", v, r.out, w)
 	}
 	if lag := after.Status.Send.Backlog.LagSeconds; lag == nil || !within(m["link_lag_seconds send"], *lag, *lag, 3) {
 		t.Errorf("the lag is %v, by the metrics %v", lag, m["link_lag_seconds send"])
