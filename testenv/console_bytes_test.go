@@ -167,7 +167,7 @@ func TestKeysDoNotWaitForTheNode(t *testing.T) {
 	c.shows("NOT HEALTHY", "alpha")
 
 	// Each key in turn, with what the screen shows then.
-	const tries, bound = 5, 50 * time.Millisecond
+	const tries, bound = 40, 50 * time.Millisecond // as few tries as do: the machine may be busy
 	best := map[string]time.Duration{}
 	for range tries {
 		for _, step := range []struct{ name, keys, shows, hides string }{
@@ -195,6 +195,9 @@ func TestKeysDoNotWaitForTheNode(t *testing.T) {
 			if was, ok := best[step.name]; !ok || took < was {
 				best[step.name] = took
 			}
+		}
+		if allWithin(best, bound) {
+			break
 		}
 	}
 	for name, took := range best {

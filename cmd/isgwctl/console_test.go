@@ -46,7 +46,7 @@ func (o *opened) shows(t *testing.T, began time.Time, text string) time.Duration
 		if strings.Contains(all, text) {
 			return time.Since(began)
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatalf("the console does not show %q; the last it wrote: %s", text, all[max(len(all)-1500, 0):])
 		}
 		<-time.After(5 * time.Millisecond)
@@ -177,7 +177,7 @@ func TestWhyTheConsoleCannotConnect(t *testing.T) {
 			}
 			// The best of a few: other tests share the machine.
 			best := time.Hour
-			for range 6 {
+			for range 30 {
 				began := time.Now()
 				o := openConsole(t, a)
 				best = min(best, o.shows(t, began, "isgwctl"))
