@@ -26,12 +26,13 @@ func TestConn(t *testing.T) {
 	})
 }
 
-// patient closes as one does who wants everything to arrive.
+// patient closes as one does who wants everything to arrive. One test of the suite has
+// nobody at the other end, and waits for all of this time.
 type patient struct{ *Conn }
 
 func (p *patient) Close() error {
 	_ = p.CloseWrite()
-	if err := p.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := p.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		return err
 	}
 	_, _ = io.Copy(io.Discard, p.Conn)

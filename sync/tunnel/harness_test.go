@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds everything that a test waits for.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // party is one side: a name with a key, and the parties that it believes.
 type party struct {
@@ -186,7 +186,7 @@ func TestMain(m *testing.M) {
 }
 
 func leftGoroutines() int {
-	limit := time.NewTimer(5 * time.Second)
+	limit := time.NewTimer(patience / 2)
 	defer limit.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()

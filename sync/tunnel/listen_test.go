@@ -122,7 +122,7 @@ func TestNoTunnel(t *testing.T) {
 			c.Close()
 		}
 	})
-	d := dialer(t, near, nil, func(o *Options) { o.Handshake = 300 * time.Millisecond })
+	d := dialer(t, near, nil, func(o *Options) { o.Handshake = 2 * time.Second })
 	if err := dialError(t, d, other.Addr().String()); !errors.Is(err, ErrNoTunnel) {
 		t.Errorf("the error is %v", err)
 	}
@@ -166,7 +166,7 @@ func TestSilentStranger(t *testing.T) {
 	if err := dialError(t, dialer(t, near, nil, short), mute.Addr().String()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the error is %v", err)
 	}
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > 5*time.Second { // half of what it has by default
 		t.Errorf("it took %s", took)
 	}
 }

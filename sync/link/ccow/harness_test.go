@@ -288,7 +288,7 @@ func TestMain(m *testing.M) {
 
 // leftGoroutines waits for goroutines of this package's code to end.
 func leftGoroutines() int {
-	deadline := time.NewTimer(5 * time.Second)
+	deadline := time.NewTimer(linktest.Patience / 2)
 	defer deadline.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()

@@ -50,7 +50,7 @@ func frame(kind byte, n uint32, payload string) string {
 // source is asked, and the endpoint goes on serving.
 func TestHostileClient(t *testing.T) {
 	t.Parallel()
-	near, far := twoSites(t, func(o *Options) { o.Handshake, o.Stall = 500*time.Millisecond, 500*time.Millisecond })
+	near, far := twoSites(t, func(o *Options) { o.Handshake, o.Stall = time.Second, time.Second })
 	far.serve("hawaii", untouched(t))
 	t.Cleanup(func() { // after the parallel cases
 		far.serve("hawaii", greeter())
@@ -118,7 +118,8 @@ func TestHostileOpening(t *testing.T) {
 			}
 		})
 	}
-	conn := rawDial(t, near, far.addr, alpnReverse)
+	here, there := twoSites(t, nil) // with time to answer
+	conn := rawDial(t, here, there.addr, alpnReverse)
 	conn.message(frameMessage, &linkpb.Opening{Service: "hawaii"})
 	if got := string(conn.ended()); !strings.Contains(got, "does not wait for connections") {
 		t.Errorf("a reversed connection that nobody wants is answered with %q", got)
@@ -161,7 +162,7 @@ func TestHostileHandshake(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(linktest.Patience))
 			_ = writeMessage(c, &linkpb.Opening{Service: "hawaii"})
 			if n, err := c.Read(make([]byte, 1)); n > 0 {
 				t.Error("the endpoint answers")
@@ -179,7 +180,7 @@ func TestHostileHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(linktest.Patience))
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Errorf("a silent connection ends with %v", err)
 	}

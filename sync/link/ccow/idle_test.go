@@ -13,7 +13,7 @@ import (
 // may take: they are still the same.
 func TestUnusedConnectionsStay(t *testing.T) {
 	t.Parallel()
-	const limit = 2 * time.Second
+	const limit = 3 * time.Second // in which all connections are made at once
 	near, far := twoSites(t, func(o *Options) { o.Handshake = limit })
 	g := newGated()
 	close(g.gate("a"))

@@ -48,7 +48,7 @@ func rawDialWith(t testing.TB, cert *tls.Certificate, dial dialFunc, address, al
 		return err == nil
 	})
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(linktest.Patience))
 	return rawConn{c, t}
 }
 
@@ -142,7 +142,7 @@ func rawListenWith(t testing.TB, config *tls.Config, serve func(c rawConn)) stri
 			}
 			wg.Go(func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(linktest.Patience))
 				serve(rawConn{c.(*tls.Conn), t})
 			})
 		}

@@ -142,8 +142,7 @@ func TestIdentify(t *testing.T) {
 // TestDialFaults checks what an operator reads when nothing useful answers.
 func TestDialFaults(t *testing.T) {
 	t.Parallel()
-	quick := func(o *Options) {
-		o.Handshake = 400 * time.Millisecond
+	unnamed := func(o *Options) {
 		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if strings.HasPrefix(address, "no-such-host.") { // the test needs no name server
 				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}}
@@ -151,8 +150,10 @@ func TestDialFaults(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		}
 	}
-	near, far := newSite(t, "near", quick), newSite(t, "far", quick)
+	near, far := newSite(t, "near", unnamed), newSite(t, "far", nil)
 	near.pin(far)
+	hasty := newSite(t, "near", func(o *Options) { o.Handshake = 400 * time.Millisecond })
+	hasty.pin(far)
 	listen := func(serve func(net.Conn)) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -191,14 +192,18 @@ func TestDialFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			err := served(background(t), client(t, near, far, func(o *DialOptions) { o.Address = c.address }))
+			from := near
+			if c.kind == link.FaultTimeout {
+				from = hasty
+			}
+			err := served(background(t), client(t, from, far, func(o *DialOptions) { o.Address = c.address }))
 			wantFault(t, err, c.kind, c.part)
 			if link.Cause(err) != string(c.kind) {
 				t.Errorf("the cause is %q", link.Cause(err))
 			}
 		})
 	}
-	c := client(t, near, far, func(o *DialOptions) { o.Address = "" })
+	c := client(t, hasty, far, func(o *DialOptions) { o.Address = "" })
 	wantFault(t, served(background(t), c), link.FaultNoConnection, "no address is known for site far")
 }
 
