@@ -306,7 +306,7 @@ func (i intruder) ask(ctx context.Context, caller *http.Client, node string, met
 	if err := protojson.Unmarshal([]byte(who[name].message), message); err != nil {
 		return fmt.Errorf("the message of %s: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err := i.call(ctx, client, method, message)
 	if code := connect.CodeOf(err); err != nil && (code == connect.CodePermissionDenied || code == connect.CodeUnauthenticated) {

@@ -251,7 +251,7 @@ func (l *linkedNodes) set(t *testing.T, i int, change func(*statepb.Service)) {
 func (l *linkedNodes) await(t *testing.T, i int, what string, ok func(*adminpb.ServiceStatus) bool) *adminpb.ServiceStatus {
 	t.Helper()
 	var last *adminpb.Service
-	for limit := time.Now().Add(20 * time.Second); ; {
+	for limit := time.Now().Add(time.Minute); ; {
 		var err error
 		if last, err = l.clients[i].Services.Get(t.Context(), "hawaii", true); err != nil {
 			t.Fatal(err)

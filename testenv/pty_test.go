@@ -138,7 +138,7 @@ func (c *console) close() {
 		go func() { defer close(ended); _ = c.cmd.Wait() }()
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(Patience):
 			c.e.t.Error("the console did not end on SIGHUP")
 			_ = c.cmd.Process.Kill()
 			<-ended
