@@ -76,7 +76,7 @@ func (m *Model) everywhere() []binding {
 		out = append(out, binding{keys: []string{"esc"}, short: "back", long: "back to the site", do: func() tea.Cmd { m.choose = false; return nil }})
 	case !m.choose && len(m.above) > 0:
 		out = append(out, binding{keys: []string{"esc"}, short: "back", long: "back", do: func() tea.Cmd {
-			m.above = m.above[:len(m.above)-1]
+			m.up(len(m.above) - 1)
 			return m.reload()
 		}})
 	default:
@@ -96,6 +96,16 @@ func (m *Model) help() binding {
 	}}
 }
 
+// helpIn shows the keys that work in a dialog in which nothing is typed.
+func (m *Model) helpIn(title string) binding {
+	b := m.help()
+	b.do = func() tea.Cmd {
+		m.push(&helpDialog{m: m, keys: append(m.bindings(), m.always()...), page: []string{title}})
+		return nil
+	}
+	return b
+}
+
 // always are the keys that work wherever one is.
 func (m *Model) always() []binding {
 	return []binding{
@@ -111,6 +121,7 @@ func (m *Model) refresh() tea.Cmd {
 		return m.adopt()
 	}
 	m.conn.resume = m.now // try again now, if there is no connection
+	m.outdate()
 	return tea.Batch(m.reconnect(m.now), m.reload())
 }
 

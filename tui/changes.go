@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,66 +16,71 @@ import (
 	"edgefog.dev/isgw/tui/screen"
 )
 
-// linkChanges are the changes of one link.
+// linkChanges are the changes of one link, the three that people need first.
 func (m *Model) linkChanges(l *adminpb.ConsoleLink) []binding {
 	name := l.GetName()
 	pause := m.changing("p", "pause", "pause the link", func() tea.Cmd {
 		return m.change("pause "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Pause{Pause: &adminpb.PauseServiceRequest{Name: name}}})
 	})
-	switch {
-	case l.GetEnabled() && l.GetPaused():
+	if l.GetPaused() {
 		pause = m.changing("p", "resume", "let the paused link go on", func() tea.Cmd {
 			return m.change("resume "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Resume{Resume: &adminpb.ResumeServiceRequest{Name: name}}})
 		})
-	case !l.GetEnabled():
-		pause = m.changing("p", "resume", "resume (enable) the link", func() tea.Cmd {
-			return m.change("resume "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: name}}})
-		})
 	}
+	enable := m.changing("E", "disable", "disable the link", func() tea.Cmd {
+		return m.change("disable "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: name}}})
+	})
 	out := []binding{
 		m.changing("e", "edit", "edit the settings", func() tea.Cmd { return m.editLink(name) }),
 		m.changing("s", "serve", "serve a bucket on it", func() tea.Cmd { return m.serve(l) }),
 		pause,
 	}
+	if !l.GetEnabled() {
+		enable = m.changing("E", "enable", "enable the link", func() tea.Cmd {
+			return m.change("enable "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: name}}})
+		})
+		pause.off = cmp.Or(pause.off, "the link is disabled; E enables it")
+		out[2], enable = enable, pause // what is needed first
+	}
 	if len(l.GetServes()) > 0 {
 		out = append(out, m.changing("u", "unserve", "stop serving a bucket", func() tea.Cmd { m.unserve(l); return nil }))
 	}
-	return append(out, m.changing("D", "delete", "delete the link", func() tea.Cmd {
+	out = append(out, m.changing("D", "delete", "delete the link", func() tea.Cmd {
 		return m.change("delete "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: name}}})
 	}))
+	return append(out, enable)
 }
 
-// maxChoices bounds what is offered to choose from; what is not among it is typed.
+// maxChoices bounds what is offered to choose from at a time.
 const maxChoices = 1000
 
 // serve asks which bucket or tenant is to be served on a link.
 func (m *Model) serve(l *adminpb.ConsoleLink) tea.Cmd {
 	name := l.GetName()
-	p := newPicker(m, "serve on "+name+": a bucket, or a tenant with all its buckets", nil, true, func(path string) tea.Cmd {
+	p := newPicker(m, "serve on "+name+": a bucket, or a whole tenant", nil, func(path string) tea.Cmd {
 		return m.change("serve "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: name, Path: path}}})
 	})
+	p.free = true
+	p.ask = func(ctx context.Context, node Node, filter string) (Paths, error) {
+		return node.Buckets(ctx, filter, maxChoices)
+	}
+	p.offer = func(buckets []string) []string { return servable(buckets, l.GetServes()) }
 	m.push(p)
-	ask := func(ctx context.Context, node Node) ([]string, error) { return node.Buckets(ctx, maxChoices) }
-	return call(m, new(int), ask, func(paths []string, err error) tea.Cmd {
-		if p.failed = err; err == nil {
-			p.offer(paths, l.GetServes())
-		}
-		return nil
-	})
+	return p.load()
 }
 
-// offer gives a picker buckets to choose from, and their tenants, which can be served
-// as a whole. What is served is not offered again.
-func (p *picker) offer(buckets, served []string) {
+// servable are buckets to choose from, and their tenants, which can be served as a
+// whole. What is served is not among them.
+func servable(buckets, served []string) []string {
+	var out []string
 	for _, path := range buckets {
 		if i := strings.LastIndexByte(path, '/'); i > 0 {
-			p.add(path[:i])
+			out = append(out, path[:i])
 		}
-		p.add(path)
+		out = append(out, path)
 	}
-	p.all = slices.DeleteFunc(p.all, func(path string) bool { return slices.Contains(served, path) })
-	slices.Sort(p.all)
-	p.search()
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(path string) bool { return slices.Contains(served, path) })
 }
 
 // serveSomewhere asks for the link first.
@@ -92,7 +98,7 @@ func (m *Model) serveSomewhere() tea.Cmd {
 	case 1:
 		return m.serve(links[names[0]])
 	}
-	m.push(newPicker(m, "serve a bucket: on which link?", names, false, func(name string) tea.Cmd {
+	m.push(newPicker(m, "serve a bucket: on which link?", names, func(name string) tea.Cmd {
 		m.pop()
 		return m.serve(links[name])
 	}))
@@ -101,7 +107,7 @@ func (m *Model) serveSomewhere() tea.Cmd {
 
 func (m *Model) unserve(l *adminpb.ConsoleLink) {
 	name := l.GetName()
-	m.push(newPicker(m, "stop serving on "+name, l.GetServes(), false, func(path string) tea.Cmd {
+	m.push(newPicker(m, "stop serving on "+name, l.GetServes(), func(path string) tea.Cmd {
 		return m.change("stop serving "+path+" on "+name, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_Unserve{Unserve: &adminpb.UnserveRequest{Name: name, Path: path}}})
 	}))
 }

@@ -4,19 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"edgefog.dev/isgw/cluster/admin"
 )
 
-// How long the console waits. Together they bound a fail-over: silence, a look
-// at the clock and one attempt are under five seconds.
+// How long the console waits. Together they bound a fail-over: silence, a look at
+// the clock, and two more where the next node gives no answer either, and the one
+// after it, are under five seconds.
 const (
 	silenceTime = 2500 * time.Millisecond // without a word, a node counts as gone
 	attemptTime = 2 * time.Second         // for a node to answer, at each step up to its first word
+	headStart   = 400 * time.Millisecond  // of an attempt, before the next node is tried beside it
 	roundTime   = time.Second             // between two rounds over all nodes
 	pulse       = 500 * time.Millisecond  // between two looks at the clock
 )
+
+// maxTries bounds how many nodes are tried at once.
+const maxTries = 3
 
 // attempt is what became of the last try to reach an endpoint.
 type attempt struct {
@@ -53,21 +59,33 @@ func (s step) missing() string {
 	}[s]
 }
 
+// try is an attempt that is under way, or the connection that it became.
+type try struct {
+	generation int // of what it tells
+	index      int // of the node
+	ctx        context.Context
+	cancel     context.CancelFunc
+	feed       *feed
+	started    time.Time
+	moved      time.Time // when it last came further
+}
+
 // connection is which node the console speaks to, and what it tries when that
 // one is gone. It does no I/O: it decides, and the model's commands do.
+//
+// A node that gives no answer is not waited for to the end: the next one is tried
+// beside it, and who says the first word is the one that is watched.
 type connection struct {
 	profile  string // name of the profile; empty when none is chosen
 	nodes    []Endpoint
 	attempts []attempt
 
-	current    int
-	generation int // of the feed; what carries another one is too late
-	live       bool
-	node       Node
-	cancel     context.CancelFunc
+	tries   []*try // under way; while live the one that is watched
+	begun   int    // attempts so far: the generation of the last one
+	current int    // the node that is watched, or was tried last
+	live    bool
+	node    Node
 
-	started time.Time // of the attempt
-	moved   time.Time // when the attempt last came further
 	heard   time.Time // the last word of a node
 	lost    time.Time // when the last live connection ended
 	retries int       // attempts since then
@@ -78,93 +96,131 @@ type connection struct {
 // choose takes the nodes of a profile; the first attempt is made by begin.
 func (c *connection) choose(profile string, nodes []Endpoint) {
 	c.drop()
-	*c = connection{profile: profile, nodes: nodes, attempts: make([]attempt, len(nodes)), generation: c.generation, current: -1}
+	*c = connection{profile: profile, nodes: nodes, attempts: make([]attempt, len(nodes)), begun: c.begun, current: -1}
 	for i := range c.attempts {
 		c.attempts[i].word = "queued"
 	}
 }
 
-// drop ends the connection there is.
+// drop ends the connection there is, and all attempts.
 func (c *connection) drop() {
-	if c.cancel != nil {
-		c.cancel()
+	for _, t := range c.tries {
+		t.cancel()
 	}
-	c.cancel, c.node, c.live = nil, nil, false
-	c.generation++
+	c.tries, c.node, c.live = nil, nil, false
 }
 
-// begin moves to the next node and returns it and the generation of the attempt.
-func (c *connection) begin(now time.Time, cancel context.CancelFunc) (Endpoint, int) {
-	c.drop()
-	c.current = (c.current + 1) % len(c.nodes)
-	c.started, c.moved, c.cancel = now, now, cancel
+// find is the attempt or connection of a generation; nil when it is over, and what
+// it still tells is too late.
+func (c *connection) find(generation int) *try {
+	for _, t := range c.tries {
+		if t.generation == generation {
+			return t
+		}
+	}
+	return nil
+}
+
+// begin begins an attempt to reach the next node that is not tried already.
+func (c *connection) begin(now time.Time, ctx context.Context, cancel context.CancelFunc) *try {
+	c.current = c.following()
+	c.begun++
 	c.retries++
-	c.attempts[c.current] = attempt{word: "trying", why: c.attempts[c.current].why}
-	return c.nodes[c.current], c.generation
+	t := &try{generation: c.begun, index: c.current, ctx: ctx, cancel: cancel, feed: newFeed(), started: now, moved: now}
+	c.tries = append(c.tries, t)
+	c.attempts[t.index] = attempt{word: "trying", why: c.attempts[t.index].why}
+	return t
 }
 
-// hear notes a word of the node of a generation, and says whether it counts.
+// following is the node to try next.
+func (c *connection) following() int {
+	for i := 1; i < len(c.nodes); i++ {
+		next := (c.current + i) % len(c.nodes)
+		if !slices.ContainsFunc(c.tries, func(t *try) bool { return t.index == next }) {
+			return next
+		}
+	}
+	return max(c.current, 0) // the only one
+}
+
+// hear notes a word of the node of a generation, and says whether it counts. The
+// first word ends all other attempts.
 func (c *connection) hear(m heardMsg) bool {
-	if m.generation != c.generation || c.cancel == nil {
+	t := c.find(m.generation)
+	if t == nil {
 		return false
 	}
 	if !c.live {
-		c.live, c.retries, c.trip = true, 0, m.at.Sub(c.started)
-		c.attempts[c.current] = attempt{word: "ok", took: c.trip}
+		for _, other := range c.tries {
+			if other != t {
+				other.cancel()
+				c.attempts[other.index] = attempt{word: "queued"}
+			}
+		}
+		c.tries, c.current, c.live, c.retries, c.trip = []*try{t}, t.index, true, 0, m.at.Sub(t.started)
+		c.attempts[t.index] = attempt{word: "ok", took: c.trip}
 	}
 	c.node, c.heard = m.node, m.at
 	return true
 }
 
-// advance notes that the current attempt came further.
-func (c *connection) advance(m stepMsg) {
+// advance notes that an attempt came further.
+func (c *connection) advance(t *try, m stepMsg) {
 	if !c.live {
-		c.attempts[c.current].step, c.moved = m.step, m.at
+		c.attempts[t.index].step, t.moved = m.step, m.at
 	}
 }
 
-// fail notes that the current attempt or connection is over; the next one may
-// begin at c.resume.
-func (c *connection) fail(now time.Time, err error) {
+// fail notes that the attempt or connection of a generation is over; the next one
+// may begin at c.resume.
+func (c *connection) fail(generation int, now time.Time, err error) {
+	t := c.find(generation)
+	if t == nil {
+		return
+	}
 	if c.live {
 		c.lost, c.retries = now, 0
 	}
-	if c.current >= 0 {
-		var failure *admin.Error
-		refused := errors.As(err, &failure) && failure.Code == admin.CodeDenied
-		c.attempts[c.current] = attempt{word: "failed", why: reason(err), took: now.Sub(c.started), refused: refused}
-	}
-	c.drop()
+	var failure *admin.Error
+	refused := errors.As(err, &failure) && failure.Code == admin.CodeDenied
+	c.attempts[t.index] = attempt{word: "failed", why: reason(err), took: now.Sub(t.started), refused: refused}
+	t.cancel()
+	c.tries = slices.DeleteFunc(c.tries, func(o *try) bool { return o == t })
+	c.node, c.live = nil, false
 	c.resume = now
-	if len(c.nodes) > 0 && c.retries > 0 && c.retries%len(c.nodes) == 0 {
+	if c.retries > 0 && c.retries%len(c.nodes) == 0 {
 		c.resume = now.Add(roundTime) // all were tried
 	}
 }
 
-// overdue says why the current node should be given up, or nil.
-func (c *connection) overdue(now time.Time) error {
-	switch {
-	case c.cancel == nil:
-		return nil
-	case c.live && now.Sub(c.heard) > silenceTime:
-		return errors.New("it has said nothing for " + age(now.Sub(c.heard)))
-	case !c.live && now.Sub(c.moved) > attemptTime:
-		return fmt.Errorf(c.attempts[c.current].step.missing(), span(attemptTime.Seconds()))
+// expire gives up what has taken too long.
+func (c *connection) expire(now time.Time) {
+	for _, t := range slices.Clone(c.tries) {
+		switch {
+		case c.live && now.Sub(c.heard) > silenceTime:
+			c.fail(t.generation, now, errors.New("it has said nothing for "+age(now.Sub(c.heard))))
+		case !c.live && now.Sub(t.moved) > attemptTime:
+			c.fail(t.generation, now, fmt.Errorf(c.attempts[t.index].step.missing(), span(attemptTime.Seconds())))
+		}
 	}
-	return nil
 }
 
-// due says whether an attempt should begin.
+// due says whether an attempt should begin: none is under way, or those that are
+// had their head start.
 func (c *connection) due(now time.Time) bool {
-	return len(c.nodes) > 0 && c.cancel == nil && !now.Before(c.resume)
+	n := len(c.tries)
+	if c.live || n >= min(len(c.nodes), maxTries) || now.Before(c.resume) {
+		return false
+	}
+	return n == 0 || now.Sub(c.tries[n-1].started) >= headStart
 }
 
 // upcoming is the node that is tried now or next.
 func (c *connection) upcoming() Endpoint {
-	if c.cancel != nil && c.current >= 0 {
+	if len(c.tries) > 0 {
 		return c.nodes[c.current]
 	}
-	return c.nodes[(c.current+1)%len(c.nodes)]
+	return c.nodes[c.following()]
 }
 
 // reason is an error in one sentence.

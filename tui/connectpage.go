@@ -70,7 +70,7 @@ func (m *Model) profileState(p Profile) (string, screen.Role) {
 		return unknown, screen.Dim
 	case c.live:
 		return "ok connected", screen.Good
-	case c.cancel != nil:
+	case len(c.tries) > 0:
 		text := ".. trying " + c.upcoming().short()
 		if len(c.nodes) > 1 {
 			text += fmt.Sprintf(" (%d/%d)", c.current+1, len(c.nodes))
@@ -189,7 +189,7 @@ func (p *connectPage) attempts(r screen.Rect, y int) {
 	if selected, ok := p.profiles.Selected(); ok && !selected.Kept {
 		how = " with the same --connect"
 	}
-	prose(r, 2, y+1, r.W-4, screen.Dim, "Stuck? isgwctl system status"+how+" tells the same in full.")
+	prose(r, 2, y+1, r.W-4, screen.Dim, "Stuck? isgwctl doctor"+how+" prints every step with its reason.")
 }
 
 func milliseconds(d time.Duration) string {

@@ -41,7 +41,7 @@ func link(name, peer string, severity adminpb.Severity, glyph, word, cause, next
 		Name: name, PeerName: peer, Route: "oahu <-> " + peer, Remote: "ccow://" + peer + ".example:14000", Enabled: true,
 		Severity: severity, Glyph: glyph, StateWord: word, Cause: cause, NextStep: next, LagTargetSeconds: 30,
 		OutRate: some(12e6), InRate: some(4.2e3), LagSeconds: some(0.4), BacklogVersions: some(uint64(0)), BacklogBytes: some(uint64(0)),
-		Slope: some(0.0), Connected: true, LatencySeconds: some(0.088), Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos"}, Buckets: 2,
+		Slope: some(0.0), Connected: true, LatencySeconds: some(0.088), Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos"}, Buckets: 3,
 		SparkOut: sparks(func(i int) float64 { return 8e6 + 4e6*math.Sin(float64(i)/3) }), SparkLag: sparks(ramp(0.2, 0.4)), SparkBacklog: sparks(ramp(0, 0)),
 	}
 }
@@ -64,7 +64,7 @@ func unhealthy() *adminpb.ConsoleSnapshot {
 		return 250e6 + 150e6*math.Sin(float64(i)/4)
 	})
 	late.SparkLag, late.SparkBacklog = sparks(ramp(2, 41)), sparks(ramp(0, 3200))
-	paused := link("molokai", "molokai", adminpb.Severity_SEVERITY_PAUSED, "||", "disabled", "an operator disabled it", "isgwctl service enable molokai")
+	paused := link("molokai", "molokai", adminpb.Severity_SEVERITY_PAUSED, "||", "disabled", "an operator disabled it", "enable it with `isgwctl service enable`")
 	paused.Enabled, paused.OutRate, paused.InRate, paused.LagSeconds, paused.BacklogVersions, paused.Slope = false, nil, nil, some(7860.0), some(uint64(10_000)), nil
 	paused.SparkOut = sparks(func(int) float64 { return math.NaN() })
 	well := link("big-island-with-a-long-name", "hilo", adminpb.Severity_SEVERITY_OK, "ok", "synced", "", "")
@@ -213,11 +213,16 @@ type fakeNode struct {
 	needsName string
 	plan      *adminpb.Plan                                                         // nil: planOf
 	refuses   error                                                                 // of Plan
+	unread    error                                                                 // of what pages and pickers ask
 	fails     error                                                                 // of Apply
 	conflict  bool                                                                  // the next Apply finds that something moved
+	gone      bool                                                                  // and that nothing is left to plan
+	buckets   []string                                                              // of the site; nil: a few
 	faults    func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) // nil: faultsOf
 	service   *adminpb.Service                                                      // nil: serviceOf
 	history   *adminpb.HistoryResponse                                              // nil: historyOf
+	rows      int                                                                   // states of buckets that were told
+	filters   []string                                                              // that buckets were asked for with
 	listed    int                                                                   // how often faults were asked for
 	did       *adminpb.FaultsChanged                                                // what Apply says of faults
 	asked     []*adminpb.PlanRequest
@@ -276,15 +281,42 @@ func (n *fakeNode) History(context.Context, *adminpb.HistoryRequest) (*adminpb.H
 	return historyOf(300), nil
 }
 
-func (n *fakeNode) Service(_ context.Context, name string) (*adminpb.Service, error) {
-	if n.service != nil {
-		return n.service, nil
+func (n *fakeNode) Service(_ context.Context, name string, buckets bool) (*adminpb.Service, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unread != nil {
+		return nil, n.unread
 	}
-	return serviceOf(name), nil
+	s := n.service
+	if s == nil {
+		s = serviceOf(name)
+	}
+	if buckets {
+		n.rows += len(s.GetStatus().GetBuckets())
+		return s, nil
+	}
+	short := proto.CloneOf(s)
+	short.Status.Buckets = nil
+	return short, nil
 }
 
-func (n *fakeNode) Buckets(context.Context, int) ([]string, error) {
-	return []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos", "Hawaii/Cola/sound"}, nil
+func (n *fakeNode) Buckets(_ context.Context, filter string, limit int) (Paths, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.filters = append(n.filters, filter)
+	all := n.buckets
+	if all == nil {
+		all = []string{"Hawaii/Cola/bk1", "Hawaii/Cola/photos", "Hawaii/Cola/sound"}
+	}
+	var paths Paths
+	for _, path := range all {
+		if containsFold(path, filter) {
+			if paths.Matched++; len(paths.First) < limit {
+				paths.First = append(paths.First, path)
+			}
+		}
+	}
+	return paths, n.unread
 }
 
 func (n *fakeNode) Faults(_ context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) {
@@ -325,9 +357,14 @@ func (n *fakeNode) Apply(_ context.Context, req *adminpb.ApplyRequest) (*adminpb
 	}
 	if n.conflict {
 		n.conflict = false
+		if n.gone {
+			return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT, Reason: "somebody changed the config meanwhile: there is no service maui"}, nil
+		}
 		p := planOf(req.GetPlan().GetChange())
 		p.Id = "99999999"
 		p.What[1].Text = "oahu <-> kauai, send only"
+		p.What = p.What[:2]
+		p.Impact = "No first copy."
 		return &adminpb.ApplyResponse{Outcome: adminpb.ApplyResponse_OUTCOME_CONFLICT, Plan: p, Reason: "service kauai-cold was changed"}, nil
 	}
 	n.applied = append(n.applied, req)

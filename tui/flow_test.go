@@ -3,6 +3,7 @@ package tui
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -12,8 +13,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/exp/teatest"
-
-	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
 // flow runs the whole program on a terminal that a test plays, by the clock of
@@ -168,17 +167,43 @@ func TestFlowFirstFrame(t *testing.T) {
 	})
 }
 
-// panicky is a node that breaks the program.
-type panicky struct{ *fakeNode }
-
-func (panicky) History(context.Context, *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error) {
-	panic("a fault in a command")
+// panicky is a console that breaks where it is told to.
+type panicky struct {
+	*Model
+	where string
+	armed bool
 }
 
-// A panic in a command ends the program with an error and gives the terminal
-// back: the alternate screen is left and the cursor shown.
+func (p *panicky) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	_, cmd := p.Model.Update(msg)
+	if key, ok := msg.(tea.KeyMsg); ok && key.String() == "enter" {
+		switch p.armed = true; p.where {
+		case "Update":
+			panic("a fault in Update")
+		case "a command":
+			return p, func() tea.Msg { panic("a fault in a command") }
+		}
+	}
+	return p, cmd
+}
+
+func (p *panicky) View() string {
+	if p.armed && p.where == "View" {
+		panic("a fault in View")
+	}
+	return p.Model.View()
+}
+
+// A panic ends the program with an error, wherever it is, and gives the terminal back:
+// the alternate screen is left and the cursor shown.
 func TestPanicRestoresTheTerminal(t *testing.T) {
-	node := panicky{newFakeNode(unhealthy())}
+	for _, where := range []string{"a command", "Update", "View"} {
+		t.Run(where, func(t *testing.T) { panicRestores(t, where) })
+	}
+}
+
+func panicRestores(t *testing.T, where string) {
+	node := newFakeNode(unhealthy())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	m, err := NewModel(ctx, Options{Profiles: []Profile{{Name: "oahu", Endpoints: []Endpoint{{Target: "a"}}}}, Connect: true,
@@ -189,7 +214,7 @@ func TestPanicRestoresTheTerminal(t *testing.T) {
 	var out lockedBuffer
 	in, typing := io.Pipe()
 	defer typing.Close()
-	p := tea.NewProgram(m, tea.WithInput(in), tea.WithOutput(&out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	p := tea.NewProgram(&panicky{Model: m, where: where}, tea.WithInput(in), tea.WithOutput(&out), tea.WithAltScreen(), tea.WithoutSignalHandler())
 	ended := make(chan error, 1)
 	go func() { _, err := p.Run(); ended <- err }()
 	deadline := time.After(time.Minute)
@@ -197,7 +222,7 @@ func TestPanicRestoresTheTerminal(t *testing.T) {
 	for sent := false; ; {
 		select {
 		case err := <-ended:
-			if err == nil || !sent {
+			if !errors.Is(err, tea.ErrProgramPanic) || !sent {
 				t.Fatalf("the program ended with %v", err)
 			}
 			if text := out.String(); !strings.Contains(text, "\x1b[?1049l") || !strings.Contains(text, "\x1b[?25h") {

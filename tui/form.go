@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,9 +33,13 @@ type form struct {
 	note   string // at the bottom; empty: that nothing is changed yet
 	submit func() tea.Cmd
 
+	asked   asked
 	loading bool                   // what the fields are to show has not come yet
 	show    func(*adminpb.Service) // makes the fields of what came
 }
+
+// leave ends the call under way.
+func (f *form) leave() { f.asked.leave() }
 
 func (f *form) value(i int) string {
 	if fl := f.fields[i]; fl.input == nil {
@@ -161,29 +166,64 @@ func (f *form) renderField(box screen.Rect, y int, fl *field, focus bool) {
 	}
 }
 
-// picker chooses one of several names by typing a part of it.
+// picker chooses one of several names by typing a part of it. What is typed can be
+// chosen itself where it is free: it is the first row then, and one goes up to it.
 type picker struct {
 	m      *Model
 	title  string
-	all    []string
-	found  []string
-	free   bool // what is typed counts when nothing matches it
+	all    []string // what is known to choose from
+	found  []string // of those: they have what is typed in them; what is typed comes first
+	free   bool     // names that are not among them can be typed
+	typing bool     // what is typed is the first row
+	chosen bool     // and the operator went to it
 	query  *input
 	cursor int
-	failed error
 	pick   func(string) tea.Cmd
+
+	ask    func(ctx context.Context, node Node, filter string) (Paths, error) // nil: all is known
+	offer  func(paths []string) []string                                      // what is offered of them
+	asked  asked
+	got    bool
+	filter string // that the last answer was for
+	more   uint64 // how many the answer left out
+	failed error
 }
 
-func newPicker(m *Model, title string, all []string, free bool, pick func(string) tea.Cmd) *picker {
-	p := &picker{m: m, title: title, all: slices.Clone(all), free: free, query: newInput("", false), pick: pick}
+func newPicker(m *Model, title string, all []string, pick func(string) tea.Cmd) *picker {
+	p := &picker{m: m, title: title, all: slices.Clone(all), query: newInput("", false), pick: pick}
 	p.search()
 	return p
 }
 
-func (p *picker) add(name string) {
-	if !slices.Contains(p.all, name) {
-		p.all = append(p.all, name)
+// leave ends the call under way.
+func (p *picker) leave() { p.asked.leave() }
+
+// text is what is typed.
+func (p *picker) text() string { return strings.TrimSpace(p.query.text()) }
+
+// load asks the node for what has in it what is typed, unless all of that is known.
+// One question is under way at a time.
+func (p *picker) load() tea.Cmd {
+	filter := p.text()
+	known := p.got && p.failed == nil && (filter == p.filter || p.more == 0 && containsFold(filter, p.filter))
+	if p.ask == nil || p.asked.waits() || known {
+		return nil
 	}
+	ask := func(ctx context.Context, node Node) (Paths, error) { return p.ask(ctx, node, filter) }
+	return call(p.m, &p.asked, ask, func(paths Paths, err error) tea.Cmd {
+		if p.failed = err; err != nil {
+			return nil // what is typed next asks again
+		}
+		p.got, p.filter, p.more = true, filter, paths.Matched-min(uint64(len(paths.First)), paths.Matched)
+		p.all = p.offer(paths.First)
+		p.search()
+		return p.load() // more was typed meanwhile
+	})
+}
+
+// containsFold says whether a text has another one in it, in letters of either case.
+func containsFold(s, part string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
 }
 
 // search keeps the cursor on the name that it was on, if that is still there.
@@ -192,14 +232,36 @@ func (p *picker) search() {
 	if p.cursor < len(p.found) {
 		was = p.found[p.cursor]
 	}
+	text := p.text()
+	p.typing = p.free && text != "" && !slices.Contains(p.all, text)
 	p.found = nil
-	needle := strings.ToLower(p.query.text())
+	if p.typing {
+		p.found = []string{text}
+	}
 	for _, name := range p.all {
-		if strings.Contains(strings.ToLower(name), needle) {
+		if containsFold(name, text) {
 			p.found = append(p.found, name)
 		}
 	}
-	p.cursor = max(slices.Index(p.found, was), 0)
+	p.chosen = p.chosen && p.typing
+	switch i := slices.Index(p.found, was); {
+	case p.chosen || len(p.found) == 0:
+		p.cursor = 0
+	case slices.Contains(p.all, text): // the whole name is typed
+		p.cursor = slices.Index(p.found, text)
+	case i > 0 || i == 0 && !p.typing:
+		p.cursor = i
+	default:
+		p.cursor = min(p.first(), len(p.found)-1)
+	}
+}
+
+// first is the first row that is not what is typed.
+func (p *picker) first() int {
+	if p.typing {
+		return 1
+	}
+	return 0
 }
 
 // choice is what enter takes.
@@ -207,15 +269,16 @@ func (p *picker) choice() string {
 	if p.cursor < len(p.found) {
 		return p.found[p.cursor]
 	}
-	if p.free {
-		return strings.TrimSpace(p.query.text())
-	}
 	return ""
 }
 
 func (p *picker) bindings() []binding {
 	move := func(n int) func() tea.Cmd {
-		return func() tea.Cmd { p.cursor = max(min(p.cursor+n, len(p.found)-1), 0); return nil }
+		return func() tea.Cmd {
+			p.cursor = max(min(p.cursor+n, len(p.found)-1), 0)
+			p.chosen = p.typing && p.cursor == 0
+			return nil
+		}
 	}
 	off := ""
 	if p.choice() == "" {
@@ -232,14 +295,19 @@ func (p *picker) bindings() []binding {
 func (p *picker) typed(msg tea.KeyMsg) tea.Cmd {
 	p.m.edit(p.query, msg)
 	p.search()
-	return nil
+	return p.load()
 }
 
 func (p *picker) render(r screen.Rect) {
-	box := centred(r, 70, min(max(len(p.all), 4)+5, 20)).Box(p.title)
+	height := min(len(p.all), 14) + 6
+	if p.ask != nil {
+		height = 20 // how much there is to choose from is not known
+	}
+	box := centred(r, 70, height).Box(p.title)
 	x := box.Text(1, 0, screen.Key, "/")
 	p.query.render(box, x, 0, box.W-x-1, true)
-	rows := box.H - 1
+	notes, role := p.notes(box.W - 2)
+	rows := max(box.H-1-len(notes), 1)
 	top := max(p.cursor-rows+1, 0)
 	for i := top; i < min(len(p.found), top+rows); i++ {
 		role := screen.Plain
@@ -247,14 +315,32 @@ func (p *picker) render(r screen.Rect) {
 			role = screen.Selected
 			box.Text(1, i-top+1, screen.Accent, "▸")
 		}
-		box.Text(3, i-top+1, role, screen.Truncate(p.found[i], box.W-4))
+		room := box.W - 4
+		const typed = "as it is typed"
+		if p.typing && i == 0 {
+			box.Right(box.W-1, 1-top, screen.Dim, typed)
+			room -= len(typed) + 2
+		}
+		box.Text(3, i-top+1, role, screen.Truncate(p.found[i], room))
 	}
-	switch {
+	for i, line := range notes {
+		box.Text(1, box.H-len(notes)+i, role, line)
+	}
+}
+
+// notes are what is to be said below the rows.
+func (p *picker) notes(w int) ([]string, screen.Role) {
+	switch listed := len(p.found) - p.first(); {
 	case p.failed != nil:
-		prose(box, 1, 1, box.W-2, screen.Warn, "! the list did not come, type the path: "+reason(p.failed))
-	case len(p.found) == 0 && p.free && p.query.text() != "":
-		box.Text(1, 1, screen.Dim, screen.Truncate("enter takes it as it is typed", box.W-2))
-	case len(p.found) == 0:
-		box.Text(1, 1, screen.Dim, screen.Truncate("type NAMESPACE/TENANT/bucket", box.W-2))
+		return wrapped("! the list did not come, type the path: "+reason(p.failed), w, failureRows), screen.Warn
+	case p.ask != nil && !p.got:
+		return []string{".. asking which buckets there are"}, screen.Dim
+	case p.more > 0:
+		return wrapped(fmt.Sprintf("Not all are listed, %d more match: type more of the name.", p.more), w, 2), screen.Dim
+	case listed > 0:
+		return nil, screen.Dim
+	case p.free:
+		return wrapped("No other bucket has that in its path, NAMESPACE/TENANT/bucket.", w, 2), screen.Dim
 	}
+	return wrapped("None of the names has that in it.", w, 2), screen.Dim
 }

@@ -66,10 +66,24 @@ func (s *still) firstWord() heardMsg {
 	m := s.Model
 	m.conn.choose("oahu", m.opts.Profiles[0].Endpoints)
 	_, cancel := context.WithCancel(s.t.Context())
-	_, generation := m.conn.begin(noon.Add(-18*time.Millisecond), cancel)
-	m.ctx, m.feed = m.parent, newFeed()
-	return heardMsg{generation: generation, at: noon, node: guard{s.node, m.readOnly}}
+	t := m.conn.begin(noon.Add(-18*time.Millisecond), m.parent, cancel)
+	return heardMsg{generation: t.generation, at: noon, node: guard{s.node, m.readOnly}}
 }
+
+// watched is the generation of the connection that is watched, or of the first
+// attempt that is under way.
+func (m *Model) watched() int {
+	if len(m.conn.tries) == 0 {
+		return 0
+	}
+	return m.conn.tries[0].generation
+}
+
+// lose ends the connection.
+func (m *Model) lose(err error) { m.conn.fail(m.watched(), noon, err) }
+
+// attempt begins one.
+func (m *Model) attempt() *try { return m.conn.begin(m.now, m.parent, func() {}) }
 
 // run runs a command and what follows from it; commands that wait for the feed
 // or the clock are left out.
@@ -147,8 +161,8 @@ var scenes = []struct {
 	{"home-empty", func(t *testing.T, o Options) *still { return newStill(t, noLinks(), o) }},
 	{"home-stale", func(t *testing.T, o Options) *still {
 		s := newStill(t, unhealthy(), o)
-		s.conn.fail(noon, errDown)
-		_, _ = s.conn.begin(noon, func() {})
+		s.lose(errDown)
+		s.attempt()
 		s.now, s.shown = noon.Add(12*time.Second), noon.Add(12*time.Second)
 		return s
 	}},
@@ -178,15 +192,28 @@ var scenes = []struct {
 	}},
 	{"yaml", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "v") }},
 	{"plan", func(t *testing.T, o Options) *still { return newStill(t, unhealthy(), o).press("2", "j", "j", "p") }},
+	{"plan-again", func(t *testing.T, o Options) *still {
+		s := newStill(t, unhealthy(), o)
+		s.node.conflict = true
+		return s.press("2", "j", "j", "p", "a")
+	}},
+	{"plan-failed", func(t *testing.T, o Options) *still {
+		s := newStill(t, unhealthy(), o)
+		s.node.refuses = refusal()
+		return s.press("2", "j", "j", "p")
+	}},
+	{"serve", func(t *testing.T, o Options) *still {
+		return newStill(t, unhealthy(), o).press("2", "j", "j", "s").typing("so")
+	}},
 	{"form", func(t *testing.T, o Options) *still {
 		return newStill(t, unhealthy(), o).press("n").typing("kauai-cold").press("enter").typing("kauai.example:14000").press("enter")
 	}},
 	{"connect", func(t *testing.T, o Options) *still {
 		s := newStill(t, nil, o)
 		s.conn.choose("oahu", s.opts.Profiles[0].Endpoints)
-		_, _ = s.conn.begin(noon.Add(-41*time.Millisecond), func() {})
-		s.conn.fail(noon, errDown)
-		_, _ = s.conn.begin(noon, func() {})
+		s.attempt().started = noon.Add(-41 * time.Millisecond)
+		s.lose(errDown)
+		s.attempt()
 		return s
 	}},
 	{"profile", func(t *testing.T, o Options) *still {

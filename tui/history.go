@@ -19,7 +19,9 @@ type history struct {
 	name string
 	span uint32 // seconds
 
-	asked  int // generation of the last request
+	asked  asked
+	points uint32 // that were asked for
+	reach  uint32 // the span that was
 	got    *adminpb.HistoryResponse
 	failed error
 
@@ -34,9 +36,10 @@ func (h *history) move(n int) { h.cross = max(min(h.cross+n, h.width-1), 0) }
 // events are what happened to the link, the newest first.
 func (h *history) events() []*adminpb.LinkEvent { return h.got.GetEvents() }
 
-// load asks for a link's history.
+// load asks for a link's history, unless that is on its way.
 func (h *history) load(name string) tea.Cmd {
-	if name != h.name {
+	same := name == h.name
+	if !same {
 		h.name, h.got = name, nil
 	}
 	// Two points for a cell, one for each of its columns of dots. Over a slow
@@ -45,8 +48,12 @@ func (h *history) load(name string) tea.Cmd {
 	if h.m.opts.Interval > time.Second {
 		points = h.m.w
 	}
-	points = max(points, leastWidth)
-	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: uint32(min(points, 600))}
+	wanted := uint32(min(max(points, leastWidth), 600))
+	if h.asked.waits() && same && h.reach == h.span && h.points == wanted {
+		return nil
+	}
+	h.reach, h.points = h.span, wanted
+	req := &adminpb.HistoryRequest{Service: name, RangeSeconds: h.span, Points: wanted}
 	ask := func(ctx context.Context, node Node) (*adminpb.HistoryResponse, error) { return node.History(ctx, req) }
 	return call(h.m, &h.asked, ask, func(res *adminpb.HistoryResponse, err error) tea.Cmd {
 		if h.failed = err; err == nil {
@@ -72,11 +79,11 @@ func (h *history) series(name string) []float64 {
 // render draws as many charts as there is room for: throughput, lag, backlog.
 func (h *history) render(r screen.Rect, l *adminpb.ConsoleLink) {
 	if h.name != l.GetName() || h.got == nil {
-		text := ".. loading what the node remembers"
 		if h.failed != nil {
-			text = "! " + reason(h.failed)
+			drawFailure(r, 0, h.failed)
+		} else {
+			prose(r, 1, 0, r.W-2, screen.Dim, ".. loading what the node remembers")
 		}
-		prose(r, 1, 0, r.W-2, screen.Dim, text)
 		return
 	}
 	start := h.got.GetStart().AsTime()

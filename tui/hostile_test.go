@@ -44,7 +44,7 @@ func hostileSnapshot(r *rand.Rand) *adminpb.ConsoleSnapshot {
 // many lines and cells as the terminal, and no control character.
 func TestEveryFrameFits(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter f j", "2 enter f enter", "2 enter f R", "2 enter shift+tab enter", "G enter", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 D", "2 s", "2 /", "2 u"}
+	routes := []string{"", "2", "2 enter", "2 enter tab", "2 enter tab tab", "2 enter f j", "2 enter f enter", "2 enter f R", "2 enter shift+tab enter", "G enter", "3", "ctrl+o", "?", "2 ?", ":", "n", "2 e", "2 p", "2 p ?", "2 v ?", "2 D", "2 s", "2 /", "2 u"}
 	check := func(s *still, what string) {
 		t.Helper()
 		frame := s.View()
@@ -75,8 +75,8 @@ func TestEveryFrameFits(t *testing.T) {
 			}
 			s.press(strings.Fields(route)...)
 			if n%2 == 1 {
-				s.conn.fail(noon, errors.New(hostile[r.IntN(len(hostile))]))
-				_, _ = s.conn.begin(noon, func() {})
+				s.lose(errors.New(hostile[r.IntN(len(hostile))]))
+				s.attempt()
 			}
 			for range 60 {
 				s.w, s.h = 1+r.IntN(200), 1+r.IntN(60)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/admin/manifest"
@@ -30,9 +31,9 @@ func (n slowNode) History(ctx context.Context, req *adminpb.HistoryRequest) (*ad
 	return n.fakeNode.History(ctx, req)
 }
 
-func (n slowNode) Service(ctx context.Context, name string) (*adminpb.Service, error) {
+func (n slowNode) Service(ctx context.Context, name string, buckets bool) (*adminpb.Service, error) {
 	late(ctx)
-	return n.fakeNode.Service(ctx, name)
+	return n.fakeNode.Service(ctx, name, buckets)
 }
 
 func (n slowNode) Plan(ctx context.Context, req *adminpb.PlanRequest) (*adminpb.Plan, error) {
@@ -120,7 +121,7 @@ func TestQuittingIsALetterInText(t *testing.T) {
 // seen of it is not shown as the other's.
 func TestAnotherSiteWhenEveryNodeIsGone(t *testing.T) {
 	s := newStill(t, unhealthy(), Options{})
-	s.conn.fail(noon, errDown)
+	s.lose(errDown)
 	s.want("stale")
 	s.press("ctrl+o", "j", "enter")
 	s.want("Trying lab", "connecting")
@@ -253,6 +254,55 @@ func TestManyLinksAndBuckets(t *testing.T) {
 		t.Errorf("the heap has %d MB, want under 150", m.HeapAlloc>>20)
 	}
 	runtime.KeepAlive(s)
+}
+
+// The states of ten thousand buckets are not asked for with each snapshot, nor where they
+// are not seen; it is said when they were told, and r asks for them at once.
+func TestManyBucketsAreNotAskedForAlways(t *testing.T) {
+	const buckets, seconds = 10_000, 60
+	told := func(keys string) (int, *still) {
+		s := newStill(t, manyLinks(1), Options{})
+		s.node.service = manyServed(buckets)
+		s.press("2", "enter").press(strings.Fields(keys)...)
+		s.node.rows = 0
+		for i := range seconds {
+			now := noon.Add(time.Duration(i+1) * time.Second)
+			snapshot := manyLinks(1)
+			snapshot.Time = timestamppb.New(now)
+			_, _ = s.Update(heardMsg{s.watched(), now, s.node, snapshot})
+			s.run(s.pulsed(now))
+		}
+		return s.node.rows, s
+	}
+	for _, c := range []struct {
+		keys string
+		most int
+	}{{"", buckets * (seconds/10 + 1)}, {"tab", buckets * (seconds/10 + 1)}, {"z", 0}, {"f", 0}, {"tab tab tab", 0}, {"shift+tab", 0}} {
+		got, s := told(c.keys)
+		if got > c.most || c.most > 0 && got < buckets*(seconds/10-1) {
+			t.Errorf("after %q it was told %d rows in %d s, want about %d", c.keys, got, seconds, c.most)
+		}
+		if c.keys != "tab" {
+			continue
+		}
+		s.want("STATE", " at 12:05:")
+		before := s.node.rows
+		if s.press("r"); s.node.rows != before+buckets {
+			t.Errorf("r has %d rows told", s.node.rows-before)
+		}
+		if s.size(60, 16); s.rowOf(" at 12:05:") < 0 || s.rowOf("STATE") < 0 {
+			t.Errorf("it is not said when they were told:\n%s", s.screenOf())
+		}
+	}
+	// A few are asked for with each snapshot.
+	s := newStill(t, unhealthy(), Options{}).press("2", "enter", "tab")
+	s.wantNot(" at 12:")
+	before := s.node.rows
+	_, _ = s.Update(heardMsg{s.watched(), noon.Add(time.Second), s.node, unhealthy()})
+	s.run(s.pulsed(noon.Add(time.Second)))
+	if s.node.rows == before {
+		t.Error("the states of three buckets are not asked for anew")
+	}
 }
 
 // A terminal that does not know its size, as a serial line, is drawn at 80x24.

@@ -1,9 +1,11 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -39,10 +41,22 @@ type linkPage struct {
 	events  *table.Table[*adminpb.LinkEvent]
 	faults  *faultList
 
-	asked   int
-	service *adminpb.Service // with its buckets; nil until it came
+	asked   asked
+	rows    bool             // the call under way is for the buckets too
+	service *adminpb.Service // without its buckets; nil until it came
+	listed  time.Time        // when the buckets were told, by the node's clock; zero: not yet
+	again   time.Time        // they are not asked for before
 	failed  error
 }
+
+// The states of all buckets of a link are one answer, which with ten thousand of them
+// is a megabyte: they are asked for again after a time that grows with their number.
+// Up to oftenListed that is with each snapshot, or nearly; of more it is said when they
+// were told.
+const (
+	rowTime     = time.Millisecond // for each bucket
+	oftenListed = 2000
+)
 
 // openLink shows a link, openFailed what failed on it.
 func (m *Model) openLink(name string) tea.Cmd { return m.open(newLinkPage(m, name)) }
@@ -206,19 +220,74 @@ func (p *linkPage) load() tea.Cmd {
 	if p.section == sectionFailed {
 		faults = p.faults.load(p.name)
 	}
-	service := call(p.m, &p.asked, service(p.name), func(s *adminpb.Service, err error) tea.Cmd {
-		if p.failed = err; err == nil {
-			p.service = s
-			p.buckets.SetRows(s.GetStatus().GetBuckets())
+	return tea.Batch(p.history.load(p.name), faults, p.loadService())
+}
+
+// loadService asks for the link, and for its buckets where they are seen.
+func (p *linkPage) loadService() tea.Cmd {
+	rows := p.bucketsSeen() && !p.m.now.Before(p.again)
+	if p.asked.waits() && (p.rows || !rows) {
+		return nil // that is on its way
+	}
+	p.rows = rows
+	return call(p.m, &p.asked, service(p.name, rows), func(s *adminpb.Service, err error) tea.Cmd {
+		if p.failed = err; err != nil {
+			return nil
+		}
+		p.service = s
+		if all := s.GetStatus().GetBuckets(); rows {
+			p.buckets.SetRows(all)
+			p.listed, p.again = p.m.nodeTime(), p.m.now.Add(time.Duration(len(all))*rowTime)
 		}
 		return nil
 	})
-	return tea.Batch(p.history.load(p.name), faults, service)
 }
 
-// service asks for a link with its buckets.
-func service(name string) func(context.Context, Node) (*adminpb.Service, error) {
-	return func(ctx context.Context, node Node) (*adminpb.Service, error) { return node.Service(ctx, name) }
+// bucketsSeen says whether the list of buckets is shown.
+func (p *linkPage) bucketsSeen() bool {
+	return p.section == sectionBuckets || p.section == sectionOverview && p.zoom != zoomCharts
+}
+
+// outdate has everything asked for once more.
+func (p *linkPage) outdate() {
+	p.leave()
+	p.again = time.Time{}
+}
+
+// leave ends the calls under way.
+func (p *linkPage) leave() {
+	p.asked.leave()
+	p.history.asked.leave()
+	p.faults.asked.leave()
+}
+
+// problem is the error that is seen in place of what is asked for, or nil.
+func (p *linkPage) problem() error {
+	noHistory, noBuckets := p.history.failed, p.failed
+	if p.history.got != nil {
+		noHistory = nil
+	}
+	if !p.listed.IsZero() {
+		noBuckets = nil
+	}
+	switch p.section {
+	case sectionFailed:
+		return p.faults.failed
+	case sectionEvents:
+		return noHistory
+	case sectionOverview:
+		return cmp.Or(noBuckets, noHistory)
+	case sectionBuckets:
+		return noBuckets
+	}
+	return nil
+}
+
+// service asks for a link, with its buckets or without.
+func service(name string, buckets bool) func(context.Context, Node) (*adminpb.Service, error) {
+	return func(ctx context.Context, node Node) (*adminpb.Service, error) {
+		return node.Service(ctx, name, buckets)
+	}
 }
 
 func (p *linkPage) bindings() []binding {
@@ -272,7 +341,10 @@ func (p *linkPage) bindings() []binding {
 		)
 	}
 	if p.section == sectionOverview {
-		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom charts or buckets", do: func() tea.Cmd { p.zoom = (p.zoom + 1) % zooms; return nil }})
+		out = append(out, binding{keys: []string{"z"}, short: "zoom", long: "zoom charts or buckets", do: func() tea.Cmd {
+			p.zoom = (p.zoom + 1) % zooms
+			return p.m.reload()
+		}})
 	}
 	out = append(out, changes[3:]...)
 	if list, ok := p.list().(sortable); ok && p.section != sectionEvents {
@@ -281,13 +353,16 @@ func (p *linkPage) bindings() []binding {
 			binding{keys: []string{"O"}, long: "turn the order round", do: func() tea.Cmd { list.Reverse(); return nil }},
 		)
 	}
-	command, copied := "isgwctl service show "+p.name+" -s", "copy the show command"
-	if p.section == sectionFailed {
-		command, copied = "isgwctl link failed "+p.name, "copy the list command"
+	copied := binding{keys: []string{"y"}, long: "copy the show command", do: func() tea.Cmd { return p.m.copy("isgwctl service show " + p.name + " -s") }}
+	switch {
+	case p.problem() != nil:
+		copied = p.m.copyingFailure("y", p.problem())
+	case p.section == sectionFailed:
+		copied.long, copied.do = "copy the list command", func() tea.Cmd { return p.m.copy("isgwctl link failed " + p.name) }
 	}
 	return append(out,
 		binding{keys: []string{"v"}, short: "yaml", long: "see it as YAML", do: func() tea.Cmd { return p.m.viewLink(p.name) }},
-		binding{keys: []string{"y"}, long: copied, do: func() tea.Cmd { return p.m.copy(command) }},
+		copied,
 		binding{keys: []string{"x"}, short: "export", long: "write it to a file", do: p.export},
 	)
 }
@@ -306,10 +381,7 @@ type sortable interface {
 // turn shows a section. What only that one shows is asked for now.
 func (p *linkPage) turn(section int) tea.Cmd {
 	p.section = section
-	if section == sectionFailed {
-		return p.m.reload()
-	}
-	return nil
+	return p.m.reload()
 }
 
 // charted says whether charts are seen.
@@ -356,7 +428,7 @@ func (p *linkPage) render(r screen.Rect) {
 
 func (p *linkPage) sections(r screen.Rect) {
 	count := func(name string, n int) string { return fmt.Sprintf("%s(%d)", name, n) }
-	names := []string{"Overview", count("Buckets", len(p.service.GetStatus().GetBuckets())), count("Failed", int(p.link().GetQuarantined())), "Config", count("Events", len(p.history.events()))}
+	names := []string{"Overview", count("Buckets", int(p.link().GetBuckets())), count("Failed", int(p.link().GetQuarantined())), "Config", count("Events", len(p.history.events()))}
 	narrow := r.W < 76
 	x := 1
 	for i, name := range names {

@@ -25,7 +25,7 @@ type faultList struct {
 	m     *Model
 	table *table.Table[*adminpb.Fault]
 
-	asked  int                         // generation of the last request
+	asked  asked
 	got    *adminpb.ListFaultsResponse // nil until it came
 	failed error                       // why the last request had no answer; what came before stays
 }
@@ -112,8 +112,11 @@ func untilRetry(at *timestamppb.Timestamp, now time.Time) string {
 	return "in " + coarse(left)
 }
 
-// load asks for what a link cannot apply.
+// load asks for what a link cannot apply, unless that is on its way.
 func (f *faultList) load(name string) tea.Cmd {
+	if f.asked.waits() {
+		return nil
+	}
 	ask := func(ctx context.Context, node Node) (*adminpb.ListFaultsResponse, error) {
 		return node.Faults(ctx, &adminpb.ListFaultsRequest{Name: name, Limit: maxFaults})
 	}
@@ -156,13 +159,16 @@ func (p *linkPage) renderFaults(r screen.Rect, l *adminpb.ConsoleLink) {
 	seen, all := f.table.Counts()
 	switch {
 	case f.got == nil && f.failed != nil:
-		prose(r, 1, y+1, r.W-2, screen.Warn, reason(f.failed))
+		drawFailure(r, y+1, f.failed)
 		return
 	case f.got == nil:
 		r.Text(1, y+1, screen.Dim, ".. loading what failed")
 		return
 	case f.failed != nil:
-		y = prose(r, 1, y, r.W-2, screen.Warn, "! this is as it was before: "+reason(f.failed))
+		for _, line := range wrapped("! this is as it was before: "+reason(f.failed), r.W-2, failureRows) {
+			r.Text(1, y, screen.Warn, line)
+			y++
+		}
 	}
 	if all == 0 {
 		y = prose(r, 1, y+1, r.W-2, screen.Plain, "No version is in quarantine and none was skipped. One that cannot be applied at this site is listed here with its cause, and is tried again by itself.")

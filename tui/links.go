@@ -161,6 +161,9 @@ func (p *linksPage) crumbs() []string {
 func (p *linksPage) refresh()         { p.links.SetRows(p.m.snapshot.GetLinks()) }
 func (p *linksPage) list() filterable { return p.links }
 
+// outdate has the history asked for once more.
+func (p *linksPage) outdate() { p.history.asked.leave() }
+
 // load asks for the history of the selected link where it is shown.
 func (p *linksPage) load() tea.Cmd {
 	l, ok := p.links.Selected()

@@ -155,7 +155,7 @@ func (p *linkPage) eventList(r screen.Rect) {
 	seen, all := p.events.Counts()
 	switch {
 	case p.history.got == nil && p.history.failed != nil:
-		prose(r, 1, 1, r.W-2, screen.Warn, reason(p.history.failed))
+		drawFailure(r, 1, p.history.failed)
 	case p.history.got == nil:
 		r.Text(1, 1, screen.Dim, ".. loading what the node remembers")
 	case all == 0:
@@ -181,9 +181,9 @@ func (p *linkPage) eventList(r screen.Rect) {
 func (p *linkPage) bucketList(r screen.Rect) {
 	seen, all := p.buckets.Counts()
 	switch {
-	case p.failed != nil && p.service == nil:
-		prose(r, 1, 0, r.W-2, screen.Warn, reason(p.failed))
-	case p.service == nil:
+	case p.failed != nil && p.listed.IsZero():
+		drawFailure(r, 0, p.failed)
+	case p.listed.IsZero():
 		r.Text(1, 0, screen.Dim, ".. loading the buckets")
 	case all == 0 && len(p.service.GetServes()) > 0:
 		y := prose(r, 1, 0, r.W-2, screen.Dim, "The states of what is served come when the link runs:")
@@ -194,6 +194,9 @@ func (p *linkPage) bucketList(r screen.Rect) {
 		prose(r, 1, 0, r.W-2, screen.Plain, "No bucket is served on this link. s serves one.")
 	default:
 		p.buckets.Render(r)
+		if all > oftenListed || p.failed != nil {
+			r.Right(r.W-1, 0, screen.Dim, " at "+p.listed.UTC().Format("15:04:05Z"))
+		}
 		if seen == 0 {
 			r.Text(2, 1, screen.Dim, "nothing matches the filter")
 		}

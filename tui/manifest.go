@@ -20,6 +20,8 @@ type viewer struct {
 	command string // that prints the same
 
 	lines  []string // nil until the text came
+	ask    func() tea.Cmd
+	asked  asked
 	failed error
 
 	rows   []viewedRow // lines as they are broken for a width, 0: not yet
@@ -68,19 +70,26 @@ func (m *Model) viewLink(name string) tea.Cmd {
 	v := &viewer{m: m, title: name + " as YAML", file: "link-" + fileName(name) + ".yaml", command: "isgwctl service show " + name + " -s -o yaml"}
 	m.push(v)
 	ask := func(ctx context.Context, node Node) (string, error) {
-		service, err := node.Service(ctx, name)
+		service, err := node.Service(ctx, name, true)
 		if err != nil {
 			return "", err
 		}
 		return manifest.YAML(service)
 	}
-	return call(m, new(int), ask, func(text string, err error) tea.Cmd {
-		if v.failed = err; err == nil {
-			v.lines, v.width = strings.Split(strings.TrimSuffix(text, "\n"), "\n"), 0
-		}
-		return nil
-	})
+	v.ask = func() tea.Cmd {
+		v.failed = nil
+		return call(m, &v.asked, ask, func(text string, err error) tea.Cmd {
+			if v.failed = err; err == nil {
+				v.lines, v.width = strings.Split(strings.TrimSuffix(text, "\n"), "\n"), 0
+			}
+			return nil
+		})
+	}
+	return v.ask()
 }
+
+// leave ends the call under way.
+func (v *viewer) leave() { v.asked.leave() }
 
 // fileName is a name with nothing in it that means something in a path.
 func fileName(name string) string {
@@ -118,7 +127,10 @@ func (v *viewer) bindings() []binding {
 			return v.m.save(v.file, strings.Join(v.lines, "\n")+"\n")
 		}})
 	}
-	return append(out, binding{keys: []string{"esc", "q", "v"}, short: "back", long: "back", do: func() tea.Cmd { v.m.pop(); return nil }})
+	if v.failed != nil {
+		out = append(out, binding{keys: []string{"r"}, short: "ask again", long: "ask again", do: v.ask}, v.m.copyingFailure("y", v.failed))
+	}
+	return append(out, v.m.helpIn(v.title), binding{keys: []string{"esc", "q", "v"}, short: "back", long: "back", do: func() tea.Cmd { v.m.pop(); return nil }})
 }
 
 func (v *viewer) typed(tea.KeyMsg) tea.Cmd { return nil }
@@ -131,7 +143,7 @@ func (v *viewer) render(r screen.Rect) {
 	v.Move(0)
 	switch {
 	case v.failed != nil:
-		prose(box, 1, 1, box.W-2, screen.Bad, "X  "+reason(v.failed))
+		drawFailure(box, 1, v.failed)
 		return
 	case v.lines == nil:
 		box.Text(1, 1, screen.Dim, ".. loading")

@@ -57,8 +57,7 @@ type Model struct {
 	shown time.Time // the clock that the screen shows: it moves once an interval
 
 	conn     connection
-	ctx      context.Context // of the current connection
-	feed     *feed
+	ctx      context.Context          // of the current connection
 	snapshot *adminpb.ConsoleSnapshot // what the screen shows; nil: nothing was heard yet
 	waiting  *adminpb.ConsoleSnapshot // the newest one, shown at the next interval
 	taken    time.Time                // when snapshot was told
@@ -167,13 +166,13 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case heardMsg:
 		return m, m.heard(msg)
 	case stepMsg:
-		if msg.generation == m.conn.generation && m.conn.cancel != nil {
-			m.conn.advance(msg)
-			return m, next(m.ctx, m.opts, msg.generation, m.feed)
+		if t := m.conn.find(msg.generation); t != nil {
+			m.conn.advance(t, msg)
+			return m, next(t.ctx, m.opts, t.generation, t.feed)
 		}
 	case endedMsg:
-		if msg.generation == m.conn.generation && m.conn.cancel != nil {
-			m.conn.fail(msg.at, msg.err)
+		if m.conn.find(msg.generation) != nil {
+			m.conn.fail(msg.generation, msg.at, msg.err)
 			return m, m.reconnect(msg.at)
 		}
 	case backgroundMsg:
@@ -192,7 +191,8 @@ func (m *Model) useProfile(index int) tea.Cmd {
 	p := m.opts.Profiles[index]
 	if m.conn.profile != p.Name {
 		m.snapshot, m.waiting, m.skew = nil, nil, 0
-		m.above, m.dialogs = nil, nil
+		m.up(0)
+		m.dialogs = nil // their calls end with the connection
 	}
 	m.conn.choose(p.Name, p.Endpoints)
 	m.choose = m.snapshot == nil
@@ -205,21 +205,18 @@ func (m *Model) reconnect(now time.Time) tea.Cmd {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(m.parent)
-	endpoint, generation := m.conn.begin(now, cancel)
-	m.ctx, m.feed = ctx, newFeed()
+	t := m.conn.begin(now, ctx, cancel)
 	readOnly := m.readOnly
 	wrap := func(n Node) Node { return guard{n, readOnly} }
 	return tea.Batch(
-		listen(ctx, m.opts, endpoint, generation, m.feed, wrap),
-		next(ctx, m.opts, generation, m.feed),
+		listen(ctx, m.opts, m.conn.nodes[t.index], t.generation, t.feed, wrap),
+		next(ctx, m.opts, t.generation, t.feed),
 	)
 }
 
 func (m *Model) pulsed(now time.Time) tea.Cmd {
 	m.now = now
-	if err := m.conn.overdue(now); err != nil {
-		m.conn.fail(now, err)
-	}
+	m.conn.expire(now)
 	cmds := []tea.Cmd{m.reconnect(now)}
 	if now.Sub(m.shown) >= m.opts.Interval {
 		m.shown = now
@@ -241,7 +238,9 @@ func (m *Model) heard(msg heardMsg) tea.Cmd {
 	if !m.conn.hear(msg) {
 		return nil
 	}
-	cmds := []tea.Cmd{next(m.ctx, m.opts, msg.generation, m.feed)}
+	t := m.conn.find(msg.generation)
+	m.ctx = t.ctx
+	cmds := []tea.Cmd{next(t.ctx, m.opts, t.generation, t.feed)}
 	if s := msg.snapshot; s != nil {
 		m.waiting = s
 		if skew := s.GetTime().AsTime().Sub(msg.at); s.GetTime() != nil && (skew-m.skew).Abs() >= leastSkew {
@@ -251,6 +250,7 @@ func (m *Model) heard(msg heardMsg) tea.Cmd {
 	if first {
 		m.now, m.shown = msg.at, msg.at
 		cmds = append(cmds, m.seenProfile())
+		m.outdate() // what was on its way came from another node
 		if m.waiting != nil {
 			cmds = append(cmds, m.adopt())
 		}
@@ -324,8 +324,31 @@ func (m *Model) link(name string) *adminpb.ConsoleLink {
 
 // turn shows a page of the root.
 func (m *Model) turn(i int) tea.Cmd {
-	m.current, m.above, m.choose = i, nil, m.snapshot == nil
+	m.up(0)
+	m.current, m.choose = i, m.snapshot == nil
 	return m.reload()
+}
+
+// leaver is a page or dialog that calls the node: what it waits for when one leaves
+// it nobody wants any more.
+type leaver interface{ leave() }
+
+// up leaves all pages that were opened but the first n.
+func (m *Model) up(n int) {
+	for _, p := range m.above[n:] {
+		if l, ok := p.(leaver); ok {
+			l.leave()
+		}
+	}
+	m.above = m.above[:n]
+}
+
+// outdate has the page that is seen ask once more, whatever is on its way or was told
+// a moment ago.
+func (m *Model) outdate() {
+	if p, ok := m.seen().(interface{ outdate() }); ok {
+		p.outdate()
+	}
 }
 
 // push and pop show and end a dialog.
@@ -333,6 +356,9 @@ func (m *Model) push(d dialog) { m.dialogs = append(m.dialogs, d) }
 
 func (m *Model) pop() {
 	if n := len(m.dialogs); n > 0 {
+		if l, ok := m.dialogs[n-1].(leaver); ok {
+			l.leave()
+		}
 		m.dialogs = m.dialogs[:n-1]
 	}
 }

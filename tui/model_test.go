@@ -94,7 +94,10 @@ func TestKeys(t *testing.T) {
 		{"2 / k a enter", "filter /ka", ""},
 		{"2 / k a enter", "esc show all", ""},
 		{"2 / k a enter esc", "4/4", "filter /ka"},
-		{"2 j j j p", "WHAT WILL HAPPEN", ""},
+		{"2 j j j p", "the link is disabled; E enables it", "WHAT WILL HAPPEN"},
+		{"2 p ?", "keys that work on pause big-island", "NEEDS"},
+		{"2 p ? esc", "WHAT WILL HAPPEN", "keys that work"},
+		{"2 v ?", "copy the command that prints it", ""},
 		{"s", "on which link", ""},
 		{"2 s", "Hawaii/Cola/sound", "Hawaii/Cola/photos"}, // what is served already is not offered
 		{"2 j u", "stop serving on kauai-cold", ""},
@@ -104,6 +107,41 @@ func TestKeys(t *testing.T) {
 		s.press(strings.Fields(c.keys)...)
 		if !strings.Contains(s.screenOf(), c.want) || c.not != "" && strings.Contains(s.screenOf(), c.not) {
 			t.Errorf("after %q: want %q and not %q in\n%s", c.keys, c.want, c.not, s.screenOf())
+		}
+	}
+}
+
+// TestChanges presses the keys that change a link and looks at what the node is asked
+// to plan, on the list of links and on a link's page.
+func TestChanges(t *testing.T) {
+	const late, off = "j j", "j j j" // maui and molokai
+	type request = adminpb.PlanRequest
+	for _, c := range []struct {
+		link, key, command string // which the palette finds it by
+		paused             bool
+		want               *request
+	}{
+		{late, "p", "pause", false, &request{Change: &adminpb.PlanRequest_Pause{Pause: &adminpb.PauseServiceRequest{Name: "maui"}}}},
+		{late, "p", "resume", true, &request{Change: &adminpb.PlanRequest_Resume{Resume: &adminpb.ResumeServiceRequest{Name: "maui"}}}},
+		{late, "E", "disable", false, &request{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: "maui"}}}},
+		{late, "E", "disable", true, &request{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: "maui"}}}},
+		{off, "E", "enable the", false, &request{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: "molokai"}}}},
+		{late, "D", "delete", false, &request{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: "maui"}}}},
+		{off, "p", "pause", false, nil},
+	} {
+		for _, where := range []string{"", "enter"} {
+			for _, how := range []string{c.key, ": " + strings.Join(strings.Split(c.command, ""), " ") + " enter"} {
+				snapshot := unhealthy()
+				snapshot.Links[2].Paused = c.paused
+				keys := strings.Join([]string{"2", c.link, where, how}, " ")
+				s := newStill(t, snapshot, Options{}).press(strings.Fields(strings.ReplaceAll(keys, "   ", " space "))...)
+				if c.want == nil {
+					s.want("the link is disabled; E enables it")
+				}
+				if n := len(s.node.asked); c.want == nil && n > 0 || c.want != nil && (n != 1 || !proto.Equal(s.node.asked[0], c.want)) {
+					t.Errorf("after %q it asked for %v, want %v", keys, s.node.asked, c.want)
+				}
+			}
 		}
 	}
 }
@@ -150,10 +188,32 @@ func TestTypingQuicklyAndPasting(t *testing.T) {
 	s.want("a[31mq")
 }
 
+// helpful are keys that lead to pages and dialogs that have help.
+var helpful = []string{"", "2", "2 w", "2 j j j", "2 enter", "2 enter tab", "2 enter tab tab", "2 j j f", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o", "2 p", "2 v"}
+
+// everyKey are all keys with a name, and all characters of ASCII, but those that end or
+// suspend the program.
+func everyKey() []tea.KeyMsg {
+	var out []tea.KeyMsg
+	for kind := tea.KeyType(-80); kind < 128; kind++ {
+		switch kind {
+		case tea.KeyRunes, tea.KeyCtrlC, tea.KeyCtrlZ:
+		default:
+			if msg := (tea.KeyMsg{Type: kind}); msg.String() != "" {
+				out = append(out, msg)
+			}
+		}
+	}
+	for r := rune(33); r < 127; r++ {
+		out = append(out, keyMsg(string(r)))
+	}
+	return out
+}
+
 // TestHelpIsTheKeymap: help lists every key that works, and nothing else does
 // anything.
 func TestHelpIsTheKeymap(t *testing.T) {
-	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 j j f", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
+	for _, keys := range helpful {
 		s := newStill(t, unhealthy(), Options{}).size(100, 50)
 		s.press(strings.Fields(keys)...)
 		_ = s.View()
@@ -171,28 +231,29 @@ func TestHelpIsTheKeymap(t *testing.T) {
 			}
 		}
 		s.press("?")
-		for _, b := range bindings {
+		for _, b := range append(bindings, s.always()...) {
 			if text := map[bool]string{true: b.as, false: b.long}[b.group != ""]; !strings.Contains(s.screenOf(), text) {
 				t.Errorf("help of %q does not have %q:\n%s", keys, text, s.screenOf())
 			}
 		}
 		s.press("esc")
 		before := s.screenOf()
-		for r := rune(33); r < 127; r++ {
-			if !seen[string(r)] {
-				_, cmd := s.Update(keyMsg(string(r)))
-				s.run(cmd)
+		for _, key := range everyKey() {
+			if seen[key.String()] {
+				continue
 			}
-		}
-		if after := s.screenOf(); after != before {
-			t.Errorf("after %q a key that is not in help did something:\n%s", keys, after)
+			_, cmd := s.Update(key)
+			s.run(cmd)
+			if after := s.screenOf(); after != before {
+				t.Fatalf("after %q the key %s, which is not in help, did something:\n%s", keys, key, after)
+			}
 		}
 	}
 }
 
 // At 80x24 no word of the help is cut.
 func TestHelpIsWhole(t *testing.T) {
-	for _, keys := range []string{"", "2", "2 w", "2 enter", "2 enter tab", "2 enter tab tab", "2 j j f", "2 enter shift+tab", "2 enter c", "2 enter z", "4", "ctrl+o"} {
+	for _, keys := range helpful {
 		s := newStill(t, unhealthy(), Options{})
 		s.press(strings.Fields(keys)...)
 		_ = s.View()
@@ -342,8 +403,21 @@ func TestServing(t *testing.T) {
 	if got := s.node.asked[1].GetServe().GetPath(); got != "Hawaii/New/bucket" {
 		t.Errorf("a typed path became %q", got)
 	}
+	// A path that is a part of one that is offered.
+	s.press("esc", "ctrl+u").typing("Hawaii/Cola/so")
+	s.want("  Hawaii/Cola/so    ", "as it is typed", "▸ Hawaii/Cola/sound")
+	s.press("up", "enter")
+	if got := s.node.asked[2].GetServe().GetPath(); got != "Hawaii/Cola/so" {
+		t.Errorf("what was typed became %q", got)
+	}
+	s.press("esc").typing("und")
+	s.wantNot("as it is typed")
+	s.press("enter")
+	if got := s.node.asked[3].GetServe().GetPath(); got != "Hawaii/Cola/sound" {
+		t.Errorf("a path that was typed in full became %q", got)
+	}
 	s.press("esc", "esc", "u", "enter")
-	if got := s.node.asked[2].GetUnserve(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/bk1" {
+	if got := s.node.asked[4].GetUnserve(); got.GetName() != "kauai-cold" || got.GetPath() != "Hawaii/Cola/bk1" {
 		t.Errorf("asked for %v", got)
 	}
 }
@@ -371,6 +445,10 @@ func TestAPlanThatWasOvertakenIsShownAgain(t *testing.T) {
 	s.node.conflict = true
 	s.press("2", "p", "a")
 	s.want("something moved", "service kauai-cold was changed", "plan 99999999", "▸ +  link")
+	// What went away is told, and so is what the plan means now.
+	s.want("NOT IN THE PLAN ANY MORE", "+  serve     Hawaii/Cola/photos 1.2M objects, 2.6T", "impact    A first copy of 1.2M objects")
+	s.size(140, 40).want("▸    No first copy.")
+	s.size(80, 24).wantNot("▸ +  pairing", "▸ !  space")
 	if len(s.node.applied) != 0 {
 		t.Fatal("the overtaken plan was applied")
 	}
@@ -418,8 +496,10 @@ func TestLateRepliesAreDropped(t *testing.T) {
 	p := s.above[0].(*linkPage)
 	late := replies(p.load())
 	s.node.faults = func(*adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error) { return nil, errDown }
+	p.outdate()
 	late = append(late, replies(p.load())...)
 	s.node.faults = nil
+	p.outdate()
 	s.run(p.load())
 	history, service, faults := p.history.got, p.service, p.faults.got
 	if len(late) != 6 || history == nil || service == nil || faults == nil {
@@ -432,7 +512,7 @@ func TestLateRepliesAreDropped(t *testing.T) {
 		t.Error("a late reply replaced a newer one")
 	}
 	before := s.snapshot
-	_, _ = s.Update(heardMsg{s.conn.generation - 1, noon, s.node, noLinks()})
+	_, _ = s.Update(heardMsg{s.watched() - 1, noon, s.node, noLinks()})
 	s.shown = noon.Add(-time.Hour)
 	_, _ = s.Update(pulseMsg(noon.Add(time.Second)))
 	if s.snapshot != before {
@@ -461,7 +541,7 @@ func replies(cmd tea.Cmd) []tea.Msg {
 func TestFailOverKeepsEverything(t *testing.T) {
 	s := newStill(t, unhealthy(), Options{}).press("2", "/").typing("a").press("enter", "G")
 	before, _ := s.root[pageLinks].(*linksPage).links.Selected()
-	s.conn.hear(heardMsg{generation: s.conn.generation, at: noon, node: s.node})
+	s.conn.hear(heardMsg{generation: s.watched(), at: noon, node: s.node})
 	_, _ = s.Update(pulseMsg(noon.Add(silenceTime + 100*time.Millisecond)))
 	s.want("stale", "→ oahu-1", "molokai")
 	if s.conn.current != 1 || s.conn.live {
@@ -471,7 +551,7 @@ func TestFailOverKeepsEverything(t *testing.T) {
 	s.want("not connected: changes wait until a node answers")
 	snapshot := unhealthy()
 	snapshot.NodeName = "oahu-1"
-	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(4 * time.Second), s.node, snapshot})
+	_, _ = s.Update(heardMsg{s.watched(), noon.Add(4 * time.Second), s.node, snapshot})
 	s.want("oahu-1 ok", "molokai", "[2 Links]")
 	after, _ := s.root[pageLinks].(*linksPage).links.Selected()
 	if before.GetName() != after.GetName() || s.root[pageLinks].(*linksPage).links.Filter() != "a" {
@@ -489,12 +569,12 @@ func TestQuietWhenNothingChanges(t *testing.T) {
 		t.Fatalf("over SSH the interval is %v", s.opts.Interval)
 	}
 	first := s.View()
-	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(time.Second), s.node, nil})
+	_, _ = s.Update(heardMsg{s.watched(), noon.Add(time.Second), s.node, nil})
 	_, _ = s.Update(pulseMsg(noon.Add(time.Second)))
 	if s.View() != first {
 		t.Error("the screen changed within the interval")
 	}
-	_, _ = s.Update(heardMsg{s.conn.generation, noon.Add(2 * time.Second), s.node, nil})
+	_, _ = s.Update(heardMsg{s.watched(), noon.Add(2 * time.Second), s.node, nil})
 	_, _ = s.Update(pulseMsg(noon.Add(2 * time.Second)))
 	changed := 0
 	before, after := strings.Split(first, "\n"), strings.Split(s.View(), "\n")

@@ -23,8 +23,11 @@ func (m *Model) nextStep(text, name string, here []binding) string {
 			"isgwctl link retry " + name + " --all": "R",
 			"isgwctl service resync " + name:        "T",
 		}
-		if !l.GetEnabled() || l.GetPaused() { // else it is the other site that paused it
-			keys["isgwctl link resume "+name], keys["isgwctl service enable"] = "p", "p"
+		switch {
+		case !l.GetEnabled():
+			keys["isgwctl service enable"] = "E"
+		case l.GetPaused(): // else it is the other site that paused it
+			keys["isgwctl link resume "+name] = "p"
 		}
 		for flag := range editFlags {
 			keys["isgwctl service edit "+name+" --"+flag] = "e"

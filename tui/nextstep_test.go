@@ -21,7 +21,7 @@ func TestNextStepsNameKeys(t *testing.T) {
 		{"see `isgwctl link failed maui` at the other site", false, "see `isgwctl link failed maui` at the other site", "see `isgwctl link failed maui` at the other site", ""},
 		{"resume it where it was paused (isgwctl link resume maui)", false, "resume it where it was paused (isgwctl link resume maui)", "resume it where it was paused (isgwctl link resume maui)", ""},
 		{"resume it where it was paused (isgwctl link resume maui)", true, "resume it where it was paused (↵ p)", "resume it where it was paused (p)", ""},
-		{"enable it with `isgwctl service enable`", true, "enable it with ↵ p", "enable it with p", ""},
+		{"enable it with `isgwctl service enable`", true, "enable it with ↵ E", "enable it with E", ""},
 		{"copy it again with isgwctl service resync maui, or follow changes with isgwctl service edit maui --replication initial+continuous", false,
 			"copy it again with ↵ T, or follow changes with ↵ e, REPLICATION initial+continuous", "copy it again with T, or follow changes with e, REPLICATION initial+continuous", ""},
 		{"give the link another port (isgwctl service edit maui --local)", false, "give the link another port (↵ e, LOCAL)", "give the link another port (e, LOCAL)", ""},
@@ -31,6 +31,7 @@ func TestNextStepsNameKeys(t *testing.T) {
 	} {
 		snapshot := unhealthy()
 		l := snapshot.Links[2]
+		l.Enabled = !strings.Contains(c.text, "enable it")
 		l.NextStep, l.Paused, snapshot.Alerts[1].NextStep = c.text, c.paused, c.text
 		for _, ascii := range []bool{false, true} {
 			s := newStill(t, snapshot, Options{ASCII: ascii}).press("j")

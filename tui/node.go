@@ -17,10 +17,10 @@ type Node interface {
 	Watch(ctx context.Context, interval time.Duration, fn func(*adminpb.ConsoleSnapshot) error) error
 	// History returns what the node remembers of a link.
 	History(ctx context.Context, req *adminpb.HistoryRequest) (*adminpb.HistoryResponse, error)
-	// Service returns a link with its buckets.
-	Service(ctx context.Context, name string) (*adminpb.Service, error)
-	// Buckets returns the paths of the site's buckets: at most so many.
-	Buckets(ctx context.Context, limit int) ([]string, error)
+	// Service returns a link, with the state of each of its buckets if they are asked for.
+	Service(ctx context.Context, name string, buckets bool) (*adminpb.Service, error)
+	// Buckets returns the site's buckets whose path contains a text: at most so many.
+	Buckets(ctx context.Context, filter string, limit int) (Paths, error)
 	// Faults returns a page of the versions that a link cannot apply.
 	Faults(ctx context.Context, req *adminpb.ListFaultsRequest) (*adminpb.ListFaultsResponse, error)
 	// Plan describes a change and makes none.
@@ -29,6 +29,12 @@ type Node interface {
 	Apply(ctx context.Context, req *adminpb.ApplyRequest) (*adminpb.ApplyResponse, error)
 	// Close lets go of the connection.
 	Close()
+}
+
+// Paths are the first of those that match.
+type Paths struct {
+	First   []string
+	Matched uint64
 }
 
 // NewNode makes a client of the admin API a Node.
@@ -44,18 +50,18 @@ func (n clientNode) History(ctx context.Context, req *adminpb.HistoryRequest) (*
 	return n.c.Console.History(ctx, req)
 }
 
-func (n clientNode) Service(ctx context.Context, name string) (*adminpb.Service, error) {
-	return n.c.Services.Get(ctx, name, true)
+func (n clientNode) Service(ctx context.Context, name string, buckets bool) (*adminpb.Service, error) {
+	return n.c.Services.Get(ctx, name, buckets)
 }
 
-func (n clientNode) Buckets(ctx context.Context, limit int) ([]string, error) {
-	res, err := n.c.Paths.List(ctx, &adminpb.ListPathsRequest{Kind: adminpb.PathKind_PATH_KIND_BUCKET, Limit: uint32(limit)})
+func (n clientNode) Buckets(ctx context.Context, filter string, limit int) (Paths, error) {
+	res, err := n.c.Paths.List(ctx, &adminpb.ListPathsRequest{Kind: adminpb.PathKind_PATH_KIND_BUCKET, Filter: filter, Limit: uint32(limit)})
 	if err != nil {
-		return nil, err
+		return Paths{}, err
 	}
-	var paths []string
+	paths := Paths{Matched: res.GetMatched()}
 	for _, p := range res.GetPaths() {
-		paths = append(paths, p.GetPath())
+		paths.First = append(paths.First, p.GetPath())
 	}
 	return paths, nil
 }

@@ -51,7 +51,7 @@ func TestPictures(t *testing.T) {
 	}{
 		{"connect", 80, 24}, {"profile", 80, 24}, {"home", 80, 24}, {"home-wide", 140, 40}, {"links", 80, 24}, {"link", 80, 24}, {"link-wide", 140, 40},
 		{"link-buckets", 80, 24}, {"link-failed", 80, 24}, {"link-config", 80, 24}, {"link-events", 80, 24}, {"link-crosshair", 80, 24}, {"yaml", 80, 24},
-		{"form", 80, 24}, {"plan", 80, 24}, {"help", 80, 24}, {"palette", 80, 24},
+		{"form", 80, 24}, {"plan", 80, 24}, {"plan-resync", 80, 24}, {"plan-again", 80, 24}, {"serve", 80, 24}, {"home-stale", 80, 24}, {"help", 80, 24}, {"palette", 80, 24},
 	} {
 		for _, scene := range scenes {
 			if scene.name != strings.TrimSuffix(p.scene, "-wide") {

@@ -22,12 +22,13 @@ type planDialog struct {
 	m        *Model
 	title    string
 	req      *adminpb.PlanRequest
-	serial   int  // generation of the call under way, 0: none
-	applying bool // it is one to apply the plan
+	asked    asked
+	applying bool // the call under way is one to apply the plan
 
 	plan   *adminpb.Plan
-	before map[string]bool // items of the plan that was overtaken
-	moved  string          // why it was planned again
+	before map[planItem]bool // what the plan had that was overtaken
+	gone   []planItem        // what this one has not of it
+	moved  string            // why it was planned again
 	failed error
 	name   *input // what must be typed, where the plan needs it
 	top    int
@@ -44,13 +45,19 @@ func (m *Model) change(title string, req *adminpb.PlanRequest) tea.Cmd {
 func (d *planDialog) ask() tea.Cmd {
 	d.failed = nil
 	ask := func(ctx context.Context, node Node) (*adminpb.Plan, error) { return node.Plan(ctx, d.req) }
-	return call(d.m, &d.serial, ask, func(plan *adminpb.Plan, err error) tea.Cmd {
-		d.serial = 0
+	return call(d.m, &d.asked, ask, func(plan *adminpb.Plan, err error) tea.Cmd {
 		if d.failed = err; err == nil {
 			d.show(plan)
 		}
 		return nil
 	})
+}
+
+// leave ends the call under way. What is applied is: the node has it.
+func (d *planDialog) leave() {
+	if !d.applying {
+		d.asked.leave()
+	}
 }
 
 func (d *planDialog) show(plan *adminpb.Plan) {
@@ -67,27 +74,25 @@ func (d *planDialog) apply() tea.Cmd {
 		req.TypedName = d.name.text()
 	}
 	ask := func(ctx context.Context, node Node) (*adminpb.ApplyResponse, error) { return node.Apply(ctx, req) }
-	return call(d.m, &d.serial, ask, d.applied)
+	return call(d.m, &d.asked, ask, d.applied)
 }
 
 // applied takes what became of the plan.
 func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
-	d.serial, d.applying = 0, false
+	d.applying = false
 	left := !slices.Contains(d.m.dialogs, dialog(d)) // meanwhile, so that it is told elsewhere
+	unchanged := errors.New("nothing was changed: " + res.GetReason())
 	switch {
 	case err != nil && left:
-		d.m.complain(fmt.Errorf("%s: %s", d.title, whyNotApplied(err)))
+		d.m.complain(fmt.Errorf("%s: %s", d.title, reason(whyNotApplied(err))))
 	case err != nil:
-		d.failed = errors.New(whyNotApplied(err))
+		d.failed = whyNotApplied(err)
 	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT && left:
-		d.m.complain(fmt.Errorf("%s: nothing was changed: %s", d.title, res.GetReason()))
+		d.m.complain(fmt.Errorf("%s: %w", d.title, unchanged))
+	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT && res.GetPlan() == nil:
+		d.plan, d.name, d.failed = nil, nil, unchanged // nothing is left to do
 	case res.GetOutcome() == adminpb.ApplyResponse_OUTCOME_CONFLICT:
-		d.before = map[string]bool{}
-		for _, line := range d.lines(80) {
-			d.before[line.item] = true
-		}
-		d.moved = res.GetReason()
-		d.show(res.GetPlan())
+		d.overtaken(res)
 	default:
 		if !left { // the form that led here is done as well
 			d.m.dialogs = nil
@@ -97,23 +102,40 @@ func (d *planDialog) applied(res *adminpb.ApplyResponse, err error) tea.Cmd {
 		} else {
 			d.m.say("ok: " + firstLine(text))
 		}
+		d.m.outdate()
 		return d.m.reload()
 	}
 	return nil
 }
 
+// overtaken shows the plan as it is now, and how it differs from the one before.
+func (d *planDialog) overtaken(res *adminpb.ApplyResponse) {
+	now := itemsOf(res.GetPlan())
+	d.before, d.gone = map[planItem]bool{}, nil
+	for _, item := range itemsOf(d.plan) {
+		d.before[item] = true
+		if !slices.Contains(now, item) {
+			d.gone = append(d.gone, item)
+		}
+	}
+	d.top, d.moved = 0, res.GetReason()
+	d.show(res.GetPlan())
+}
+
 // whyNotApplied is an error of applying a plan. Where no answer came, the node may
 // have applied it all the same.
-func whyNotApplied(err error) string {
+func whyNotApplied(err error) error {
 	var failure *admin.Error
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) || !errors.As(err, &failure) {
-		return reason(err)
+		return err
 	}
 	switch failure.Code {
 	case admin.CodeInterrupted, admin.CodeTimeout, admin.CodeUnavailable:
-		return "it is not known whether it was applied: " + reason(err) + ". Applied again, it is done once."
+		unsure := *failure
+		unsure.Message, unsure.Hint = "it is not known whether it was applied: "+reason(err)+". Applied again, it is done once.", ""
+		return &unsure
 	}
-	return reason(err)
+	return err
 }
 
 // done says what was done, and whether that is less than what was asked for.
@@ -134,7 +156,7 @@ func (d *planDialog) done(res *adminpb.ApplyResponse) (text string, short bool) 
 // ready says whether the plan can be applied, and if not, why.
 func (d *planDialog) ready() string {
 	switch {
-	case d.serial != 0:
+	case d.asked.waits():
 		return "waiting for the node"
 	case d.plan == nil:
 		return "there is no plan to apply"
@@ -153,7 +175,7 @@ func (d *planDialog) bindings() []binding {
 	scroll := func(n int) func() tea.Cmd {
 		return func() tea.Cmd { d.top += n; return nil }
 	}
-	leave := binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: func() tea.Cmd { d.serial = 0; d.m.pop(); return nil }}
+	leave := binding{keys: []string{"esc"}, short: "cancel", long: "cancel: nothing was changed", do: func() tea.Cmd { d.m.pop(); return nil }}
 	if d.applying { // the node has it: leaving takes nothing back
 		leave.short, leave.long = "back", "back: what the node does is said later"
 		leave.do = func() tea.Cmd { d.m.pop(); return nil }
@@ -169,14 +191,20 @@ func (d *planDialog) bindings() []binding {
 	if d.plan != nil || d.failed == nil {
 		out = append(out, binding{keys: []string{apply}, short: "apply", long: "apply the plan", off: d.ready(), do: d.apply})
 	}
-	if d.serial == 0 && (d.failed != nil || d.moved != "") {
+	if !d.asked.waits() && (d.failed != nil || d.moved != "") {
 		out = append(out, binding{keys: []string{again}, short: "plan again", long: "plan it again", do: d.ask})
 	}
+	switch {
+	case d.failed != nil:
+		out = append(out, d.m.copyingFailure(copied, d.failed))
+	case d.plan != nil:
+		out = append(out, binding{keys: []string{copied}, short: "copy command", long: "copy the same as a command", do: func() tea.Cmd { return d.m.copy(d.plan.GetCommand()) }})
+	}
 	if d.plan != nil {
-		out = append(out,
-			binding{keys: []string{copied}, short: "copy command", long: "copy the same as a command", do: func() tea.Cmd { return d.m.copy(d.plan.GetCommand()) }},
-			binding{keys: []string{saved}, short: "save", long: "write the plan to a file", do: func() tea.Cmd { return d.m.save("plan.txt", d.plan.GetText()+"\n") }},
-		)
+		out = append(out, binding{keys: []string{saved}, short: "save", long: "write the plan to a file", do: func() tea.Cmd { return d.m.save("plan.txt", d.plan.GetText()+"\n") }})
+	}
+	if d.name == nil {
+		out = append(out, d.m.helpIn(d.title))
 	}
 	return append(out, leave)
 }
@@ -188,63 +216,85 @@ func (d *planDialog) typed(msg tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
-// planLine is one line of a plan on the screen.
-type planLine struct {
-	item  string // the whole of what it is a line of
-	lead  string // kind and name, before the text
-	text  string
-	at    int    // where the text begins, after the lead
-	mark  string // glyph or sign before it, drawn in role
-	role  screen.Role
-	plain screen.Role
+// goneSection has what was in the plan that was overtaken, and is not in this one.
+const goneSection = "NOT IN THE PLAN ANY MORE"
+
+// planItem is something that a plan says.
+type planItem struct {
+	section string
+	mark    string // glyph or sign before it, drawn in role
+	role    screen.Role
+	lead    string // kind and name, before the text
+	text    string
+	plain   screen.Role // of the text
 }
 
-func (d *planDialog) lines(w int) []planLine {
-	p := d.plan
-	var out []planLine
-	add := func(mark string, role, plain screen.Role, lead, text string) {
-		item, at := lead+text, screen.Width(lead)
-		if at > w/2 { // a long name has a line to itself
-			out = append(out, planLine{item: item, lead: screen.Truncate(lead, w-6), mark: mark, role: role, plain: plain})
-			lead, mark, at = "", "", 10
-		}
-		for _, line := range screen.Wrap(text, max(w-6-at, 10)) {
-			out = append(out, planLine{item, lead, line, at, mark, role, plain})
-			lead, mark = "", ""
-		}
-	}
-	head := func(text string) {
-		if len(out) > 0 {
-			out = append(out, planLine{})
-		}
-		out = append(out, planLine{text: text, plain: screen.Title})
-	}
-	head("WHAT WILL HAPPEN")
+// itemsOf is a plan, item by item.
+func itemsOf(p *adminpb.Plan) []planItem {
 	signs := map[string]screen.Role{"+": screen.Good, "~": screen.Warn, "-": screen.Bad}
+	var out []planItem
 	for _, s := range p.GetWhat() {
-		add(s.GetSign(), signs[s.GetSign()], screen.Plain, pad(s.GetKind(), 9)+pad(s.GetName(), 12), s.GetText())
+		out = append(out, planItem{"WHAT WILL HAPPEN", s.GetSign(), signs[s.GetSign()], pad(s.GetKind(), 9) + pad(s.GetName(), 12), s.GetText(), screen.Plain})
 	}
 	if len(p.GetWhat()) == 0 {
-		add("", screen.Plain, screen.Plain, "", "Nothing: it is so already.")
+		out = append(out, planItem{section: "WHAT WILL HAPPEN", text: "Nothing: it is so already."})
 	}
-	if len(p.GetChecks()) > 0 {
-		head("CHECKS")
-		for _, c := range p.GetChecks() {
-			glyph, role := status(c.GetSeverity(), c.GetGlyph())
-			add(glyph, role, screen.Plain, pad(c.GetName(), 9), c.GetText())
+	for _, c := range p.GetChecks() {
+		glyph, role := status(c.GetSeverity(), c.GetGlyph())
+		out = append(out, planItem{"CHECKS", glyph, role, pad(c.GetName(), 9), c.GetText(), screen.Plain})
+	}
+	for _, rest := range []planItem{
+		{section: "IMPACT", text: p.GetImpact()}, {section: "UNDO", text: p.GetUndo()},
+		{section: "THE SAME AS A COMMAND", text: p.GetCommand(), plain: screen.First},
+	} {
+		if rest.text != "" {
+			out = append(out, rest)
 		}
 	}
-	if p.GetImpact() != "" {
-		head("IMPACT")
-		add("", screen.Plain, screen.Plain, "", p.GetImpact())
+	return out
+}
+
+// planLine is one line of a plan on the screen.
+type planLine struct {
+	item planItem // the whole of what it is a line of
+	mark string
+	lead string
+	text string
+	at   int // where the text begins, after the lead
+}
+
+// lines are the plan in lines of w cells. What the plan before had and this one has
+// not comes first.
+func (d *planDialog) lines(w int) []planLine {
+	var out []planLine
+	section := ""
+	add := func(item planItem) {
+		if item.section != section {
+			section = item.section
+			if len(out) > 0 {
+				out = append(out, planLine{})
+			}
+			out = append(out, planLine{text: section, item: planItem{plain: screen.Title}})
+		}
+		mark, lead, at := item.mark, item.lead, screen.Width(item.lead)
+		if at > w/2 { // a long name has a line to itself
+			out = append(out, planLine{item: item, mark: mark, lead: screen.Truncate(lead, w-6)})
+			mark, lead, at = "", "", 10
+		}
+		for _, line := range screen.Wrap(item.text, max(w-6-at, 10)) {
+			out = append(out, planLine{item, mark, lead, line, at})
+			mark, lead = "", ""
+		}
 	}
-	if p.GetUndo() != "" {
-		head("UNDO")
-		add("", screen.Plain, screen.Plain, "", p.GetUndo())
+	for _, item := range d.gone {
+		if item.lead == "" {
+			item.lead = pad(strings.ToLower(item.section), 9)
+		}
+		item.section, item.plain = goneSection, screen.Dim
+		add(item)
 	}
-	if p.GetCommand() != "" {
-		head("THE SAME AS A COMMAND")
-		add("", screen.Plain, screen.First, "", p.GetCommand())
+	for _, item := range itemsOf(d.plan) {
+		add(item)
 	}
 	return out
 }
@@ -258,12 +308,10 @@ func (d *planDialog) render(r screen.Rect) {
 	outer := centred(r, 100, r.H)
 	box := outer.Box(screen.Truncate(d.title, outer.W-20))
 	if d.plan == nil {
-		text, role := ".. the node plans it", screen.Dim
 		if d.failed != nil {
-			text, role = "X  "+reason(d.failed), screen.Bad
-		}
-		for i, line := range bothEnds(text, box.W-2, max(box.H-1, 1)) {
-			box.Text(1, 1+i, role, line)
+			drawFailure(box, 1, d.failed)
+		} else {
+			box.Text(1, 1, screen.Dim, ".. the node plans it")
 		}
 		return
 	}
@@ -273,15 +321,12 @@ func (d *planDialog) render(r screen.Rect) {
 	}
 	y := 0
 	if d.moved != "" {
-		y = prose(box, 1, y, box.W-2, screen.Warn, "! something moved, and nothing was changed: "+d.moved+". This is the plan as it is now; new lines are marked.")
+		y = prose(box, 1, y, box.W-2, screen.Warn, "! something moved, and nothing was changed: "+d.moved+". This is the plan as it is now; what is new is marked.")
 	}
 	if d.failed != nil {
-		for _, line := range bothEnds("X  "+reason(d.failed), box.W-2, max(box.H/2, 1)) {
-			box.Text(1, y, screen.Bad, line)
-			y++
-		}
+		y = drawFailure(box, y, d.failed)
 	}
-	if d.serial != 0 {
+	if d.asked.waits() {
 		box.Text(1, y, screen.Dim, ".. waiting for the node")
 		y++
 	}
@@ -290,16 +335,20 @@ func (d *planDialog) render(r screen.Rect) {
 	d.top = max(min(d.top, len(lines)-d.page), 0)
 	for i := range min(len(lines)-d.top, d.page) {
 		line := lines[d.top+i]
-		if d.before != nil && !d.before[line.item] {
+		item := line.item
+		if d.before != nil && item.section != "" && item.section != goneSection && !d.before[item] {
 			box.Text(0, y+i, screen.Warn, "▸")
 		}
-		indent := 5
-		if line.plain == screen.Title {
+		indent, strong := 5, screen.Strong
+		switch {
+		case item.plain == screen.Title:
 			indent = 1
+		case item.section == goneSection:
+			strong = screen.Dim
 		}
-		box.Text(2, y+i, line.role, line.mark)
-		box.Text(indent, y+i, screen.Strong, line.lead)
-		box.Text(indent+line.at, y+i, line.plain, line.text)
+		box.Text(2, y+i, item.role, line.mark)
+		box.Text(indent, y+i, strong, line.lead)
+		box.Text(indent+line.at, y+i, item.plain, line.text)
 	}
 	if len(lines) > d.page {
 		outer.Right(outer.W-2, outer.H-1, screen.Dim, " ↑ ↓ more ")

@@ -48,6 +48,25 @@ func TestWhatCameOfAPlanThatWasLeft(t *testing.T) {
 	s.wantNot("WHAT WILL HAPPEN", "pause maui")
 }
 
+// When the change is not possible any more there is no plan as it is now: it is said
+// why, and that nothing was changed.
+func TestAPlanThatIsNotPossibleAnyMore(t *testing.T) {
+	for _, size := range sizes {
+		s := newStill(t, unhealthy(), Options{}).size(size.w, size.h)
+		s.node.needsName = "maui"
+		s.press("2", "j", "j", "D").typing("maui")
+		s.node.conflict, s.node.gone = true, true
+		s.press("ctrl+s")
+		if text := words(strings.ReplaceAll(s.screenOf(), "│", "")); !strings.Contains(text, "X nothing was changed: somebody changed the config meanwhile: there is no service maui") {
+			t.Errorf("it is not said why:\n%s", s.screenOf())
+		}
+		s.want("r plan again", "esc cancel")
+		s.wantNot("the node plans it", "ctrl-s apply")
+		s.press("r")
+		s.want("WHAT WILL HAPPEN", "type maui to confirm")
+	}
+}
+
 // Where no answer came, the plan may have been applied all the same.
 func TestAPlanWithoutAnAnswer(t *testing.T) {
 	refused := admin.Errorf(admin.CodeUnavailable, "no node answers at unix:/run/1: %w", syscall.ECONNREFUSED)

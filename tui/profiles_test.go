@@ -91,7 +91,7 @@ func TestSeenIsNotedOnce(t *testing.T) {
 		t.Errorf("seen at %v, want %v", at, noon)
 	}
 	s.keeper.seen = nil
-	_, cmd = s.Update(heardMsg{s.conn.generation, noon, s.node, nil})
+	_, cmd = s.Update(heardMsg{s.watched(), noon, s.node, nil})
 	s.run(cmd)
 	if s.keeper.seen != nil {
 		t.Error("every word of the node is noted")
@@ -138,7 +138,7 @@ func TestRefusedIsNoSilence(t *testing.T) {
 	} {
 		s := newStill(t, nil, Options{})
 		_ = s.firstWord()
-		s.conn.fail(noon, err)
+		s.lose(err)
 		if text, _ := s.profileState(s.opts.Profiles[0]); text != want {
 			t.Errorf("%v: %q", err, text)
 		}

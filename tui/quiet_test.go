@@ -116,7 +116,7 @@ func (s *site) busyUntil() time.Time {
 	return bubbleStart.Add(-5 * time.Minute)
 }
 
-func (s *site) Service(_ context.Context, name string) (*adminpb.Service, error) {
+func (s *site) Service(_ context.Context, name string, _ bool) (*adminpb.Service, error) {
 	service := serviceOf(name)
 	for _, b := range service.Status.Buckets {
 		b.State, b.Cause = "synced", ""

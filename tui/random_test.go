@@ -23,7 +23,7 @@ type monkey struct {
 	trace []string
 }
 
-var monkeyKeys = strings.Fields("enter enter enter enter esc tab tab shift+tab up down left right j k g G o O w v y x z c t f R S T D n e s p u a d r 1 2 2 2 3 ? : / space " +
+var monkeyKeys = strings.Fields("enter enter enter enter esc tab tab shift+tab up down left right j k g G o O w v y x z c t f R S T D n e s p E u a d r 1 2 2 2 3 ? : / space " +
 	"ctrl+t ctrl+o ctrl+s ctrl+r ctrl+y ctrl+x ctrl+d ctrl+u backspace delete home end ctrl+w ctrl+a h l H L pgup pgdown maui alt+b 日 e\u0301")
 
 func (m *monkey) start(cmd tea.Cmd) {
@@ -70,19 +70,18 @@ func (m *monkey) step() {
 		snapshot := []func() *adminpb.ConsoleSnapshot{unhealthy, healthy, noLinks, func() *adminpb.ConsoleSnapshot { return hostileSnapshot(m.r) }, func() *adminpb.ConsoleSnapshot { return &adminpb.ConsoleSnapshot{} }}[m.r.IntN(5)]()
 		m.trace = append(m.trace, "<snapshot>")
 		if m.conn.live {
-			_, cmd := m.Update(heardMsg{generation: m.conn.generation, at: m.now, node: guard{m.node, m.readOnly}, snapshot: snapshot})
+			_, cmd := m.Update(heardMsg{generation: m.watched(), at: m.now, node: guard{m.node, m.readOnly}, snapshot: snapshot})
 			m.start(cmd)
 		}
 		m.now = m.now.Add(time.Second)
 		_ = m.pulsed(m.now)
 	case n < 95:
 		m.trace = append(m.trace, "<lost>")
-		_, _ = m.Update(endedMsg{m.conn.generation, m.now, errDown})
+		_, _ = m.Update(endedMsg{m.watched(), m.now, errDown})
 	default:
 		m.trace = append(m.trace, "<back>")
-		if !m.conn.live && m.conn.profile != "" && len(m.conn.nodes) > 0 {
-			_, generation := m.conn.begin(m.now, func() {})
-			_, cmd := m.Update(heardMsg{generation: generation, at: m.now, node: guard{m.node, m.readOnly}, snapshot: unhealthy()})
+		if !m.conn.live && m.conn.profile != "" && len(m.conn.tries) < len(m.conn.nodes) {
+			_, cmd := m.Update(heardMsg{generation: m.attempt().generation, at: m.now, node: guard{m.node, m.readOnly}, snapshot: unhealthy()})
 			m.start(cmd)
 		}
 	}

@@ -114,7 +114,7 @@ func (m *Model) editLink(name string) tea.Cmd {
 		}
 	}
 	m.push(f)
-	return call(m, new(int), service(name), func(s *adminpb.Service, err error) tea.Cmd {
+	return call(m, &f.asked, service(name, false), func(s *adminpb.Service, err error) tea.Cmd {
 		if err == nil {
 			f.show(s)
 			return nil

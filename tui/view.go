@@ -1,10 +1,14 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	tea "github.com/charmbracelet/bubbletea"
+
+	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/tui/screen"
 )
@@ -323,6 +327,50 @@ func bothEnds(text string, w, n int) []string {
 		lines = screen.Wrap(begin+screen.TruncateStart(text, room/2), w)
 	}
 	return lines
+}
+
+// failureRows are as many rows as an error may take.
+const failureRows = 3
+
+// failureLines are an error in lines of w cells, what failed and what to do about it;
+// source is which node said so, to which request, where one did.
+func failureLines(err error, w int) (lines []string, source string) {
+	var failure *admin.Error
+	if !errors.As(err, &failure) || failure.RequestID == "" {
+		return bothEnds("X "+reason(err), w, failureRows), ""
+	}
+	source = "  request " + failure.RequestID
+	if failure.Node != "" {
+		source += ", says " + failure.Node
+	}
+	return bothEnds("X "+reason(err), w, failureRows-1), screen.Truncate(source, w)
+}
+
+// drawFailure draws an error and returns the row after it.
+func drawFailure(r screen.Rect, y int, err error) int {
+	lines, source := failureLines(err, r.W-2)
+	for _, line := range lines {
+		r.Text(1, y, screen.Bad, line)
+		y++
+	}
+	if source != "" {
+		r.Text(1, y, screen.Dim, source)
+		y++
+	}
+	return y
+}
+
+// copyingFailure is the key that copies all that is known of an error, for whoever is
+// asked about it.
+func (m *Model) copyingFailure(key string, err error) binding {
+	return binding{keys: []string{key}, short: "copy error", long: "copy the error", do: func() tea.Cmd {
+		text := reason(err)
+		var failure *admin.Error
+		if errors.As(err, &failure) && failure.RequestID != "" {
+			text += fmt.Sprintf("\nnode: %s\nrequest: %s", failure.Node, failure.RequestID)
+		}
+		return m.copy(text)
+	}}
 }
 
 // prose draws a text in lines of at most w cells and returns the row after it.

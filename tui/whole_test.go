@@ -90,7 +90,7 @@ func TestSixtyBySixteenTellsAll(t *testing.T) {
 	if text := words(s.screenOf()); !strings.Contains(text, "see why with f; they are tried again by themselves") {
 		t.Errorf("the next step is cut off:\n%s", s.screenOf())
 	}
-	s.conn.fail(noon, errDown)
+	s.lose(errDown)
 	s.now, s.shown = noon.Add(12*time.Minute), noon.Add(12*time.Minute)
 	s.press("1")
 	s.want("12m00s old", "until a node answers")
