@@ -26,6 +26,7 @@ import (
 
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	"edgefog.dev/isgw/raftfsm/catalog"
 )
 
 // who may make each call, with the message of the test. It is written down here
@@ -159,6 +160,28 @@ func TestEveryWayIn(t *testing.T) {
 	everybody := intruders(t, local)
 	ahead.Store(int64(2 * time.Hour)) // what lives for an hour has expired
 
+	// state is all that a call may change: the config, the objects with their
+	// versions, and whatever else the site has agreed on, as the faults of a link are.
+	state := func() string {
+		s := n.current()
+		var out strings.Builder
+		fmt.Fprintf(&out, "config revision %d, raft index %d\n", s.replica.Config().Revision(), s.replica.Status().AppliedIndex)
+		page, err := s.objects.List(ctx, "Hawaii/Cola/bk1", catalog.ListOptions{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			versions, err := s.replica.Catalog().Versions("Hawaii/Cola/bk1", item.Record.GetKey())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range versions {
+				fmt.Fprintln(&out, describe("Hawaii/Cola/bk1", v))
+			}
+		}
+		return out.String()
+	}
+
 	// Those who may change something come last: nobody before them has.
 	for _, i := range everybody {
 		t.Run(i.name, func(t *testing.T) {
@@ -167,9 +190,12 @@ func TestEveryWayIn(t *testing.T) {
 				TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, Certificates: certificatesOf(i)}, // who the node is, is not what is tested
 			}}
 			defer caller.CloseIdleConnections()
+			if _, err := local.Objects.Put(ctx, &adminpb.PutObjectHeader{Bucket: "Hawaii/Cola/bk1", Key: "new"}, strings.NewReader("to be deleted")); err != nil {
+				t.Fatal(err)
+			}
 			for name, method := range methods {
 				for _, protocol := range []string{"Connect JSON", "Connect", "gRPC", "gRPC-Web", "GET"} {
-					before := n.current().replica.Config().Revision()
+					before := state()
 					err := i.ask(ctx, caller, "https://"+n.AdminAddress(), method, protocol)
 					denied := errors.Is(err, errDenied)
 					switch allowed := i.mayCall(name); {
@@ -185,10 +211,11 @@ func TestEveryWayIn(t *testing.T) {
 					case !allowed && strings.Contains(err.Error(), hidden):
 						t.Errorf("%s, %s: the refusal tells what is in an object", name, protocol)
 					}
-					after := n.current().replica.Config().Revision()
 					reads := method.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
-					if after != before && (denied || reads || protocol == "GET") {
-						t.Errorf("%s, %s: it changed the config", name, protocol)
+					if denied || reads || protocol == "GET" {
+						if after := state(); after != before {
+							t.Errorf("%s, %s: before it there was\n%s, and now there is\n%s", name, protocol, before, after)
+						}
 					}
 				}
 			}
