@@ -34,7 +34,7 @@ build:
 dist:
     bash .ci/dist
 
-# the long forms: 2 GiB under ten kills, 1 MiB into 1 GiB, a copy, a Go source tree
+# the long forms, and the benchmark against its minima: two hours on two idle cores with 8 GiB of memory
 long:
     bash .ci/long
 
@@ -42,14 +42,14 @@ long:
 fuzz TIME="20s":
     bash .ci/fuzz {{TIME}}
 
-# sites that write, crash and lose each other, from new seeds for TIME; a seed that fails is named
+# sites that write, crash and lose each other, without and with operators at work, from new seeds for TIME each; a seed that fails is named
 fuzz-links TIME="10m":
-    ISGW_FUZZ_FOR={{TIME}} go test ./sync -count=1 -timeout 0 -run '^TestConverge$'
+    ISGW_FUZZ_FOR={{TIME}} go test ./sync -count=1 -timeout 0 -run '^TestConverge(WhateverIsSet)?$'
 
 # what the project's speed is: -run NAME, -runs N, -scale X, -json FILE, -doc docs/performance.md
 bench *ARGS:
     bash .ci/bench {{ARGS}}
 
-# the benchmarks of the parts against a base; `just bench-micro save` makes the base
+# the benchmarks of the parts against a base, which `just bench-micro save` makes; `once` sees that they run
 bench-micro *ARGS:
     bash .ci/bench-micro {{ARGS}}

@@ -48,14 +48,21 @@ func TestConverge(t *testing.T) {
 	if testing.Short() {
 		seeds = seeds[:len(regressions)+8]
 	}
+	runSeeds(t, false, seeds)
+}
+
+// runSeeds runs the worlds of seeds beside each other, or those that the environment asks
+// for.
+func runSeeds(t *testing.T, operated bool, seeds []uint64) {
+	test := t.Name()
 	run := func(seed uint64, beside bool) bool {
 		return t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			if beside {
 				t.Parallel()
 			}
-			synctest.Test(t, func(t *testing.T) { runWorld(t, seed, false) })
+			synctest.Test(t, func(t *testing.T) { runWorld(t, seed, operated) })
 			if t.Failed() {
-				t.Logf("to replay: ISGW_SEEDS=%d go test ./sync -run TestConverge", seed)
+				t.Logf("to replay: ISGW_SEEDS=%d go test ./sync -run '^%s$'", seed, test)
 			}
 		})
 	}

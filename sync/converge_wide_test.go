@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edgefog.dev/isgw/raftfsm/state"
@@ -34,15 +33,7 @@ func TestConvergeWhateverIsSet(t *testing.T) {
 	if testing.Short() {
 		seeds = seeds[:len(wideRegressions)+8]
 	}
-	for _, seed := range meshSeeds(t, seeds...) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { runWorld(t, seed, true) })
-			if t.Failed() {
-				t.Logf("to replay: ISGW_SEEDS=%d go test ./sync -run TestConvergeWhateverIsSet", seed)
-			}
-		})
-	}
+	runSeeds(t, true, seeds)
 }
 
 // operators are those who change settings. What they draw is of their own, so that
