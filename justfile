@@ -34,7 +34,7 @@ build:
 dist:
     bash .ci/dist
 
-# the long forms, and the benchmark against its minima: two hours on two idle cores with 8 GiB of memory
+# the long forms of what must hold, and the benchmark against its minima: an hour or more on two idle cores with 8 GiB of memory
 long:
     bash .ci/long
 
