@@ -21,11 +21,13 @@ const (
 
 // changed tells each setting in which a link differs from what it was.
 func (b *builder) changed(was, is *statepb.Service) {
+	moves := false
 	for _, s := range different(was, is) {
 		b.step("~", "setting", is.GetName(), "%s %s → %s", s.name, short(s.value(was)), short(s.value(is)))
-		if s.flag == "--placement" || s.flag == "--annotations" {
-			b.placed(is)
-		}
+		moves = moves || s.flag == "--placement" || s.flag == "--annotations"
+	}
+	if moves {
+		b.placed(is)
 	}
 }
 

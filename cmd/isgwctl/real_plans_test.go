@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"edgefog.dev/isgw/cluster"
 	"edgefog.dev/isgw/cluster/admin"
@@ -171,48 +175,73 @@ func readAll(t *testing.T, name string) []byte {
 	return raw
 }
 
-// TestDryRunIsThePlan: for every change that the console makes, --dry-run prints
-// the text of the plan that the console shows, and the command that the plan
-// names is that change.
+// shellWords are the words of a command line, as a shell takes it.
+func shellWords(t *testing.T, line string) []string {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", `printf '%s\0' `+line).Output()
+	if err != nil {
+		t.Fatalf("a shell does not take %s: %v", line, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+}
+
+// TestDryRunIsThePlan: for every change that the console makes, with every setting
+// that its forms have, --dry-run prints the text of the plan that the console shows,
+// and the command that the plan names is that change.
 func TestDryRunIsThePlan(t *testing.T) {
 	alpha, beta := startSite(t, "alpha"), startSite(t, "beta")
 	alpha.ctl(0, "cluster", "create", "Hawaii")
 	alpha.ctl(0, "tenant", "create", "Hawaii/Cola")
 	alpha.ctl(0, "bucket", "create", "Hawaii/Cola/bk1")
 	alpha.ctl(0, "service", "create", "isgw", "hawaii", "--serve", "Hawaii/Cola/bk1")
+	alpha.ctl(0, "service", "create", "isgw", "stopped")
+	alpha.ctl(0, "link", "pause", "stopped")
+	alpha.ctl(0, "service", "disable", "stopped")
 	out, _ := beta.ctl(0, "site", "invite", "-o", "name")
 	token := strings.TrimSpace(out)
 	c := alpha.client()
-	remote := "ccow://127.0.0.1:1"
+	settings := &adminpb.LinkSettings{
+		Tunnel: new(true), Local: new("127.0.0.1:14001"), ChunkCache: new(uint64(256 << 20)), Profile: new("embedded"),
+		SendLimit: new("10MiB/s,1MiB/s@08:00-18:00"), ReceiveLimit: new("64KiB/s"),
+		Annotations: &adminpb.LinkAnnotations{Values: map[string]string{"team": "it's \"us\" $HOME"}},
+		Resources:   &adminpb.LinkResources{RequestCpuMillis: 1500, LimitCpuMillis: 2000, LimitMemoryBytes: 4 << 30},
+		Placement:   new(`{"tolerations":[{"operator":"Exists"}]}`),
+	}
+	asked := map[protoreflect.FullName]bool{}
 	for _, change := range []*adminpb.PlanRequest{
 		{Change: &adminpb.PlanRequest_CreateService{CreateService: &adminpb.PlanCreateService{Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "maui"}}}},
 		{Change: &adminpb.PlanRequest_CreateService{CreateService: &adminpb.PlanCreateService{
-			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "maui", Connections: 3, LagTargetSeconds: 90},
-			Token:   token, Serves: []string{"Hawaii/Cola/bk1", "Hawaii/Cola/bk2"},
+			Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "maui", Connections: 3, LagTargetSeconds: 90, Direction: "send", Replication: "initial", Settings: settings},
+			Token:   token, Serves: []string{"Hawaii/Cola/bk1,exclude=tmp/", "Hawaii/Cola/bk2"},
 		}}},
 		{Change: &adminpb.PlanRequest_EditService{EditService: &adminpb.PlanEditService{Name: "hawaii", LagTargetSeconds: new(45.0), Connections: new(uint32(2))}}},
+		{Change: &adminpb.PlanRequest_EditService{EditService: &adminpb.PlanEditService{Name: "hawaii", Direction: new("receive"), Replication: new("continuous"), Settings: settings}}},
+		{Change: &adminpb.PlanRequest_EditService{EditService: &adminpb.PlanEditService{Name: "hawaii", Settings: &adminpb.LinkSettings{Server: new("stopped")}}}},
 		{Change: &adminpb.PlanRequest_EditService{EditService: &adminpb.PlanEditService{Name: "hawaii", Remote: new("")}}},
 		{Change: &adminpb.PlanRequest_Serve{Serve: &adminpb.ServeRequest{Name: "hawaii", Path: "Hawaii/Pepsi"}}},
 		{Change: &adminpb.PlanRequest_Unserve{Unserve: &adminpb.UnserveRequest{Name: "hawaii", Path: "Hawaii/Cola/bk1"}}},
+		{Change: &adminpb.PlanRequest_Pause{Pause: &adminpb.PauseServiceRequest{Name: "hawaii"}}},
+		{Change: &adminpb.PlanRequest_Resume{Resume: &adminpb.ResumeServiceRequest{Name: "stopped"}}},
 		{Change: &adminpb.PlanRequest_Disable{Disable: &adminpb.DisableServiceRequest{Name: "hawaii"}}},
-		{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: "hawaii"}}},
+		{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: "stopped"}}},
+		{Change: &adminpb.PlanRequest_Enable{Enable: &adminpb.EnableServiceRequest{Name: "hawaii"}}}, // which it is
+		{Change: &adminpb.PlanRequest_Resync{Resync: &adminpb.StartResyncRequest{Name: "hawaii"}}},
+		{Change: &adminpb.PlanRequest_Resync{Resync: &adminpb.StartResyncRequest{Name: "hawaii", Path: "Hawaii/Cola/bk1"}}},
 		{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: "hawaii"}}},
 		{Change: &adminpb.PlanRequest_RetryFaults{RetryFaults: &adminpb.RetryFaultsRequest{Name: "hawaii", Bucket: "Hawaii/Cola/bk1", Keys: []string{"a", "b"}}}},
 		{Change: &adminpb.PlanRequest_SkipFaults{SkipFaults: &adminpb.SkipFaultsRequest{Name: "hawaii", Bucket: "Hawaii/Cola/bk1", Keys: []string{"a"}}}},
 		{Change: &adminpb.PlanRequest_DeleteService{DeleteService: &adminpb.DeleteServiceRequest{Name: "hawaii"}}},
 	} {
+		noteFields(change.ProtoReflect(), asked)
 		plan, err := c.Plans.Plan(t.Context(), change)
 		if err != nil {
 			t.Errorf("%v: %v", change, err)
 			continue
 		}
-		words := strings.Fields(plan.GetCommand())
+		words := shellWords(t, plan.GetCommand())
 		for i, word := range words {
-			switch word {
-			case "TOKEN":
+			if word == "TOKEN" {
 				words[i] = token
-			case `""`:
-				words[i] = ""
 			}
 		}
 		if words[0] != "isgwctl" {
@@ -223,9 +252,27 @@ func TestDryRunIsThePlan(t *testing.T) {
 		if got != plan.GetText() {
 			t.Errorf("%s --dry-run prints\n%s\nand the console shows\n%s", plan.GetCommand(), got, plan.GetText())
 		}
+		said := map[string]bool{}
+		for _, check := range plan.GetChecks() {
+			if said[check.String()] {
+				t.Errorf("the plan of %s says twice: %s", plan.GetCommand(), check.GetText())
+			}
+			said[check.String()] = true
+		}
+	}
+	for _, m := range []proto.Message{&adminpb.PlanRequest{}, &adminpb.PlanCreateService{}, &adminpb.PlanEditService{}, &adminpb.LinkSettings{}} {
+		fields := m.ProtoReflect().Descriptor().Fields()
+		for i := range fields.Len() {
+			switch name := fields.Get(i).FullName(); {
+			case fields.Get(i).Name() == "apply_manifest", fields.Get(i).Name() == "edit_site": // commands alone make these
+			case !asked[name]:
+				t.Errorf("no change above has %s", name)
+			}
+		}
 	}
 	// A remote is asked who answers there, and how long that took is no part of
 	// the change.
+	remote := "ccow://127.0.0.1:1"
 	plan, err := c.Plans.Plan(t.Context(), &adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: &adminpb.PlanEditService{Name: "hawaii", Remote: &remote}}})
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +280,17 @@ func TestDryRunIsThePlan(t *testing.T) {
 	if got, _ := alpha.ctl(0, "service", "edit", "hawaii", "--remote", remote, "--dry-run"); got != plan.GetText() || !strings.Contains(got, "!  reach") {
 		t.Errorf("--dry-run prints\n%s\nand the console shows\n%s", got, plan.GetText())
 	}
+}
+
+// noteFields notes which fields a message has, and the messages in it.
+func noteFields(m protoreflect.Message, into map[protoreflect.FullName]bool) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		into[f.FullName()] = true
+		if f.Message() != nil && !f.IsMap() && !f.IsList() {
+			noteFields(v.Message(), into)
+		}
+		return true
+	})
 }
 
 // TestExitStatuses provokes the exit statuses with a real node, except 4, which
