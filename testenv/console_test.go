@@ -2,24 +2,31 @@ package testenv
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
 // TestConsole drives the console in a terminal against two real sites, through
-// the whole of what it is for: connect, make the link with a token, serve a
-// bucket, see the transfer and the lag, cut the link, read why, heal it and see
-// it drain; then the death and the return of the node that is watched.
+// the whole of what it is for: make a profile and connect by it, make the link with
+// a token, give it a target and a bucket, see the transfer and the lag, pause it and
+// let it go on, cut it, read why, heal it and see it drain; then the death and the
+// return of the node that is watched. Of each change the node is asked whether it has
+// been made.
 func TestConsole(t *testing.T) {
 	t.Parallel() // it has programs, ports and folders of its own
 	tmux := client(t, "tmux")
 	e := New(t)
 	binary := isgwctl(t)
-	a, b := e.Start("alpha", SiteOptions{Process: true}), e.Start("beta", SiteOptions{})
+	a, b := e.Start("alpha", SiteOptions{Process: true, AdminTLS: true}), e.Start("beta", SiteOptions{})
 	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
 	b.Create("Hawaii", "Hawaii/Cola")
 	l := e.Line("hawaii", a, b, bucketPath)
@@ -27,32 +34,42 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	token, err := a.Admin.Access.CreateToken(e.Context(), &adminpb.CreateTokenRequest{Name: "ops", Role: "site-admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
 
-	// Connect: the site has no links, and says what the first step is.
-	x := e.openTerminal(tmux, "env", "XDG_CONFIG_HOME="+e.Dir("config"), binary, "--connect", "unix:"+a.DataDir()+"/admin.sock")
+	// Connect: there are no profiles, and a makes the first, by which the site is
+	// reached. The site has no links, and says what the first step is.
+	x := e.openTerminal(tmux, "env", "XDG_CONFIG_HOME="+e.Dir("config"), "ISGW_CONNECT=", "ISGW_PROFILE=", binary)
+	x.shows("No profiles yet", "a adds one")
+	x.keys("a")
+	x.fills("new profile", []entry{
+		{"what you call the site", "prod"},
+		{"https://HOST:PORT of its --admin", "https://" + a.AdminAddress()},
+		{"SHA-256 of the site's authority", token.GetAuthorityFingerprint()},
+		{"file with the authority's certificate", ""},
+		{"from isgwctl admin token create", token.GetSecret()},
+	})
+	if strings.Contains(x.screen, token.GetSecret()) {
+		t.Error("the token of the profile is on the screen")
+	}
+	x.keys("C-s")
+	x.shows("profile prod is kept", "prod", "never")
+	x.keys("Enter")
 	x.shows("ok HEALTHY: this site has no links yet", "No links yet", "alpha-1 ok", "[1 Home]")
 
-	// The link: address, direction, replication, the token, the bucket, the target.
+	// The link: address, direction, replication and the token.
 	x.keys("n")
-	x.shows("new link", "NAME")
-	for _, field := range []struct{ shows, text string }{
+	x.fills("new link", []entry{
 		{"a short name", "hawaii"},
 		{"of the other site's link endpoint", l.address(0)},
 		{"← → choose", ""},
 		{"what is there already", ""},
 		{"from isgwctl site invite", invitation.GetToken()},
-		{"several with commas", bucketPath},
-		{"further behind than this", "5s"},
-	} {
-		x.shows(field.shows)
-		if field.text != "" {
-			x.text(field.text)
-		}
-		x.keys("Enter")
-	}
-	x.shows("CONNECTIONS", "ctrl-s review the plan") // and more settings, which stay as they are
+	})
 	x.keys("C-s")
-	x.shows("WHAT WILL HAPPEN", "pairing", "link", "serve", "CHECKS")
+	x.shows("WHAT WILL HAPPEN", "pairing", "link", "CHECKS")
 	if strings.Contains(x.screen, invitation.GetToken()) {
 		t.Error("the token is on the screen")
 	}
@@ -61,9 +78,41 @@ func TestConsole(t *testing.T) {
 	}
 	x.keys("a")
 	x.shows("ok: new link hawaii", "hawaii")
-	l.create(1)
+	made := func(what string, ok func(*adminpb.Service) bool) {
+		t.Helper()
+		if service := a.Status("hawaii"); !ok(service) {
+			t.Errorf("the console says that it is done, and %s: %v", what, service)
+		}
+	}
 	x.keys("2")
-	x.shows("[2 Links]", "Links 1/1", "hawaii", "synced")
+	x.shows("[2 Links]", "Links 1/1", "hawaii")
+
+	// Its lag target, and what it serves: off again as well.
+	x.keys("e")
+	x.fills("edit hawaii", []entry{{"further behind than this", "5s"}})
+	x.keys("C-s")
+	x.apply("lag target", "ok: edit hawaii")
+	made("the target is another", func(s *adminpb.Service) bool { return s.GetLagTargetSeconds() == 5 })
+	serve := func() {
+		t.Helper()
+		x.keys("s")
+		x.shows("serve on hawaii", bucketPath)
+		x.text(bucketPath)
+		x.shows("/" + bucketPath)
+		x.keys("Enter")
+		x.apply("over link hawaii", "ok: serve "+bucketPath)
+		made("it serves something else", func(s *adminpb.Service) bool { return slices.Equal(s.GetServes(), l.Buckets) })
+	}
+	serve()
+	x.shows("u unserve") // the console has heard what the link serves
+	x.keys("u")
+	x.shows("stop serving on hawaii", bucketPath)
+	x.keys("Enter")
+	x.apply("off link hawaii", "ok: stop serving "+bucketPath)
+	made("it serves something", func(s *adminpb.Service) bool { return len(s.GetServes()) == 0 })
+	serve()
+	l.create(1)
+	x.shows("synced")
 	x.keys("Enter")
 	x.shows("Links ▸ hawaii", "throughput", "SYNCED", "lag s")
 
@@ -111,10 +160,24 @@ func TestConsole(t *testing.T) {
 		}
 	}
 	x.keys("Escape")
-	x.shows("[2 Links]", "o sort")
+	x.shows("[2 Links]", "BACKLOG")
 	if service := a.Status("hawaii"); !service.GetEnabled() || service.GetPaused() {
 		t.Error("a plan that was cancelled was carried out")
 	}
+
+	// One that is applied does: nothing crosses the link until it is resumed.
+	x.keys("p")
+	x.apply("running → paused", "ok: pause hawaii")
+	made("it is not paused", (*adminpb.Service).GetPaused)
+	x.shows("[2 Links]", "paused")
+	e.mustPut(a, "while paused", []byte("value"))
+	e.Eventually("the node counts what waits", func() bool { return a.Status("hawaii").GetStatus().GetSend().GetBacklog().GetVersions() == 1 })
+	e.mustLack(b, "while paused")
+	x.keys("p")
+	x.apply("paused → running", "ok: resume hawaii")
+	made("it is paused", func(s *adminpb.Service) bool { return s.GetEnabled() && !s.GetPaused() })
+	l.WaitSynced()
+	e.mustHave(b, "while paused", []byte("value"))
 	x.keys("1")
 	x.shows("[1 Home]", "ok HEALTHY: the link is in sync")
 
@@ -130,6 +193,47 @@ func TestConsole(t *testing.T) {
 	x.shows("keys that work on Home")
 	x.keys("Escape", "q") // together, as a slow line delivers them
 	x.waitGone()
+}
+
+// TestPausedSite stops the process of a site as a debugger or a hypervisor does, so
+// that nobody says goodbye: at the other site the console shows within ten seconds that
+// the lag rises, and why. When the process goes on so does the link.
+func TestPausedSite(t *testing.T) {
+	t.Parallel() // it mostly waits
+	e := New(t)
+	a, b := e.Start("alpha", SiteOptions{}), e.Start("beta", SiteOptions{Process: true})
+	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
+	b.Create("Hawaii", "Hawaii/Cola")
+	l := e.Link("hawaii", a, b, bucketPath)
+	e.mustPut(a, "before", []byte("value"))
+	l.WaitSynced()
+	c := e.openConsole([]string{"SSH_CONNECTION="}, "--connect", "unix:"+a.DataDir()+"/admin.sock")
+	c.shows("HEALTHY")
+	c.keys("2")
+	c.shows("[2 Links]", "ok  hawaii")
+	why := regexp.MustCompile(`(?m)^ X (stalled|down) +\S.*$`)
+	for try := range 3 { // the machine may be busy
+		b.Pause()
+		began := time.Now()
+		key := fmt.Sprintf("behind-%d", try)
+		e.mustPut(a, key, []byte("value"))
+		lags := []float64{0}
+		took, ok := e.soon(began, 10*time.Second, func() bool {
+			if lag := c.figures()["LAG"]; lag > lags[len(lags)-1] {
+				lags = append(lags, lag)
+			}
+			return len(lags) > 2 && why.MatchString(c.text())
+		})
+		t.Logf("after %s the console has shown a lag of %v and the cause %q", took.Round(100*time.Millisecond), lags, strings.TrimSpace(why.FindString(c.text())))
+		b.Continue()
+		c.shows("[2 Links]", "ok  hawaii")
+		l.WaitSynced()
+		e.mustHave(b, key, []byte("value"))
+		if ok {
+			return
+		}
+	}
+	t.Error("the console does not show within ten seconds that a site stands still, and why")
 }
 
 // isgwctl is the console's process below the shell of a terminal.
@@ -239,6 +343,70 @@ func TestConsoleGivesTheTerminalBack(t *testing.T) {
 		}
 		x.keys("q")
 		x.prompt(term)
+	}
+}
+
+// TestPlainCommandsAskTheTerminalNothing: what the console is made of would ask a
+// terminal for its colours as soon as a program begins, and wait for seconds where there
+// is no answer. Of a plain command neither program does.
+func TestPlainCommandsAskTheTerminalNothing(t *testing.T) {
+	t.Parallel()
+	e := New(t)
+	for _, command := range [][]string{{"isgwctl", "version"}, {"isgwctl", "--help"}, {"isgwnode", "version"}, {"isgwnode", "demo", "--help"}} {
+		x := e.onTerminal(nil, program(t, command[0]), command[1:]...)
+		status := x.status()
+		if out := x.first(); status != 0 || out == "" || strings.Contains(out, "\x1b") {
+			t.Errorf("%v: exit status %d, and to a terminal it writes %q", command, status, out)
+		}
+	}
+}
+
+// TestDemoOnATerminal runs the demo as somebody does who tries it: it opens the console,
+// q ends it, and nothing is left of it. With --plain it writes lines, until ctrl-c.
+func TestDemoOnATerminal(t *testing.T) {
+	t.Parallel()
+	e := New(t)
+	source, tmp := e.Dir("source"), e.Dir("tmp")
+	for _, dir := range []string{source, tmp} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(source, "file"), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	demo := func(args ...string) *console {
+		return e.onTerminal([]string{"TMPDIR=" + tmp}, program(t, "isgwnode"), append([]string{"demo", "--source", source}, args...)...)
+	}
+	ended := func(x *console) {
+		t.Helper()
+		if status := x.status(); status != 0 {
+			t.Errorf("the demo ends with status %d:\n%s", status, x.text())
+		}
+		if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+			t.Errorf("the demo has left %v, %v", left, err)
+		}
+	}
+	x := demo()
+	x.shows("[1 Home]", "HEALTHY", "oahu", "maui")
+	x.keys("2")
+	x.shows("[2 Links]", "Links 1/1", "hawaii")
+	x.keys("q")
+	ended(x)
+
+	x = demo("--plain")
+	e.Eventually("both sites are in sync", func() bool {
+		for line := range strings.Lines(x.first()) {
+			if strings.Count(line, "synced") == 2 {
+				return true
+			}
+		}
+		return false
+	})
+	x.keys("\x03")
+	ended(x)
+	if out := x.first(); strings.Contains(out, "\x1b") || !strings.Contains(out, "two sites, one link") {
+		t.Errorf("with --plain the demo writes %q", out)
 	}
 }
 

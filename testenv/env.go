@@ -74,6 +74,22 @@ func (e *Env) Eventually(what string, ok func() bool) {
 	}
 }
 
+// soon polls until ok, until d has passed since began, and returns whether it came to
+// be and after how long. The time by which a busy machine ends the pauses in between too
+// late does not count.
+func (e *Env) soon(began time.Time, d time.Duration, ok func() bool) (took time.Duration, in bool) {
+	const between = 50 * time.Millisecond
+	for {
+		in, took = ok(), time.Since(began)
+		if in || took > d {
+			return took, in
+		}
+		paused := time.Now()
+		pause(between)
+		d += time.Since(paused) - between
+	}
+}
+
 // pause gives a poll its interval.
 func pause(d time.Duration) { <-time.After(d) }
 

@@ -45,7 +45,8 @@ func (s *Site) startProcess() {
 	o := s.options
 	child := exec.Command(binary)
 	child.Env = append(os.Environ(), nodeVariable+"="+strings.Join([]string{
-		o.Dir, o.Site, o.Node, o.S3, o.Link, o.Metrics, o.LogKeep.String(),
+		o.Dir, o.Site, o.Node, o.S3, o.Link, o.Metrics, o.Admin, o.LogKeep.String(),
+		o.S3Cert, o.S3Key,
 	}, "\n"))
 	child.Stdout, child.Stderr = &s.log, &s.log
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -58,7 +59,7 @@ func (s *Site) startProcess() {
 // runNode is the process's whole life.
 func runNode(spec string) int {
 	fields := strings.Split(spec, "\n")
-	logKeep, err := time.ParseDuration(fields[6])
+	logKeep, err := time.ParseDuration(fields[7])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -68,7 +69,7 @@ func runNode(spec string) int {
 	cluster.LimitMemory()
 	if err := cluster.Run(ctx, cluster.Options{
 		Dir: fields[0], Site: fields[1], Node: fields[2], S3: fields[3], Link: fields[4], Metrics: fields[5],
-		Admin: cluster.None, LogKeep: logKeep, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Admin: fields[6], S3Cert: fields[8], S3Key: fields[9], LogKeep: logKeep, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -17,49 +17,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// console is isgwctl in a terminal of 80x24 that counts what is written to it.
+// console is a program in a terminal of 80x24 that answers nothing, and counts what
+// is written to it.
 type console struct {
 	e      *Env
 	cmd    *exec.Cmd
 	master *os.File
 	done   chan struct{} // closed when nothing comes any more
+	ended  chan struct{} // closed when the program has ended
 
 	mu    sync.Mutex
 	bytes int64
+	begun []byte // what was written first
 	face  face
 }
 
-// built is where isgwctl is built, once for all tests that start it.
+// maxBegun bounds what is kept of what was written first.
+const maxBegun = 64 << 10
+
+// built are the programs that were built, each once for all tests that start it.
 var built struct {
-	once sync.Once
-	path string
-	err  error
+	mu   sync.Mutex
+	dir  string
+	errs map[string]error // by name
 }
 
-// isgwctl builds the program as it is shipped.
+// program builds a program of cmd as it is shipped.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if built.dir == "" {
+		dir, err := os.MkdirTemp("", "isgw-built-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		built.dir, built.errs = dir, map[string]error{}
+	}
+	path := filepath.Join(built.dir, name)
+	err, done := built.errs[name]
+	if !done {
+		var out []byte
+		if out, err = exec.Command("go", "build", "-o", path, "../cmd/"+name).CombinedOutput(); err != nil {
+			err = fmt.Errorf("build %s: %w\n%s", name, err, out)
+		}
+		built.errs[name] = err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func isgwctl(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		dir, err := os.MkdirTemp("", "isgwctl-")
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.path = filepath.Join(dir, "isgwctl")
-		if out, err := exec.Command("go", "build", "-o", built.path, "../cmd/isgwctl").CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build isgwctl: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
+	return program(t, "isgwctl")
 }
 
-// removeBuilt removes it when all tests have run.
+// removeBuilt removes them when all tests have run.
 func removeBuilt() {
-	if built.path != "" {
-		os.RemoveAll(filepath.Dir(built.path))
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
 	}
 }
 
@@ -90,24 +108,33 @@ func openPTY(t testing.TB, columns, rows uint16) (master, slave *os.File) {
 
 // openConsole opens the console as somebody does who came over SSH.
 func (e *Env) openConsole(env []string, args ...string) *console {
+	e.t.Helper()
+	return e.onTerminal(append([]string{"SSH_CONNECTION=10.0.0.1 50000 10.0.0.2 22"}, env...), isgwctl(e.t), append([]string{"--theme", "dark"}, args...)...)
+}
+
+// onTerminal runs a program in a terminal.
+func (e *Env) onTerminal(env []string, name string, args ...string) *console {
 	t := e.t
 	t.Helper()
 	master, slave := openPTY(t, 80, 24)
-	c := &console{e: e, master: master, done: make(chan struct{})}
-	c.cmd = exec.Command(isgwctl(t), append([]string{"--theme", "dark"}, args...)...)
+	c := &console{e: e, cmd: exec.Command(name, args...), master: master, done: make(chan struct{}), ended: make(chan struct{})}
 	c.cmd.Env = append([]string{
-		"TERM=xterm-256color", "LC_ALL=C.UTF-8", "SSH_CONNECTION=10.0.0.1 50000 10.0.0.2 22", "HOME=" + e.dir, "XDG_CONFIG_HOME=" + e.Dir("config"), "PATH=" + os.Getenv("PATH"),
+		"TERM=xterm-256color", "LC_ALL=C.UTF-8", "HOME=" + e.dir, "XDG_CONFIG_HOME=" + e.Dir("config"), "PATH=" + os.Getenv("PATH"),
 	}, env...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = slave, slave, slave
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
-		t.Fatalf("open the console: %v", err)
+		t.Fatalf("run %s in a terminal: %v", name, err)
 	}
 	slave.Close()
 	go c.read()
+	go func() {
+		defer close(c.ended)
+		_ = c.cmd.Wait() // what became of it is in its ProcessState
+	}()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the console:\n%s", c.text())
+			t.Logf("the terminal:\n%s", c.text())
 		}
 		c.close()
 	})
@@ -122,6 +149,7 @@ func (c *console) read() {
 		n, err := c.master.Read(buf)
 		c.mu.Lock()
 		c.bytes += int64(n)
+		c.begun = append(c.begun, buf[:min(n, maxBegun-len(c.begun))]...)
 		c.face.write(buf[:n])
 		c.mu.Unlock()
 		if err != nil {
@@ -130,22 +158,39 @@ func (c *console) read() {
 	}
 }
 
-// close ends the console as a hang-up does, and waits for it.
+// close ends the program as a hang-up does, and waits for it.
 func (c *console) close() {
-	if c.cmd.ProcessState == nil {
-		_ = c.cmd.Process.Signal(syscall.SIGHUP) // it may have ended already
-		ended := make(chan struct{})
-		go func() { defer close(ended); _ = c.cmd.Wait() }()
-		select {
-		case <-ended:
-		case <-time.After(Patience):
-			c.e.t.Error("the console did not end on SIGHUP")
-			_ = c.cmd.Process.Kill()
-			<-ended
-		}
+	_ = c.cmd.Process.Signal(syscall.SIGHUP) // it may have ended already
+	select {
+	case <-c.ended:
+	case <-time.After(Patience):
+		c.e.t.Error("the program did not end on SIGHUP")
+		_ = c.cmd.Process.Kill()
+		<-c.ended
 	}
 	c.master.Close()
 	<-c.done
+}
+
+// status waits until the program has ended by itself and all that it wrote has come,
+// and returns its exit status.
+func (c *console) status() int {
+	c.e.t.Helper()
+	for _, over := range []chan struct{}{c.ended, c.done} {
+		select {
+		case <-over:
+		case <-time.After(Patience):
+			c.e.t.Fatal("the program does not end")
+		}
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// first is what was written first.
+func (c *console) first() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return string(c.begun)
 }
 
 // keys types.

@@ -30,8 +30,7 @@ type SiteOptions struct {
 	LogKeep time.Duration
 	// Clock moves the time of a site that runs in the test's process.
 	Clock func() time.Time
-	// AdminTLS serves the admin API over TLS too, at a site that runs in the
-	// test's process.
+	// AdminTLS serves the admin API over TLS too.
 	AdminTLS bool
 }
 

@@ -89,6 +89,32 @@ func (x *terminal) shows(texts ...string) {
 	})
 }
 
+// entry is a field of a form: a part of what it says of itself, and what is typed.
+type entry struct{ help, text string }
+
+// fills types into the fields of a form, one after the other, and leaves the form
+// open at the next one.
+func (x *terminal) fills(title string, fields []entry) {
+	x.e.t.Helper()
+	x.shows(title)
+	for _, f := range fields {
+		x.shows(f.help)
+		if f.text != "" {
+			x.text(f.text)
+		}
+		x.keys("Enter")
+	}
+	x.e.Eventually("the form goes on to its next field", func() bool { return !strings.Contains(x.look(), fields[len(fields)-1].help) })
+}
+
+// apply applies the plan that the console shows, and waits until it says so.
+func (x *terminal) apply(plan, done string) {
+	x.e.t.Helper()
+	x.shows("WHAT WILL HAPPEN", plan, "a apply")
+	x.keys("a")
+	x.shows(done)
+}
+
 // shell opens a terminal with a shell that has a short prompt and no history.
 func (e *Env) shell(t *testing.T) *terminal {
 	t.Helper()
