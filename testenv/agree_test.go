@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,22 +21,25 @@ import (
 // shown is what `isgwctl service show NAME -s -o json` says.
 type shown struct {
 	Status struct {
-		State                         string
+		State, Mode                   string
 		Connected, Synced             bool
 		Connections                   float64
 		NetworkErrors                 float64
 		LocalIoErrors, RemoteIoErrors float64
 		LagTargetSeconds              float64
 		Slope, DrainSeconds           *float64
+		InFlightBytes                 float64
 		Send, Receive                 direction
 	}
 }
 
 type direction struct {
-	Versions, Manifests, Chunks, ChunksSkipped, WireBytes, Throughput float64
-	LimitRate                                                         float64
-	Backlog                                                           struct {
+	Requests, Versions, Manifests, Chunks, ChunksSkipped, WireBytes, Throughput float64
+	LimitRate                                                                   float64
+	LatencySeconds, ProcessingDelaySeconds                                      *float64
+	Backlog                                                                     struct {
 		LagSeconds, Versions, Bytes *float64
+		Estimated                   bool
 		Pending, Quarantined        float64
 	}
 }
@@ -68,9 +72,8 @@ func (s *Site) show(service string) shown {
 	return got
 }
 
-// metrics are the numbers of a link that the node tells Prometheus, by name and
-// what tells them apart: "link_lag_seconds send".
-func (s *Site) metrics(service string) map[string]float64 {
+// scrape is all that the node tells Prometheus.
+func (s *Site) scrape() string {
 	t := s.env.t
 	t.Helper()
 	res, err := http.Get("http://" + s.MetricsAddress() + "/metrics")
@@ -82,9 +85,17 @@ func (s *Site) metrics(service string) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(raw)
+}
+
+// metrics are the numbers of a link that the node tells Prometheus, by name and
+// what tells them apart: "link_lag_seconds send".
+func (s *Site) metrics(service string) map[string]float64 {
+	t := s.env.t
+	t.Helper()
 	out := map[string]float64{}
-	label := regexp.MustCompile(`(direction|kind|state)="([^"]*)"`)
-	for line := range strings.Lines(string(raw)) {
+	label := regexp.MustCompile(`(direction|kind|state|mode)="([^"]*)"`)
+	for line := range strings.Lines(s.scrape()) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if !ok || !strings.HasPrefix(name, "isgw_link_") || !strings.Contains(name, `service="`+service+`"`) {
 			continue
@@ -93,51 +104,112 @@ func (s *Site) metrics(service string) map[string]float64 {
 		for _, l := range label.FindAllStringSubmatch(name, -1) {
 			key += " " + l[2]
 		}
-		if out[key], err = strconv.ParseFloat(value, 64); err != nil {
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
 			t.Fatalf("metric %s: %v", line, err)
 		}
+		out[key] = v
 	}
 	return out
 }
 
-// row is the line of the link on the console's page of links.
-type row struct {
-	out, backlog float64
-	lag          string
+// figures are numbers of a link, by the words that the console has for them. What is
+// not known is not among them.
+type figures map[string]float64
+
+// figures are the numbers that the command tells, summed up as the console does.
+func (s shown) figures() figures {
+	st := s.Status
+	f := figures{
+		"OUT/s": st.Send.Throughput, "IN/s": st.Receive.Throughput, "TARGET": st.LagTargetSeconds, "in flight": st.InFlightBytes,
+		"ERRORS": st.NetworkErrors + st.LocalIoErrors + st.RemoteIoErrors,
+	}
+	for _, d := range []direction{st.Send, st.Receive} {
+		b := d.Backlog
+		if b.LagSeconds != nil {
+			f["LAG"] = max(f["LAG"], *b.LagSeconds)
+		}
+		if b.Versions != nil && b.Bytes != nil {
+			f["BACKLOG"] += *b.Versions
+			f["BYTES"] += *b.Bytes
+		}
+		f["pending"] += b.Pending
+		f["quarantined"] += b.Quarantined
+	}
+	for name, v := range map[string]*float64{"SLOPE": st.Slope, "DRAIN": st.DrainSeconds, "RTT": st.Receive.LatencySeconds} {
+		if v != nil {
+			f[name] = *v
+		}
+	}
+	return f
 }
 
-// row reads the link's numbers off the screen, each below its title: they are
-// flush with its right end.
-func (c *console) row() (row, bool) {
+// inMetrics are the metrics that are one figure.
+var inMetrics = map[string]string{
+	"OUT/s": "link_throughput_bytes_per_second send", "IN/s": "link_throughput_bytes_per_second receive",
+	"SLOPE": "link_backlog_slope", "DRAIN": "link_drain_seconds", "RTT": "link_latency_seconds",
+	"TARGET": "link_lag_target_seconds", "in flight": "link_in_flight_bytes",
+}
+
+// onLinkPage are the figures below the charts of a link's page.
+var onLinkPage = map[string]*regexp.Regexp{
+	"BACKLOG":     regexp.MustCompile(`backlog (\S+) versions`),
+	"BYTES":       regexp.MustCompile(`backlog \S+ versions ([^\s,]+)`),
+	"OUT/s":       regexp.MustCompile(` out (\S+/s)`),
+	"IN/s":        regexp.MustCompile(` in (\S+/s)`),
+	"in flight":   regexp.MustCompile(`in flight (\S+)`),
+	"RTT":         regexp.MustCompile(` rtt (\S+)`),
+	"ERRORS":      regexp.MustCompile(` errors (\S+)`),
+	"pending":     regexp.MustCompile(` pending (\S+)`),
+	"quarantined": regexp.MustCompile(` quarantined (\S+)`),
+}
+
+// figures reads the link's numbers off the screen: on the page of links each is
+// below its title, flush with its right end.
+func (c *console) figures() figures {
+	screen := c.text()
+	out := figures{}
+	take := func(name, text string) {
+		if v, ok := read(text); ok {
+			out[name] = v
+		}
+	}
+	if strings.Contains(screen, "Links ▸ hawaii") {
+		for name, pattern := range onLinkPage {
+			if found := pattern.FindStringSubmatch(screen); found != nil {
+				take(name, found[1])
+			}
+		}
+		return out
+	}
 	var header, line []rune
-	for text := range strings.Lines(c.text()) {
+	for text := range strings.Lines(screen) {
 		switch {
-		case strings.Contains(text, "BACKLOG"):
+		case strings.HasPrefix(text, "  ST "):
 			header = []rune(text)
 		case header != nil && line == nil && strings.Contains(text, "hawaii"):
 			line = []rune(text)
 		}
 	}
-	under := func(title string) string {
-		at := strings.Index(string(header), title)
+	for _, title := range []string{"OUT/s", "IN/s", "LAG", "BACKLOG", "BYTES", "SLOPE", "DRAIN", "RTT", "ERRORS", "TARGET"} {
+		at := strings.Index(string(header), " "+title)
 		if at < 0 {
-			return ""
+			continue
 		}
-		end := len([]rune(string(header)[:at])) + len([]rune(title))
-		words := strings.Fields(string(line[:min(end, len(line))]))
-		if len(words) == 0 {
-			return ""
+		end := len([]rune(string(header)[:at])) + 1 + len([]rune(title))
+		if words := strings.Fields(string(line[:min(end, len(line))])); len(words) > 0 {
+			take(title, words[len(words)-1])
 		}
-		return words[len(words)-1]
 	}
-	if header == nil || line == nil {
-		return row{}, false
-	}
-	return row{scaled(under("OUT/s")), scaled(under("BACKLOG")), under("LAG")}, true
+	return out
 }
 
-// scaled reads a number as the console writes it: 312, 88.1k, 1.2M, 0B.
-func scaled(s string) float64 {
+// read reads a number as the console writes it: 312, 88.1k, 0B, 41s, ~14m02s, -71/s.
+func read(s string) (float64, bool) {
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "~"), "/s")
+	if d, err := time.ParseDuration(s); err == nil {
+		return d.Seconds(), true
+	}
 	s = strings.TrimSuffix(s, "B")
 	factor := 1.0
 	if i := strings.IndexAny(s, "kMGT"); i >= 0 {
@@ -145,10 +217,58 @@ func scaled(s string) float64 {
 		s = s[:i]
 	}
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return math.NaN()
+	return v * factor, err == nil
+}
+
+// moments are the figures that the command told in the last seconds.
+type moments []moment
+
+type moment struct {
+	at time.Time
+	figures
+}
+
+// What is on the screen is this old at most, when nothing is in the console's way.
+const asOld = 6 * time.Second
+
+// add notes figures and forgets those that are too old.
+func (m *moments) add(f figures) {
+	*m = slices.DeleteFunc(*m, func(old moment) bool { return time.Since(old.at) > asOld })
+	*m = append(*m, moment{time.Now(), f})
+}
+
+// differ says which of the named figures are not, as they were told in the last
+// seconds. What is coarse is from a screen: it has three digits and takes no notice
+// of changes of a few in a hundred, or of a rate of less than 1 KiB/s.
+func (m moments) differ(where string, got figures, coarse bool, names ...string) (out []string) {
+	for _, name := range names {
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, then := range m {
+			if v, ok := then.figures[name]; ok {
+				least, most = min(least, v), max(most, v)
+			}
+		}
+		slack := 0.0
+		if coarse {
+			slack = 0.06 * max(math.Abs(least), math.Abs(most))
+			switch name {
+			case "OUT/s", "IN/s":
+				slack += 1024
+			case "LAG", "DRAIN":
+				slack += 0.5
+			case "SLOPE":
+				slack += 0.06
+			case "RTT":
+				slack += 0.001
+			case "BACKLOG", "ERRORS", "TARGET", "pending", "quarantined": // small enough to be exact
+				slack = 0
+			}
+		}
+		if v, ok := got[name]; !ok || !within(v, least, most, slack) {
+			out = append(out, fmt.Sprintf("%s: %v (%v) %s, and %v to %v by the command", name, v, ok, where, least, most))
+		}
 	}
-	return v * factor
+	return out
 }
 
 // within says whether v is between a and b, whichever is the greater, or as far
@@ -157,22 +277,65 @@ func within(v, a, b, slack float64) bool {
 	return v >= min(a, b)-slack && v <= max(a, b)+slack
 }
 
-// TestNumbersAgree reads a link's numbers off the console's screen, from
+// agree waits until the screen and the metrics of a site have the figures that the
+// command told in the last seconds.
+func (c *console) agree(s *Site, names ...string) {
+	t := c.e.t
+	t.Helper()
+	var recent moments
+	differ := []string{"nothing was told"}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s: %s", s.Name, strings.Join(differ, "\n"))
+		}
+	}()
+	c.e.Eventually(fmt.Sprintf("the screen of %s shows %v as the command tells them", s.Name, names), func() bool {
+		recent.add(s.show("hawaii").figures())
+		seen, measured := c.figures(), figures{}
+		m := s.metrics("hawaii")
+		recent.add(s.show("hawaii").figures())
+		var both []string
+		for _, name := range names {
+			if metric := inMetrics[name]; metric != "" {
+				both = append(both, name)
+				if v, ok := m[metric]; ok {
+					measured[name] = v
+				}
+			}
+		}
+		differ = append(recent.differ("on the screen", seen, true, names...), recent.differ("in the metrics", measured, false, both...)...)
+		// The screen had the time to show what was told first.
+		return time.Since(recent[0].at) > asOld/2 && len(differ) == 0
+	})
+	t.Logf("%s shows %v", s.Name, c.figures())
+}
+
+// TestNumbersAgree reads a link's numbers off the console's screens, from
 // `service show -s -o json` and from the metrics, while it works and at rest.
 func TestNumbersAgree(t *testing.T) {
+	const objects = 60
 	t.Parallel() // it mostly waits
 	e, a, b, l := twoSites(t, SiteOptions{})
 	c := e.openConsole([]string{"SSH_CONNECTION="}, "--connect", "unix:"+a.DataDir()+"/admin.sock")
-	c.shows("HEALTHY")
-	c.keys("2")
-	c.shows("[2 Links]", "hawaii")
+	receiver := e.openConsole([]string{"SSH_CONNECTION="}, "--connect", "unix:"+b.DataDir()+"/admin.sock")
+	for _, c := range []*console{c, receiver} {
+		c.shows("HEALTHY")
+		c.keys("2")
+		c.shows("[2 Links]", "hawaii")
+	}
+	receiver.keys("\r")
+	receiver.shows("Links ▸ hawaii")
 	e.mustPut(a, "first", []byte("value"))
+	l.WaitSynced()
+	l.Cut() // so that there are errors to be counted
+	c.shows(" X down ")
+	l.Restore()
 	l.WaitSynced()
 
 	// While it works: what only rises, or only falls, is between what was read
 	// before and after. The link is so slow that it works for as long as this takes.
 	l.Slow(30)
-	for i := range 24 {
+	for i := range objects {
 		e.mustPut(a, fmt.Sprintf("key-%02d", i), randomBytes(uint64(i), 100<<10))
 	}
 	var before shown
@@ -181,27 +344,17 @@ func TestNumbersAgree(t *testing.T) {
 		v := before.Status.Send.Backlog.Versions
 		return v != nil && *v > 5 && before.Status.Send.Throughput > 20_000
 	})
-	// The throughput rises and falls, and the screen is a little behind: it is read
-	// before and after in moments, until it was between them.
-	var out [3]float64
-	e.Eventually("the screen shows the throughput", func() bool {
-		out[0] = a.show("hawaii").Status.Send.Throughput
-		r, ok := c.row()
-		out[1], out[2] = r.out, a.show("hawaii").Status.Send.Throughput
-		return ok && out[0] > 20_000 && within(out[1], out[0], out[2], max(out[0], out[2])/4)
-	})
-	t.Logf("the throughput was %.0f B/s, the screen showed %.0f, and then it was %.0f", out[0], out[1], out[2])
-	began := c.written()
-	until := time.Now().Add(3 * time.Second)
-	e.Eventually("the screen has been renewed", func() bool { return time.Now().After(until) && c.written() > began })
-	r, ok := c.row()
+	c.agree(a, "OUT/s", "LAG", "BACKLOG", "DRAIN")
+	c.keys("w")
+	c.agree(a, "IN/s", "BYTES", "SLOPE", "RTT", "ERRORS", "TARGET")
+	receiver.agree(b, "BACKLOG", "BYTES", "OUT/s", "IN/s", "in flight", "RTT", "ERRORS", "pending", "quarantined")
 	m := a.metrics("hawaii")
 	after := a.show("hawaii")
-	if !ok || after.Status.Send.Backlog.Versions == nil {
-		t.Fatalf("the screen has the row %v, %v; then came %+v", r, ok, after)
+	if after.Status.Send.Backlog.Versions == nil {
+		t.Fatalf("the link is gone: %+v", after)
 	}
-	if v, w := *before.Status.Send.Backlog.Versions, *after.Status.Send.Backlog.Versions; !within(r.backlog, v, w, 0) || !within(m["link_backlog_versions send"], v, w, 0) || w == v {
-		t.Errorf("the backlog was %v versions, the screen showed %v, the metrics %v, and then it was %v", v, r.backlog, m["link_backlog_versions send"], w)
+	if v, w := *before.Status.Send.Backlog.Versions, *after.Status.Send.Backlog.Versions; !within(m["link_backlog_versions send"], v, w, 0) || w == v {
+		t.Errorf("the backlog was %v versions, by the metrics %v, and then it was %v", v, m["link_backlog_versions send"], w)
 	}
 	if v, w := before.Status.Send.WireBytes, after.Status.Send.WireBytes; !within(m["link_wire_bytes_total send"], v, w, 0) || w == v {
 		t.Errorf("%v bytes were sent, by the metrics %v, and then %v", v, m["link_wire_bytes_total send"], w)
@@ -216,13 +369,17 @@ func TestNumbersAgree(t *testing.T) {
 		t.Fatalf("edit: exit status %d\n%s", status, out)
 	}
 	l.Slow(0)
+	e.mustPut(b, "of-beta", []byte("value"))
 	l.WaitSynced()
-	e.mustHave(b, "key-23", randomBytes(23, 100<<10))
+	last := objects - 1
+	e.mustHave(b, fmt.Sprintf("key-%02d", last), randomBytes(uint64(last), 100<<10))
+	c.keys("w")
 	var s shown
+	var r figures
 	e.Eventually("all show the link at rest", func() bool {
-		s, m = a.show("hawaii"), a.metrics("hawaii")
-		r, ok = c.row()
-		return ok && c.has("ok synced") && s.Status.Synced && m["link_synced"] == 1 && r.lag == "0s" && s.Status.Send.Throughput < 2000 && r.out < 4000
+		s, m, r = a.show("hawaii"), a.metrics("hawaii"), c.figures()
+		lag, ok := r["LAG"]
+		return ok && c.has("ok synced") && s.Status.Synced && m["link_synced"] == 1 && lag == 0 && s.Status.Send.Throughput < 2000 && r["OUT/s"] < 4000
 	})
 	var differ []string
 	same := func(name string, values ...float64) {
@@ -242,7 +399,7 @@ func TestNumbersAgree(t *testing.T) {
 	e.Eventually("all numbers agree", func() bool {
 		// Both are read at nearly one time; what moves in between is read again.
 		s, m, differ = a.show("hawaii"), a.metrics("hawaii"), nil
-		r, _ = c.row()
+		r = c.figures()
 		st := s.Status
 		for word, d := range map[string]direction{"send": st.Send, "receive": st.Receive} {
 			same("lag "+word, one(d.Backlog.LagSeconds), m["link_lag_seconds "+word])
@@ -258,7 +415,7 @@ func TestNumbersAgree(t *testing.T) {
 		same("skipped", st.Receive.ChunksSkipped, m["link_chunks_skipped_total receive"])
 		same("slope", one(st.Slope), m["link_backlog_slope"])
 		same("time to drain", one(st.DrainSeconds), m["link_drain_seconds"], 0)
-		same("backlog on the screen", r.backlog, one(st.Send.Backlog.Versions)+one(st.Receive.Backlog.Versions))
+		same("backlog on the screen", r["BACKLOG"], one(st.Send.Backlog.Versions)+one(st.Receive.Backlog.Versions))
 		same("network errors", st.NetworkErrors, m["link_errors_total network"])
 		same("local errors", st.LocalIoErrors, m["link_errors_total local"])
 		same("remote errors", st.RemoteIoErrors, m["link_errors_total remote"])
@@ -272,7 +429,7 @@ func TestNumbersAgree(t *testing.T) {
 		}
 		return len(differ) == 0
 	})
-	if s.Status.Send.Chunks == 0 || s.Status.Send.Versions == 0 || m["link_wire_bytes_total send"] < 24*100<<10 {
+	if s.Status.Send.Chunks == 0 || s.Status.Send.Versions == 0 || s.Status.NetworkErrors == 0 || m["link_wire_bytes_total send"] < objects*100<<10 {
 		t.Errorf("the numbers agree on nothing: %+v", s.Status)
 	}
 }
