@@ -67,10 +67,19 @@ const (
 	dialTime    = 5 * time.Second  // of that, for TCP
 )
 
-func connectTLS(t Target) (*Client, error) {
-	u, err := url.Parse(t.Address)
+// parseHTTPS reads the address of a node of the form https://HOST:PORT.
+func parseHTTPS(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
-		return nil, Errorf(CodeInvalid, "%q is not the address of a node", t.Address).WithHint("give it as https://HOST:PORT")
+		return nil, Errorf(CodeInvalid, "%q is not the address of a node", address).WithHint("give it as https://HOST:PORT")
+	}
+	return u, nil
+}
+
+func connectTLS(t Target) (*Client, error) {
+	u, err := parseHTTPS(t.Address)
+	if err != nil {
+		return nil, err
 	}
 	verify, err := verifier(t)
 	if err != nil {
@@ -108,7 +117,7 @@ func (e *wrongAuthority) Error() string {
 
 // verifier checks that a node's certificate was signed by the trusted authority.
 func verifier(t Target) (func(tls.ConnectionState) error, error) {
-	fingerprint := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(t.Fingerprint, "SHA256:"), "sha256:"), ":", ""))
+	fingerprint := bareFingerprint(t.Fingerprint)
 	roots := x509.NewCertPool()
 	switch {
 	case len(t.CA) > 0:
@@ -145,6 +154,11 @@ func verifier(t Target) (func(tls.ConnectionState) error, error) {
 		}
 		return err
 	}, nil
+}
+
+// bareFingerprint is a fingerprint without what tools write around its digits.
+func bareFingerprint(s string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(s, "SHA256:"), "sha256:"), ":", ""))
 }
 
 func isHex(s string, n int) bool {
