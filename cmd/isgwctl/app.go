@@ -57,7 +57,11 @@ name exactly.
 
 When something is wrong, begin with isgwctl status: it says what, why, and what
 to do. service show NAME -s, link events and link failed tell more of a link,
-system status of the node.
+system status of the node; --watch shows them again and again. When no node
+answers, isgwctl doctor tries every step to it and says which one fails.
+
+What takes long tells on stderr how far it is: by a bar on a terminal, elsewhere
+by a line every ten seconds.
 
 Exit status: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed,
 5 conflict, 6 no node answers or no quorum, 7 timed out waiting, 8 unhealthy.
@@ -102,6 +106,7 @@ how it is opened; NO_COLOR is respected.`,
 		a.exportCommand(),
 		a.waitCommand(),
 		a.statusCommand(),
+		a.doctorCommand(),
 		a.adminCommand(),
 		a.profileCommand(),
 		a.completionCommand(root),
@@ -163,6 +168,9 @@ type verb func(cmd *cobra.Command, c *admin.Client, args []string) error
 // run makes a verb what cobra calls.
 func (a *app) run(do verb) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		if a.client != nil { // it is done again, as --watch does
+			return do(cmd, a.client, args)
+		}
 		target, err := a.target()
 		if err != nil {
 			return err

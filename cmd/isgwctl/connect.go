@@ -39,6 +39,12 @@ func (c *connection) register(flags *pflag.FlagSet) {
 // target is the node that a command talks to: --connect, its variable, or the
 // profile in use.
 func (a *app) target() (admin.Target, error) {
+	t, _, err := a.located()
+	return t, err
+}
+
+// located is target with what named the node.
+func (a *app) located() (t admin.Target, by string, err error) {
 	c := a.connection
 	name, named := c.profile, c.profile != ""
 	if name == "" && c.address == "" {
@@ -46,18 +52,23 @@ func (a *app) target() (admin.Target, error) {
 		named = name != ""
 	}
 	address := c.address
+	by = "--connect"
 	if address == "" && !named {
-		address = a.getenv(connectVariable)
+		address, by = a.getenv(connectVariable), "$"+connectVariable
 	}
-	t := admin.Target{}
 	if address == "" || named {
 		p, err := a.profiles().find(name)
 		switch {
 		case err != nil:
-			return t, err
+			return t, by, err
 		case p != nil:
 			if t, err = p.target(); err != nil {
-				return t, err
+				return t, by, err
+			}
+			if address == "" {
+				by = "profile " + p.Name
+			} else {
+				by += " with the secrets of profile " + p.Name
 			}
 		}
 	}
@@ -65,9 +76,9 @@ func (a *app) target() (admin.Target, error) {
 		t.Address = address
 	}
 	if t.Address == "" {
-		return t, usage("no node is named; use --connect unix:DIR/admin.sock, DIR being the node's data directory, set %s, or add a profile", connectVariable)
+		return t, by, usage("no node is named; use --connect unix:DIR/admin.sock, DIR being the node's data directory, set %s, or add a profile", connectVariable)
 	}
-	return t, a.secrets(&t)
+	return t, by, a.secrets(&t)
 }
 
 // secrets adds what the flags and the environment say about trust and identity.

@@ -55,7 +55,7 @@ through it; they are in its record too, which admin audit lists.`,
 		return nil
 	})
 	cmd.Flags().Uint32Var(&most, "limit", 0, "list at most `N`")
-	return cmd
+	return a.watched(cmd)
 }
 
 // events writes a table of what happened to a link.

@@ -25,7 +25,7 @@ are merely long on their way.`,
 		Args:    takes("NAME"),
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		req.Name = args[0]
+		req.Name, req.After = args[0], ""
 		var all []*adminpb.Fault
 		var first *adminpb.ListFaultsResponse
 		for {
@@ -66,7 +66,7 @@ are merely long on their way.`,
 	cmd.Flags().StringVar(&req.Bucket, "bucket", "", "only of this `BUCKET`")
 	cmd.Flags().StringVar(&req.Reason, "reason", "", "only with this `REASON`: quarantined, skipped or transferring")
 	cmd.Flags().Uint32Var(&most, "limit", 0, "list at most `N`")
-	return cmd
+	return a.watched(cmd)
 }
 
 // faults writes a table of versions that are not applied.

@@ -345,6 +345,12 @@ func (a *app) terminal() bool {
 	return isFile && isFileToo && term.IsTerminal(in.Fd()) && term.IsTerminal(out.Fd())
 }
 
+// shows says that stdout is a terminal.
+func (a *app) shows() bool {
+	out, isFile := a.out.(*os.File)
+	return isFile && term.IsTerminal(out.Fd())
+}
+
 // agreed asks, and says whether the answer was yes. When the context ends it
 // does not wait for an answer any more; what reads stdin then ends with the
 // process.

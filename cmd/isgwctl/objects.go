@@ -204,7 +204,9 @@ when the command returns. An upload that breaks off leaves nothing.`,
 			defer file.Close()
 			body, header.Size = file, size
 		}
+		body, meter := a.transferred(args[0], body, header.Size)
 		object, err := c.Objects.Put(cmd.Context(), header, body)
+		meter.stop()
 		if err != nil {
 			return err
 		}
@@ -255,11 +257,19 @@ under that name is left as it was.`,
 				return err
 			}
 			defer body.Close()
-			if len(args) == 1 || args[1] == "-" {
+			toOut := len(args) == 1 || args[1] == "-"
+			if toOut && a.shows() { // where a bar would stand in the middle of the object
 				_, err := io.Copy(a.out, body)
 				return err
 			}
-			if err := writeFile(args[1], body); err != nil {
+			content, meter := a.transferred(args[0], body, new(object.GetSize()))
+			if toOut {
+				_, err = io.Copy(a.out, content)
+			} else {
+				err = writeFile(args[1], content)
+			}
+			meter.stop()
+			if toOut || err != nil {
 				return err
 			}
 			return a.made(object, "%s is in %s: size %s", args[0], args[1], byteCount(object.GetSize()))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -110,6 +111,22 @@ func (a *app) json(m proto.Message, omit ...string) error {
 		return a.yaml(text)
 	}
 	_, err = fmt.Fprintf(a.out, "%s\n", text)
+	return err
+}
+
+// value writes what is no message of the API as json does.
+func (a *app) value(v any) error {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	if a.form == formYAML {
+		return a.yaml(text.String())
+	}
+	_, err := io.WriteString(a.out, text.String())
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -322,15 +321,7 @@ func viewOf(p *profile, inUse bool) profileView {
 func (a *app) writeProfiles(all []profileView) error {
 	switch {
 	case a.structured():
-		text, err := json.MarshalIndent(all, "", "  ")
-		if err != nil {
-			return fmt.Errorf("write JSON: %w", err)
-		}
-		if a.form == formYAML {
-			return a.yaml(string(text))
-		}
-		_, err = fmt.Fprintf(a.out, "%s\n", text)
-		return err
+		return a.value(all)
 	case a.form == formName:
 		for _, v := range all {
 			if _, err := fmt.Fprintln(a.out, plain(v.Name)); err != nil {

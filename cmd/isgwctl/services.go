@@ -77,10 +77,10 @@ isgwctl service create isgw hawaii --direction send --send-limit 10MiB/s`,
 
 func (a *app) serviceList() *cobra.Command {
 	filter := ""
-	cmd := &cobra.Command{
+	cmd := a.watched(&cobra.Command{
 		Use:     "list",
 		Short:   "List the services with their state",
-		Example: "isgwctl service list\nisgwctl service list --filter Hawaii/Cola",
+		Example: "isgwctl service list\nisgwctl service list --filter Hawaii/Cola\nisgwctl service list --watch -o json",
 		Args:    takes(),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, _ []string) error {
 			services, err := filteredServices(cmd.Context(), c, filter)
@@ -111,7 +111,7 @@ func (a *app) serviceList() *cobra.Command {
 			}
 			return t.end()
 		}),
-	}
+	})
 	cmd.Flags().StringVar(&filter, "filter", "", "only those with `TEXT` in their name, peer, remote or served paths, in letters of either case")
 	return cmd
 }
@@ -143,7 +143,7 @@ func peer(s *adminpb.Service) string {
 
 func (a *app) serviceShow() *cobra.Command {
 	stats := false
-	cmd := &cobra.Command{
+	cmd := a.watched(&cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a service, and with -s how it does",
 		Long: `Shows the settings and the state of a service, with the cause of the state and
@@ -162,7 +162,7 @@ json has the same numbers.`,
 			}
 			return a.serviceStats(service.GetStatus())
 		}),
-	}
+	})
 	cmd.Flags().BoolVarP(&stats, "stats", "s", false, "with statistics")
 	return cmd
 }

@@ -33,7 +33,7 @@ func snapshot(ctx context.Context, c *admin.Client) (*adminpb.ConsoleSnapshot, e
 
 func (a *app) statusCommand() *cobra.Command {
 	check, buckets := false, false
-	cmd := &cobra.Command{
+	cmd := a.watched(&cobra.Command{
 		Use:   "status [NAMESPACE[/TENANT[/BUCKET]]]",
 		Short: "Say whether replication is healthy, and why not",
 		Long: `Answers in the first line whether replication is healthy, then what needs
@@ -42,8 +42,10 @@ is 8 when it is not healthy.
 
 With a path it says the same of the buckets below it, each on each of its links,
 and --check goes by these alone. --buckets adds all buckets to what is said of
-the site. -o json then has the links with those buckets, -o name their paths.`,
-		Example: "isgwctl status\nisgwctl status --check || alert\nisgwctl status Hawaii/Cola/bk1\nisgwctl status --buckets -o wide",
+the site. -o json then has the links with those buckets, -o name their paths.
+
+With --check and --watch it ends when it is not healthy.`,
+		Example: "isgwctl status\nisgwctl status --check || alert\nisgwctl status Hawaii/Cola/bk1\nisgwctl status --buckets -o wide\nisgwctl status --watch --interval 10s",
 		Args:    takes("[NAMESPACE[/TENANT[/BUCKET]]]"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
 			verdict, err := a.status(cmd, c, args, buckets)
@@ -52,7 +54,7 @@ the site. -o json then has the links with those buckets, -o name their paths.`,
 			}
 			return &admin.Error{Code: admin.CodeUnhealthy, Message: verdict.GetSentence(), Hint: verdict.GetNextStep()}
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 8 when it is not healthy")
 	cmd.Flags().BoolVar(&buckets, "buckets", false, "with every bucket on every link")
 	return cmd

@@ -9,7 +9,7 @@ import (
 )
 
 func (a *app) systemSummary() *cobra.Command {
-	return &cobra.Command{
+	return a.watched(&cobra.Command{
 		Use:   "summary",
 		Short: "Show the site in a few lines: health, sites, storage, last changes",
 		Long: `Shows on one page whether replication is healthy, the sites that are known, how
@@ -71,5 +71,5 @@ the links do, what is stored, and who changed what last.`,
 			}
 			return s.err
 		}),
-	}
+	})
 }

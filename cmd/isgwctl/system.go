@@ -73,7 +73,7 @@ links that have none of their own.`,
 
 func (a *app) systemStatus() *cobra.Command {
 	check := false
-	cmd := &cobra.Command{
+	cmd := a.watched(&cobra.Command{
 		Use:   "status",
 		Short: "Show the node, its site, raft, endpoints and storage",
 		Long: `Shows how one node does. With --check the exit status is 8 when it serves
@@ -91,7 +91,7 @@ isgwctl status.`,
 			}
 			return serves(status)
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 8 when the node serves nothing")
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,15 @@ The exit status is 1 when something differs that was not repaired.`,
 			req.Bucket, req.Prefix = bucket, prefix
 		}
 		v := &verifyOutput{app: a, link: args[0]}
-		if err := c.Verification.Verify(cmd.Context(), req, v.take); err != nil {
+		meter := a.meter(v.progress)
+		err := c.Verification.Verify(cmd.Context(), req, func(m *adminpb.VerifyResponse) error {
+			if m.GetDifference() == nil && !m.GetDone() {
+				return v.take(m)
+			}
+			return meter.aside(func() error { return v.take(m) }) // which writes
+		})
+		meter.stop()
+		if err != nil {
 			return err
 		}
 		return v.end()
@@ -75,10 +84,38 @@ type verifyOutput struct {
 	results                         []*adminpb.VerifyResponse // for the structured forms
 	buckets, failed                 int
 	versions, differences, repaired uint64
+
+	mu   sync.Mutex
+	last *adminpb.VerifyResponse // with how far it is
+	done int                     // buckets, by then
+}
+
+// progress is how far the comparison is, as the node has told it last. How far that
+// is of all nobody knows: equal ranges are passed over at once, however large.
+func (v *verifyOutput) progress() progress {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.last == nil {
+		return progress{}
+	}
+	p := v.last.GetProgress()
+	text := fmt.Sprintf("%s: %s so far", v.last.GetBucket(), counted(p.GetDifferences(), "difference"))
+	if p.GetRead() > 0 {
+		text += fmt.Sprintf(", %s of content read", roundBytes(float64(p.GetReadBytes())))
+	}
+	if v.done > 0 {
+		text += ", after " + counted(uint64(v.done), "bucket")
+	}
+	return progress{text: text}
 }
 
 // take takes one word of the node.
 func (v *verifyOutput) take(m *adminpb.VerifyResponse) error {
+	if m.GetProgress() != nil {
+		v.mu.Lock()
+		v.last, v.done = m, v.buckets
+		v.mu.Unlock()
+	}
 	if m.GetDone() {
 		v.buckets++
 		p := m.GetProgress()
@@ -105,8 +142,7 @@ func (v *verifyOutput) take(m *adminpb.VerifyResponse) error {
 		return err
 	case d != nil:
 		return v.line(m.GetBucket(), d)
-	case !m.GetDone():
-		v.app.done("%s: %d differences so far, %s of content read", m.GetBucket(), m.GetProgress().GetDifferences(), byteCount(m.GetProgress().GetReadBytes()))
+	case !m.GetDone(): // which progress tells
 		return nil
 	}
 	return v.bucket(m)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,9 +18,8 @@ import (
 )
 
 const (
-	watchEvery  = 200 * time.Millisecond // status while waiting
-	reportEvery = 10 * time.Second       // a line on stderr while waiting
-	retryEvery  = 500 * time.Millisecond // when the node went away while waiting
+	watchEvery = 200 * time.Millisecond // status while waiting
+	retryEvery = 500 * time.Millisecond // when the node went away while waiting
 )
 
 // conditions are what a service can be waited for.
@@ -51,8 +51,8 @@ func (a *app) waitCommand() *cobra.Command {
 		Long: `Waits until both ends of a link have everything that is served over it
 (--for=synced), or for something less: connected, copied (everything arrived
 once, whatever changes since), received and sent (nothing is on its way in that
-direction), paused. Meanwhile it writes a line every ten seconds to stderr. It
-exits with 7 when it took too long, and then says what the link waits for.`,
+direction), paused. Meanwhile it tells on stderr how far it is. It exits with 7
+when it took too long, and then says what the link waits for.`,
 		Example: "isgwctl wait service/hawaii --for=synced --timeout 60s\nisgwctl wait hawaii --for=sent",
 		Args:    takes("[service/]NAME"),
 	}
@@ -68,8 +68,14 @@ exits with 7 when it took too long, and then says what the link waits for.`,
 		return nil
 	}
 	cmd.RunE = a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
-		w := &waiting{app: a, name: strings.TrimPrefix(args[0], "service/"), condition: condition, reported: time.Now()}
-		return w.wait(cmd.Context(), c, timeout)
+		w := &waiting{app: a, name: strings.TrimPrefix(args[0], "service/"), condition: condition}
+		meter := a.meter(w.progress)
+		err := w.wait(cmd.Context(), c, timeout)
+		meter.stop()
+		if err != nil {
+			return err
+		}
+		return a.made(w.last, "service %s is %s", w.name, w.condition)
 	})
 	cmd.Flags().StringVar(&condition, "for", "synced", "wait for this `CONDITION`: connected, copied, paused, received, sent or synced")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "wait no longer than this `DURATION`")
@@ -80,8 +86,10 @@ exits with 7 when it took too long, and then says what the link waits for.`,
 type waiting struct {
 	app             *app
 	name, condition string
-	last            *adminpb.Service // as it was seen last
-	reported        time.Time
+
+	mu   sync.Mutex
+	last *adminpb.Service // as it was seen last
+	away bool             // the node, since then
 }
 
 // errMet ends a watch whose condition holds.
@@ -95,7 +103,7 @@ func (w *waiting) wait(ctx context.Context, c *admin.Client, timeout time.Durati
 		var failure *admin.Error
 		switch {
 		case errors.Is(err, errMet):
-			return w.met()
+			return nil
 		case ctx.Err() != nil || !errors.As(err, &failure):
 			return err
 		case limited.Err() != nil, failure.Code == admin.CodeTimeout: // the node may notice first
@@ -104,6 +112,9 @@ func (w *waiting) wait(ctx context.Context, c *admin.Client, timeout time.Durati
 			return err // a node that never answered is not waited for
 		}
 		// The node was there and went away: it may be restarting.
+		w.mu.Lock()
+		w.away = true
+		w.mu.Unlock()
 		timer := time.NewTimer(retryEvery)
 		select {
 		case <-timer.C:
@@ -115,19 +126,37 @@ func (w *waiting) wait(ctx context.Context, c *admin.Client, timeout time.Durati
 
 // look judges one status.
 func (w *waiting) look(service *adminpb.Service) error {
-	w.last = service
+	w.mu.Lock()
+	w.last, w.away = service, false
+	w.mu.Unlock()
 	if conditions[w.condition](service.GetStatus()) {
 		return errMet
-	}
-	if time.Since(w.reported) >= reportEvery {
-		w.reported = time.Now()
-		w.app.done("service %s is %s", w.name, w.progress())
 	}
 	return nil
 }
 
-func (w *waiting) met() error {
-	return w.app.made(w.last, "service %s is %s", w.name, w.condition)
+// progress is how far the link is; of a first copy, how much of it.
+func (w *waiting) progress() progress {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil {
+		return progress{}
+	}
+	p := progress{text: fmt.Sprintf("service %s is %s", w.name, w.standing())}
+	var copied, total uint64
+	for _, b := range w.last.GetStatus().GetBuckets() {
+		if b.GetState() == "copying" {
+			copied, total = copied+b.GetCopiedKeys(), total+b.GetTotalKeys()
+		}
+	}
+	if total > 0 {
+		p.text += fmt.Sprintf(", %d of %d keys copied", copied, total)
+		p.share, p.known = float64(copied)/float64(total), true
+	}
+	if w.away {
+		p.text += "; the node does not answer now"
+	}
+	return p
 }
 
 // late says what is still missing.
@@ -135,15 +164,15 @@ func (w *waiting) late(timeout time.Duration) error {
 	if w.last == nil {
 		return admin.Errorf(admin.CodeTimeout, "the node said nothing of service %s within %v", w.name, timeout)
 	}
-	failure := admin.Errorf(admin.CodeTimeout, "service %s is not %s after %v: it is %s", w.name, w.condition, timeout, w.progress())
+	failure := admin.Errorf(admin.CodeTimeout, "service %s is not %s after %v: it is %s", w.name, w.condition, timeout, w.standing())
 	if next := w.last.GetStatus().GetNextStep(); next != "" {
 		return failure.WithHint("%s", next)
 	}
 	return failure
 }
 
-// progress is the state in words, with its cause and what is on its way.
-func (w *waiting) progress() string {
+// standing is the state in words, with its cause and what is on its way.
+func (w *waiting) standing() string {
 	st := w.last.GetStatus()
 	text := manifest.Word(st.GetState())
 	if st.GetCause() != "" {

@@ -2,36 +2,35 @@ package main
 
 import (
 	"errors"
-	"strings"
 	"testing"
-	"time"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
 
-// TestWaitingReports wants a line after ten seconds, and not before.
-func TestWaitingReports(t *testing.T) {
-	var out, errs strings.Builder
-	w := &waiting{app: &app{out: &out, err: &errs, form: formTable}, name: "hawaii", condition: "synced", reported: time.Now()}
-	behind := &adminpb.Service{Status: testStatuses()["behind"]}
-	if err := w.look(behind); err != nil || errs.Len() > 0 {
-		t.Errorf("at once: %v, %q", err, errs.String())
+// TestWaitingProgress: how far a link is, of a first copy how much of it, and that the
+// node went away.
+func TestWaitingProgress(t *testing.T) {
+	w := &waiting{name: "hawaii", condition: "synced"}
+	if p := w.progress(); p.text != "" {
+		t.Errorf("before anything is known: %+v", p)
 	}
-	w.reported = time.Now().Add(-reportEvery)
-	if err := w.look(behind); err != nil {
+	status := testStatuses()["behind"]
+	status.Buckets = nil
+	if err := w.look(&adminpb.Service{Status: status}); err != nil {
 		t.Error(err)
 	}
-	const want = "service hawaii is behind (12 versions are on their way), 12 versions with 3.0 MiB to send, lag 41.2s\n"
-	if errs.String() != want {
-		t.Errorf("reported %q, want %q", errs.String(), want)
+	const behind = "service hawaii is behind (12 versions are on their way), 12 versions with 3.0 MiB to send, lag 41.2s"
+	if p := w.progress(); p.text != behind || p.known {
+		t.Errorf("behind: %+v", p)
 	}
-	if err := w.look(behind); err != nil || strings.Count(errs.String(), "\n") != 1 {
-		t.Errorf("again at once: %v, %q", err, errs.String())
+	if err := w.look(&adminpb.Service{Status: testStatuses()["behind"]}); err != nil {
+		t.Error(err)
 	}
-	if err := w.look(&adminpb.Service{Status: testStatuses()["synced"]}); !errors.Is(err, errMet) {
-		t.Errorf("synced: %v", err)
+	w.away = true
+	if p := w.progress(); p.text != behind+", 100 of 4000 keys copied; the node does not answer now" || !p.known || p.share != 0.025 {
+		t.Errorf("of a copy: %+v", p)
 	}
-	if out.Len() > 0 {
-		t.Errorf("on stdout: %q", out.String())
+	if err := w.look(&adminpb.Service{Status: testStatuses()["synced"]}); !errors.Is(err, errMet) || w.away {
+		t.Errorf("synced: %v, away %v", err, w.away)
 	}
 }
