@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -252,37 +254,60 @@ func runInsert(ctx context.Context, b *bench, i int) error {
 	if err != nil || !b.compare {
 		return err
 	}
-	return b.rsyncInsert(ctx, original, changed)
+	return b.insertYardsticks(ctx, original, changed)
 }
 
-// rsyncInsert has rsync copy a file, changes it and measures the second copy.
-func (b *bench) rsyncInsert(ctx context.Context, original []byte, changed func() io.Reader) (err error) {
+// insertYardsticks does to a file what runInsert does to an object: it is there, changes,
+// and is copied under another name, which rsync is allowed to guess (--fuzzy).
+func (b *bench) insertYardsticks(ctx context.Context, original []byte, changed func() io.Reader) (err error) {
 	f, err := makeFiles(b.dir, 1, func(int) io.Reader { return bytes.NewReader(original) })
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.remove()) }()
-	r, err := startRsync(ctx, b.dir, nil)
-	if errors.Is(err, errNoRsync) {
-		b.report.skip("insert by rsync: %v", err)
-		return nil
-	}
+	to, err := os.MkdirTemp(b.dir, "to-")
 	if err != nil {
 		return err
 	}
-	_, err = r.copy(ctx, f.dir)
-	if err == nil {
-		_, err = writeFile(f.dir+"/"+f.names[0], changed())
+	defer func() { err = errors.Join(err, os.RemoveAll(to)) }()
+	first, second := filepath.Join(f.dir, f.names[0]), filepath.Join(f.dir, f.names[0]+"-copy")
+	for _, step := range []struct {
+		prefix  string // none: it is not told
+		prepare func() error
+		options []string
+	}{
+		{"", func() error { return nil }, nil},
+		{"insert.", func() error {
+			_, err := writeFile(first, changed())
+			return err
+		}, []string{"--ignore-times"}},
+		{"copy.", func() error {
+			_, err := writeFile(second, changed())
+			return err
+		}, []string{"--fuzzy"}},
+	} {
+		if err := step.prepare(); err != nil {
+			return err
+		}
+		u, err := b.rsync(ctx, f.dir, to, nil, step.options...)
+		none := errors.Is(err, errNoRsync)
+		if err != nil && !none {
+			return err
+		}
+		if step.prefix == "" {
+			continue
+		}
+		if none {
+			b.report.skip("%srsync: %v", step.prefix, err)
+		} else {
+			b.sayRsync(step.prefix, u)
+		}
+		// To a plain copy both are the same work: it does not know what is there.
+		if u, err = f.copyWithSync(); err != nil {
+			return fmt.Errorf("plain copy: %w", err)
+		}
+		b.sayCopy(step.prefix, u)
 	}
-	var u usage
-	if err == nil {
-		u, err = r.copy(ctx, f.dir, "--ignore-times")
-	}
-	if _, stopErr := r.stop(); err != nil || stopErr != nil {
-		return errors.Join(err, stopErr)
-	}
-	b.say("insert.rsync-time", "s", u.wall.Seconds())
-	b.say("insert.rsync-wire", "MiB", float64(u.wire)/mib)
 	return nil
 }
 
@@ -350,6 +375,7 @@ func runChange(ctx context.Context, b *bench, i int) error {
 		b.say("change.p99", "ms", quantile(visible, 0.99))
 		b.say("change.put-p50", "ms", quantile(puts, 0.5))
 		b.say("change.poll", "ms", quantile(resolution, 0.5))
+		b.say("change.cpu", "ms", milliseconds(u.cpu)/float64(samples))
 		b.say("change.wire", "KiB", float64(u.wire)/kib/float64(samples))
 		return nil
 	})

@@ -2,7 +2,7 @@
 // real S3 requests, links whose bytes are counted outside of the program, and
 // the same work done by rsync and by a plain copy in the same run.
 //
-//	go run ./testenv/bench                      # everything, some fifteen minutes
+//	go run ./testenv/bench                      # everything, some 35 minutes
 //	go run ./testenv/bench -run s3,small -runs 1
 //	go run ./testenv/bench -scale 0.01 -runs 1  # whether it works, in seconds
 //

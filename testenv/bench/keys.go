@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"edgefog.dev/isgw/chunks/store"
 	"edgefog.dev/isgw/cluster/identity"
 	"edgefog.dev/isgw/raftfsm"
 	"edgefog.dev/isgw/testenv/bulk"
@@ -16,25 +18,37 @@ import (
 
 // The workload of a bucket with many keys.
 
-// fillKeys gives the bucket of a node that does not run objects with the
-// content of one that is there, through the node's own raft log: what S3 would
-// take a quarter of an hour for takes a minute.
-func (n *node) fillKeys(ctx context.Context, template string, keys int, key func(i int) string) error {
+// keySize is what every object of the workload has, in bytes. No two have a chunk in
+// common: the store has as many as the bucket has keys.
+const keySize = 4 * kib
+
+// fillKeys gives the bucket of a node that does not run objects, with the headers of one
+// that is there, through the node's own chunk store and raft log: what S3 would take a
+// quarter of an hour for takes a minute.
+func (n *node) fillKeys(ctx context.Context, template string, keys int, key func(i int) string, content func(i int, p []byte)) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("fill bucket: %w", err)
+		}
+	}()
 	id, err := identity.OpenNode(n.dir, identity.NodeOptions{SiteName: n.name})
 	if err != nil {
-		return fmt.Errorf("fill bucket: %w", err)
+		return err
 	}
+	held, err := store.Open(ctx, store.Options{Dir: filepath.Join(n.dir, "chunks")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
 	replica, err := raftfsm.Open(ctx, raftfsm.Options{Dir: filepath.Join(n.dir, "raft"), NodeID: id.ID()})
 	if err != nil {
-		return fmt.Errorf("fill bucket: %w", err)
+		return err
 	}
-	if err = replica.Ready(ctx); err == nil {
-		err = bulk.WriteKeys(ctx, replica, bucketPath, template, keys, key)
+	defer func() { err = errors.Join(err, replica.Close(ctx)) }()
+	if err := replica.Ready(ctx); err != nil {
+		return err
 	}
-	if err := errors.Join(err, replica.Close(ctx)); err != nil {
-		return fmt.Errorf("fill bucket: %w", err)
-	}
-	return nil
+	return bulk.WriteObjects(ctx, replica, bucketPath, template, keys, key, bulk.Content{Store: held, Size: keySize, Make: content})
 }
 
 // operation is one kind of request of the workload of keys.
@@ -55,8 +69,10 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 	}
 	key := func(i int) string { return fmt.Sprintf("dir-%03d/k-%09d", i%997, i) }
 	path := func(i int) string { return "/" + bucket + "/" + key(i) }
-	body := make([]byte, 4*kib)
-	fill(b.seed, body)
+	// Seeds of what is put later are below those of the keys that are there before.
+	content := func(i int, p []byte) { fill(b.seed+1<<32+uint64(i), p) }
+	body := make([]byte, keySize)
+	content(0, body)
 
 	sites := make([]*node, 2)
 	sizes := []int{few, many}
@@ -79,7 +95,7 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 		if err := errors.Join(err, n.stop()); err != nil {
 			return err
 		}
-		if err := n.fillKeys(ctx, key(0), sizes[s], key); err != nil {
+		if err := n.fillKeys(ctx, key(0), sizes[s], key, content); err != nil {
 			return err
 		}
 		n.past.peak = 0 // of the process before
@@ -94,14 +110,15 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 	}
 	operations := []operation{
 		{"put", b.count(500, 50), func(c *conn, keys, batch, i int) error {
-			data := make([]byte, 4*kib)
+			data := make([]byte, keySize)
 			fill(b.seed+uint64(1000*batch+i)+uint64(keys), data)
 			_, err := c.put(added(keys, batch, i), data, "")
 			return err
 		}},
 		{"get", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
-			_, err := c.get(path(rand.N(keys)), nil)
-			return err
+			j, want := rand.N(keys), make([]byte, keySize)
+			content(j, want)
+			return c.equal(path(j), bytes.NewReader(want), keySize)
 		}},
 		{"head", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
 			_, err := c.headObject(path(rand.N(keys)))

@@ -38,8 +38,9 @@ type report struct {
 	Scale    float64   `json:"scale"`
 	Runs     int       `json:"runs"`
 	Figures  []*figure `json:"figures"`
-	Skipped  []string  `json:"skipped,omitempty"` // what was left out, and why
-	Failed   []string  `json:"failed,omitempty"`  // workloads that did not run correctly
+	Skipped  []string  `json:"skipped,omitempty"`  // what was left out, and why
+	Doubtful []string  `json:"doubtful,omitempty"` // runs whose figures the machine may have worsened
+	Failed   []string  `json:"failed,omitempty"`   // workloads that did not run correctly
 }
 
 // add records the value of one run.
@@ -69,6 +70,11 @@ func (r *report) skip(format string, args ...any) {
 	if s := fmt.Sprintf(format, args...); !slices.Contains(r.Skipped, s) {
 		r.Skipped = append(r.Skipped, s)
 	}
+}
+
+// doubt records why a run says little.
+func (r *report) doubt(format string, args ...any) {
+	r.Doubtful = append(r.Doubtful, fmt.Sprintf(format, args...))
 }
 
 // missed says whether a minimum was.
@@ -138,6 +144,9 @@ func (r *report) table(w io.Writer) error {
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "skipped: %s\n", s)
 	}
+	for _, s := range r.Doubtful {
+		fmt.Fprintf(w, "doubtful: %s\n", s)
+	}
 	for _, s := range r.Failed {
 		fmt.Fprintf(w, "FAILED: %s\n", s)
 	}
@@ -195,6 +204,9 @@ func (r *report) markdown() string {
 	for _, f := range r.Figures {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.Name, number(f.Median), f.Unit, f.spread(), f.wanted(), f.Verdict)
 	}
+	for _, s := range r.Doubtful {
+		fmt.Fprintf(&b, "\nDoubtful: %s.\n", s)
+	}
 	for _, s := range append(slices.Clone(r.Skipped), r.Failed...) {
 		fmt.Fprintf(&b, "\nNot measured: %s.\n", s)
 	}
@@ -205,8 +217,8 @@ func (r *report) markdown() string {
 // describe tells where the program runs.
 func describe(dir string) machine {
 	m := machine{CPU: firstMatch("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Go: runtime.Version()}
-	if kib, err := parseField("MemTotal:"+firstMatch("/proc/meminfo", "MemTotal:"), "MemTotal:"); err == nil {
-		m.Memory = kib << 10
+	if total, err := memory("MemTotal:"); err == nil {
+		m.Memory = total
 	}
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = "Linux " + strings.TrimSpace(string(release))

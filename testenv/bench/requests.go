@@ -121,7 +121,7 @@ func (b *bench) smallRequests(ctx context.Context, p *pair, run int) error {
 	if err := b.listing(ctx, p, 2*n+warmUp); err != nil {
 		return err
 	}
-	return b.rawWrites("s3.raw4k", n, size, func(i int) io.Reader { return bytes.NewReader(body(i)) })
+	return b.raw("s3.raw4k", n, size, func(i int) io.Reader { return bytes.NewReader(body(i)) })
 }
 
 // listing counts all keys some times, one page after the other.
@@ -209,11 +209,12 @@ func (b *bench) largeRequests(ctx context.Context, p *pair, run int) error {
 	}); err != nil {
 		return err
 	}
-	return b.rawWrites("s3.raw8m", n, size, func(i int) io.Reader { return bytes.NewReader(bodies[i]) })
+	return b.raw("s3.raw8m", n, size, func(i int) io.Reader { return bytes.NewReader(bodies[i]) })
 }
 
-// rawWrites writes the same content into files, each synced, as many at a time.
-func (b *bench) rawWrites(figure string, n int, size int64, open func(i int) io.Reader) error {
+// raw writes the same content into files, each synced, as many at a time, and reads
+// them back.
+func (b *bench) raw(figure string, n int, size int64, open func(i int) io.Reader) error {
 	if !b.compare {
 		return nil
 	}
@@ -221,18 +222,38 @@ func (b *bench) rawWrites(figure string, n int, size int64, open func(i int) io.
 	if err := os.Mkdir(f.dir, 0o700); err != nil {
 		return err
 	}
-	began := time.Now()
-	err := parallel(workers, n, func(i int) error {
-		return writeSynced(filepath.Join(f.dir, fmt.Sprint(i)), open(i))
-	})
-	took := time.Since(began).Seconds()
-	if err := errors.Join(err, f.remove()); err != nil {
+	timed := func(figure string, do func(path string, i int) error) error {
+		own, began := ownCPU(), time.Now()
+		err := parallel(workers, n, func(i int) error { return do(filepath.Join(f.dir, fmt.Sprint(i)), i) })
+		took, cpu := time.Since(began).Seconds(), milliseconds(ownCPU()-own)/float64(n)
+		switch {
+		case err != nil:
+		case size >= mib:
+			b.say(figure, "MiB/s", float64(n)*float64(size)/mib/took)
+			b.say(figure+"-cpu", "ms/file", cpu)
+		default:
+			b.say(figure, "files/s", float64(n)/took)
+			b.say(figure+"-cpu", "µs/file", 1000*cpu)
+		}
 		return err
 	}
-	if size >= mib {
-		b.say(figure, "MiB/s", float64(n)*float64(size)/mib/took)
-	} else {
-		b.say(figure, "files/s", float64(n)/took)
+	err := timed(figure, func(path string, i int) error { return writeSynced(path, open(i)) })
+	if err == nil {
+		err = timed(figure+"-get", func(path string, _ int) error { return readThrough(path, size) })
 	}
-	return nil
+	return errors.Join(err, f.remove())
+}
+
+// readThrough reads a file of a size.
+func readThrough(path string, size int64) error {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	n, err := io.CopyBuffer(discard{}, struct{ io.Reader }{in}, make([]byte, min(size, 256*kib)))
+	if err == nil && n != size {
+		err = fmt.Errorf("%s has %d bytes, not %d", path, n, size)
+	}
+	return err
 }

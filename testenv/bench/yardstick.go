@@ -123,7 +123,7 @@ func parallel(workers, n int, fn func(i int) error) error {
 
 // rsyncd is an rsync daemon that takes copies, behind a wire.
 type rsyncd struct {
-	dir  string // what it has taken is in dir/to
+	dir  string // of its configuration and its log
 	wire wire
 	line *line
 	cmd  *exec.Cmd
@@ -131,8 +131,9 @@ type rsyncd struct {
 
 var errNoRsync = errors.New("there is no rsync to compare with (package rsync)")
 
-// startRsync starts a daemon on loopback, or at the far end of a line.
-func startRsync(ctx context.Context, parent string, l *line) (r *rsyncd, err error) {
+// startRsync starts a daemon on loopback, or at the far end of a line, that copies to a
+// directory.
+func startRsync(ctx context.Context, parent, to string, l *line) (r *rsyncd, err error) {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		return nil, errNoRsync
 	}
@@ -140,10 +141,7 @@ func startRsync(ctx context.Context, parent string, l *line) (r *rsyncd, err err
 	if r.dir, err = os.MkdirTemp(parent, "rsync-"); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(filepath.Join(r.dir, "to"), 0o700); err != nil {
-		return nil, err
-	}
-	config := fmt.Sprintf("use chroot = no\nlog file = %s/log\n[to]\npath = %s/to\nread only = no\n", r.dir, r.dir)
+	config := fmt.Sprintf("use chroot = no\nlog file = %s/log\n[to]\npath = %s\nread only = no\n", r.dir, to)
 	if os.Geteuid() == 0 {
 		config += "uid = 0\ngid = 0\n"
 	}
@@ -244,35 +242,53 @@ func (r *rsyncd) stop() (time.Duration, error) {
 	return r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime(), os.RemoveAll(r.dir)
 }
 
+// rsync copies a directory to another by a daemon of its own, and measures both.
+func (b *bench) rsync(ctx context.Context, from, to string, l *line, options ...string) (usage, error) {
+	r, err := startRsync(ctx, b.dir, to, l)
+	if err != nil {
+		return usage{}, err
+	}
+	u, err := r.copy(ctx, from, options...)
+	cpu, stopErr := r.stop()
+	u.cpu += cpu
+	return u, errors.Join(err, stopErr)
+}
+
+func (b *bench) sayRsync(prefix string, u usage) {
+	b.say(prefix+"rsync-time", "s", u.wall.Seconds())
+	b.say(prefix+"rsync-cpu", "s", u.cpu.Seconds())
+	b.say(prefix+"rsync-wire", "MiB", float64(u.wire)/mib)
+}
+
+func (b *bench) sayCopy(prefix string, u usage) {
+	b.say(prefix+"copy-time", "s", u.wall.Seconds())
+	b.say(prefix+"copy-cpu", "s", u.cpu.Seconds())
+}
+
 // yardsticks copies a directory by rsync and by a plain copy and records what
 // they took as figures whose names begin with prefix.
 func (b *bench) yardsticks(ctx context.Context, prefix string, f *files, l *line) error {
 	if !b.compare {
 		return nil
 	}
-	r, err := startRsync(ctx, b.dir, l)
-	if errors.Is(err, errNoRsync) {
+	to, err := os.MkdirTemp(b.dir, "to-")
+	if err != nil {
+		return err
+	}
+	u, err := b.rsync(ctx, f.dir, to, l)
+	if err := errors.Join(err, os.RemoveAll(to)); errors.Is(err, errNoRsync) {
 		b.report.skip("%srsync: %v", prefix, err)
 	} else if err != nil {
 		return err
 	} else {
-		u, err := r.copy(ctx, f.dir)
-		cpu, stopErr := r.stop()
-		if err := errors.Join(err, stopErr); err != nil {
-			return err
-		}
-		b.say(prefix+"rsync-time", "s", u.wall.Seconds())
-		b.say(prefix+"rsync-cpu", "s", (u.cpu + cpu).Seconds())
-		b.say(prefix+"rsync-wire", "MiB", float64(u.wire)/mib)
+		b.sayRsync(prefix, u)
 	}
 	if l != nil {
 		return nil // a plain copy knows no line
 	}
-	u, err := f.copyWithSync()
-	if err != nil {
+	if u, err = f.copyWithSync(); err != nil {
 		return fmt.Errorf("plain copy: %w", err)
 	}
-	b.say(prefix+"copy-time", "s", u.wall.Seconds())
-	b.say(prefix+"copy-cpu", "s", u.cpu.Seconds())
+	b.sayCopy(prefix, u)
 	return nil
 }
