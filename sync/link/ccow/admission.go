@@ -9,25 +9,30 @@ import (
 // Bounds of connections that have not said who they are.
 const (
 	maxHandshakes     = 64
-	maxHostHandshakes = 32 // from one address; a link opens up to 17 at once
+	maxHostHandshakes = 32 // from one address
+	// maxDials is how many handshakes with one address this side has under way: a link
+	// may open more connections at once than the other side takes at once.
+	maxDials = 24
 )
 
 // admission bounds the connections that were accepted. A connection goes
 // through enter, shook when its handshake is over either way, claim when it is
-// known whose it is, and left.
+// known whose it is, and left. It is also counted for its link, when it is known
+// which that is.
 type admission struct {
-	max, maxPeer int
+	max, maxPeer, maxLink int
 
 	mu         sync.Mutex
 	open       int
 	handshakes map[string]int // by remote host
 	shaking    int
 	peers      map[state.SiteID]int
+	links      map[poolKey]int
 }
 
-func newAdmission(max, maxPeer int) *admission {
-	return &admission{max: max, maxPeer: maxPeer,
-		handshakes: make(map[string]int), peers: make(map[state.SiteID]int)}
+func newAdmission(max, maxPeer, maxLink int) *admission {
+	return &admission{max: max, maxPeer: maxPeer, maxLink: maxLink,
+		handshakes: make(map[string]int), peers: make(map[state.SiteID]int), links: make(map[poolKey]int)}
 }
 
 // enter takes a place for a connection; otherwise it says why not.
@@ -53,31 +58,67 @@ func (a *admission) shook(host string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.shaking--
-	if a.handshakes[host]--; a.handshakes[host] == 0 {
-		delete(a.handshakes, host)
-	}
+	take(a.handshakes, host)
 }
 
-// claim counts a connection for its peer; otherwise it says why not.
-func (a *admission) claim(peer state.SiteID) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.peers[peer] >= a.maxPeer {
-		return "the site has too many connections open"
-	}
-	a.peers[peer]++
-	return ""
-}
-
-// left gives up the place of a connection; peer is zero unless it was claimed.
-func (a *admission) left(peer state.SiteID) {
+// left gives up the place of a connection that nobody claimed.
+func (a *admission) left() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open--
-	if peer.IsZero() {
-		return
+}
+
+// place is a connection that was claimed. Its fields are guarded by the mutex of its
+// admission.
+type place struct {
+	a    *admission
+	peer state.SiteID
+	link poolKey // zero until it is counted for one
+	over bool
+}
+
+// claim counts a connection for its peer; otherwise it says why not.
+func (a *admission) claim(peer state.SiteID) (*place, string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.peers[peer] >= a.maxPeer {
+		return nil, "the site has too many connections open"
 	}
-	if a.peers[peer]--; a.peers[peer] == 0 {
-		delete(a.peers, peer)
+	a.peers[peer]++
+	return &place{a: a, peer: peer}, ""
+}
+
+// of counts the connection for its link; otherwise it says why not.
+func (p *place) of(service string) string {
+	p.a.mu.Lock()
+	defer p.a.mu.Unlock()
+	key := poolKey{p.peer, service}
+	switch {
+	case p.over: // it was closed meanwhile
+		return ""
+	case p.a.links[key] >= p.a.maxLink:
+		return "the link has too many connections open"
+	}
+	p.link = key
+	p.a.links[key]++
+	return ""
+}
+
+// left gives up the place.
+func (p *place) left() {
+	p.a.mu.Lock()
+	defer p.a.mu.Unlock()
+	p.over = true
+	p.a.open--
+	take(p.a.peers, p.peer)
+	if p.link != (poolKey{}) {
+		take(p.a.links, p.link)
+	}
+}
+
+// take counts one down.
+func take[K comparable](m map[K]int, key K) {
+	if m[key]--; m[key] == 0 {
+		delete(m, key)
 	}
 }

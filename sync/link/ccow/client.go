@@ -22,6 +22,10 @@ const (
 	changeConnections = 1
 	// maxConnections bounds those for chunks.
 	maxConnections = 32
+	// maxLinkConnections bounds those of a link at the side that accepts. With the
+	// greatest settings there are 74 if the other side dials for both directions; the
+	// rest is for connections that are lost without this side having noticed.
+	maxLinkConnections = 96
 )
 
 // Client is the Source of one link at one peer. It connects when it is asked
@@ -352,7 +356,15 @@ func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req []pr
 	}
 	defer l.leave()
 	for {
-		p, mine, stale := l.choose()
+		p, mine, stale, freed := l.choose()
+		if p == nil {
+			select {
+			case <-freed:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if mine {
 			c.open(ctx, l, p)
 		}
@@ -402,9 +414,15 @@ func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
 	c.calls.Go(func() {
 		defer close(p.confirmed)
 		// Not under the context of a request: others may be behind it.
+			if notOneMore(err) && c.makeDo(l, err) {
+				continue
+			}
 		err := c.e.confirm(c.ctx, &c.o, cn)
 		if errors.Is(err, net.ErrClosed) {
 			return // by this side, as a request that was given up does
+		}
+		if !answered && isBusy(err) && ctx.Err() == nil && c.makeDo(l, err) {
+			continue
 		}
 		c.away.Store(err != nil)
 		if err != nil {
@@ -413,6 +431,29 @@ func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
 		}
 	})
 	l.opened(p, cn, nil)
+// makeDo lets a lane that could not have one more connection do with those that it has.
+// It reports whether there are any.
+func (c *Client) makeDo(l *lane, why error) bool {
+	enough, first := l.makeDo(c.e.o.BackoffMax)
+	if first {
+		c.e.o.Logger.Warn("link has fewer connections than it is set to", "peer", c.o.PeerName, "service", c.o.Service, "reason", why)
+	}
+	return enough
+}
+
+func isBusy(err error) bool {
+	r, ok := errors.AsType[*link.Refused](err)
+	return ok && r.Code == link.CodeBusy
+}
+
+// notOneMore reports whether a connection could not be opened for a reason that leaves
+// others alone: the peer has enough of them, and closes or refuses what is more, or does
+// not dial it.
+func notOneMore(err error) bool {
+	f, ok := errors.AsType[*link.Fault](err)
+	return isBusy(err) || ok && (f.Kind == link.FaultBroken || f.Kind == link.FaultNoConnection)
+}
+
 }
 
 // dialled takes a connection that the peer dialled.

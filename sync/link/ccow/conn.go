@@ -36,6 +36,9 @@ type conn struct {
 	// unopened is why the opening could not be sent, until confirm reads what the
 	// peer says of that.
 	unopened error
+	// confirmed is called when confirm has read that: the other side has one handshake
+	// less under way.
+	confirmed func()
 	// On connections on which this side asks; only their lane touches them.
 	answers *headReader
 

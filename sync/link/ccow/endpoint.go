@@ -29,8 +29,10 @@ type Endpoint struct {
 	closed  bool
 	conns   map[*conn]struct{}
 	pools   map[poolKey]*pool
-	busy    int           // handshakes and requests under way
-	idle    chan struct{} // closed when closed and not busy
+	dials   map[string]chan struct{}  // by address: handshakes that this side has under way
+	longs   map[poolKey]chan struct{} // long keys that are being given
+	busy    int                       // handshakes and requests under way
+	idle    chan struct{}             // closed when closed and not busy
 }
 
 // New makes an endpoint. It owns the options' listener from now on; nothing is
@@ -41,17 +43,16 @@ func New(o Options) (*Endpoint, error) {
 	}
 	return &Endpoint{
 		o:     o,
-		admit: newAdmission(o.MaxConnections, o.MaxPeerConnections),
+		admit: newAdmission(o.MaxConnections, o.MaxPeerConnections, o.MaxLinkConnections),
 		inbox: newInbox(o.Listener),
 		warn:  rate.NewLimiter(rate.Every(time.Second), 20),
 		conns: make(map[*conn]struct{}),
 		pools: make(map[poolKey]*pool),
+		dials: make(map[string]chan struct{}),
+		longs: make(map[poolKey]chan struct{}),
 		idle:  make(chan struct{}),
 	}, nil
 }
-
-// Meters returns the counters of all connections.
-func (e *Endpoint) Meters() *link.Meters { return e.o.Meters }
 
 // Serve accepts and serves connections until ctx ends. Then it ends the
 // requests under way, closes all connections that are served, and returns nil
@@ -184,26 +185,22 @@ func (e *Endpoint) welcome(serving context.Context, raw net.Conn, host string) {
 	c, err := e.handshake(ctx, raw, true, e.serverConfig(p), p)
 	if err != nil {
 		linger(serving, raw)
-		e.admit.left(state.SiteID{})
+		e.admit.left()
 		e.warning("link handshake refused", "remote", raw.RemoteAddr(), "reason", err)
 		return
 	}
 	c.accepted = true
 	if c.alpn == alpnPair {
-		c.ended = func() { e.admit.left(state.SiteID{}) }
+		c.ended = e.admit.left
 		e.servePairing(serving, c)
 		return
 	}
-	claimed := state.SiteID{}
-	why := e.admit.claim(c.peer.Site)
-	if why == "" {
-		claimed = c.peer.Site
-	}
-	c.ended = func() { e.untrack(c); e.admit.left(claimed) }
-	if why == "" {
+	if place, why := e.admit.claim(c.peer.Site); why == "" {
+		c.ended = func() { e.untrack(c); place.left() }
 		e.saw(c.peer)
-		err = e.open(ctx, c)
+		err = e.open(ctx, c, place)
 	} else {
+		c.ended = e.admit.left
 		err = link.Refuse(link.CodeBusy, "%s", why)
 		e.refuse(ctx, c, err)
 	}
@@ -238,6 +235,27 @@ func (e *Endpoint) track(c *conn) bool {
 		return false
 	}
 	return true
+}
+
+// gate returns the one of a key, which so many may pass at once. There are few keys: the
+// addresses and links of the config.
+func gate[K comparable](e *Endpoint, gates map[K]chan struct{}, key K, most int) chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if gates[key] == nil {
+		gates[key] = make(chan struct{}, most)
+	}
+	return gates[key]
+}
+
+// pass waits until a gate lets one more through; leave is called when that is over.
+func pass(ctx context.Context, gate chan struct{}) (leave func(), err error) {
+	select {
+	case gate <- struct{}{}:
+		return func() { <-gate }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (e *Endpoint) untrack(c *conn) {

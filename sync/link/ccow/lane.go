@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // pipeDepth is the number of requests that may be under way on one connection
@@ -20,8 +21,10 @@ type lane struct {
 	most, depth int
 	places      chan struct{} // one for each request under way
 
-	mu   sync.Mutex
-	open []*pipe
+	mu    sync.Mutex
+	open  []*pipe
+	after time.Time     // no more are opened before, if there is one
+	freed chan struct{} // closed and replaced when a request has ended
 }
 
 // pipe is one connection of a lane with the requests on it. They are answered
@@ -47,7 +50,7 @@ type pipe struct {
 }
 
 func newLane(most, depth int) lane {
-	return lane{most: most, depth: depth, places: make(chan struct{}, most*depth)}
+	return lane{most: most, depth: depth, places: make(chan struct{}, most*depth), freed: make(chan struct{})}
 }
 
 // enter waits for a place.
@@ -65,8 +68,10 @@ func (l *lane) leave() { <-l.places }
 // choose takes the connection for a request: an idle one, the one that was used
 // last first; otherwise a new one while there may be more; otherwise the one
 // with the fewest requests. mine says that the connection is new, and that the
-// caller has to open it. stale says that it may have died since its last answer.
-func (l *lane) choose() (p *pipe, mine, stale bool) {
+// caller has to open it. stale says that it may have died since its last answer. When
+// there are fewer connections than there may be, and none takes one more request, p is
+// nil: freed is closed when that may have changed.
+func (l *lane) choose() (p *pipe, mine, stale bool, freed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = slices.DeleteFunc(l.open, (*pipe).over)
@@ -76,13 +81,33 @@ func (l *lane) choose() (p *pipe, mine, stale bool) {
 			best = o
 		}
 	}
-	if best == nil || best.load > 0 && len(l.open) < l.most {
+	switch {
+	case best == nil, best.load > 0 && len(l.open) < l.most && !l.short():
 		best = &pipe{ready: make(chan struct{})}
 		l.open = append(l.open, best)
 		mine = true
+	case best.load >= l.depth && l.short():
+		return nil, false, false, l.freed
 	}
 	best.load++
-	return best, mine, best.used
+	return best, mine, best.used, nil
+}
+
+// short reports whether the lane does with the connections that it has.
+func (l *lane) short() bool { return len(l.open) > 0 && time.Now().Before(l.after) }
+
+// makeDo is told that one more connection is not to be had: for d the lane does with
+// those that it has, unless it has none. first says that it did not so before.
+func (l *lane) makeDo(d time.Duration) (enough, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = slices.DeleteFunc(l.open, (*pipe).over)
+	if len(l.open) == 0 {
+		return false, false
+	}
+	first = !l.short()
+	l.after = time.Now().Add(d)
+	return true, first
 }
 
 // reserve takes the places of new connections, so that there are n or more, which
@@ -91,7 +116,7 @@ func (l *lane) reserve(n int) (fresh []*pipe) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = slices.DeleteFunc(l.open, (*pipe).over)
-	for len(l.open) < n {
+	for len(l.open) < n && !l.short() {
 		p := &pipe{ready: make(chan struct{}), load: 1}
 		l.open = append(l.open, p)
 		fresh = append(fresh, p)
@@ -128,6 +153,8 @@ func (l *lane) release(p *pipe, used bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.load--
+	close(l.freed)
+	l.freed = make(chan struct{})
 	p.used = p.used || used
 	if i := slices.Index(l.open, p); i >= 0 && p.load == 0 {
 		// The next request takes the one that was used last.

@@ -22,10 +22,15 @@ var errClosing = errors.New("the link endpoint is closing, or the pairing was re
 // connection that is not wanted is answered with why and closed; the error is
 // for the log. The end of ctx closes the connection until it is handed on, and not
 // afterwards.
-func (e *Endpoint) open(ctx context.Context, c *conn) error {
+func (e *Endpoint) open(ctx context.Context, c *conn, place *place) error {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	waiting, err := e.admitService(c)
+	if err == nil {
+		if why := place.of(c.service); why != "" {
+			err = link.Refuse(link.CodeBusy, "%s", why)
+		}
+	}
 	if err != nil {
 		e.refuse(ctx, c, err)
 		return err
@@ -114,17 +119,24 @@ func (e *Endpoint) dial(ctx context.Context, o *DialOptions, alpn string) (*conn
 // answer to that has yet to be read, with confirm, before anything else is; requests
 // may be sent before. The error is like dial's.
 func (e *Endpoint) reach(ctx context.Context, o *DialOptions, alpn string) (*conn, error) {
+	leave, err := pass(ctx, gate(e, e.dials, o.Address, maxDials))
+	if err != nil {
+		return nil, err
+	}
 	c, err := e.shake(ctx, o.Dial, o.Address, alpn, func(raw [][]byte) (*identity.PeerInfo, error) {
 		return e.expect(raw, o.Peer, o.PeerName)
 	})
 	if err != nil {
+		leave()
 		return nil, err
 	}
+	c.confirmed = leave
 	c.service = o.Service
 	c.ended = func() { e.untrack(c) }
 	e.attribute(c)
 	e.saw(c.peer)
 	if !e.track(c) {
+		leave()
 		return nil, dialFault(o.Address, errClosing)
 	}
 	// A peer that did not accept the handshake may have closed its side before
@@ -139,6 +151,7 @@ func (e *Endpoint) reach(ctx context.Context, o *DialOptions, alpn string) (*con
 // not. The caller closes the connection when there is an error, which is like
 // dial's.
 func (e *Endpoint) confirm(ctx context.Context, o *DialOptions, c *conn) error {
+	defer c.confirmed()
 	var reply linkpb.OpeningReply
 	err := within(ctx, c, e.o.Handshake, func() error {
 		if err := readMessage(c, maxOpening, &reply); err != nil {

@@ -72,8 +72,9 @@ type Options struct {
 	// while an answer is under way; 16 KiB.
 	MinProgress int
 	// MaxConnections bounds the connections that were accepted and are open;
-	// 1024. MaxPeerConnections bounds those of one site; 64.
-	MaxConnections, MaxPeerConnections int
+	// 1024. MaxPeerConnections bounds those of one site; 512. MaxLinkConnections
+	// bounds those of one link; 96.
+	MaxConnections, MaxPeerConnections, MaxLinkConnections int
 	// BackoffMin and BackoffMax bound the pause before a connection that the
 	// peer wants dialled is tried again; 200 ms and 15 s.
 	BackoffMin, BackoffMax time.Duration
@@ -106,7 +107,8 @@ func (o *Options) validate() error {
 	setDefault(&o.Handshake, 10*time.Second)
 	setDefault(&o.MinProgress, 16<<10)
 	setDefault(&o.MaxConnections, 1024)
-	setDefault(&o.MaxPeerConnections, 64)
+	setDefault(&o.MaxPeerConnections, 512)
+	setDefault(&o.MaxLinkConnections, maxLinkConnections)
 	setDefault(&o.BackoffMin, 200*time.Millisecond)
 	setDefault(&o.BackoffMax, 15*time.Second)
 	for _, c := range []struct {
@@ -115,7 +117,7 @@ func (o *Options) validate() error {
 	}{
 		{o.Stall < 0 || o.Handshake < 0, "a time limit is negative"},
 		{o.MinProgress < 1, "the least progress is not positive"},
-		{o.MaxConnections < 1 || o.MaxPeerConnections < 1, "a bound of connections is not positive"},
+		{min(o.MaxConnections, o.MaxPeerConnections, o.MaxLinkConnections) < 1, "a bound of connections is not positive"},
 		{o.BackoffMin < 0 || o.BackoffMax < o.BackoffMin, "the bounds of the back-off are not in order"},
 	} {
 		if c.bad {
