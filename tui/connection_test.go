@@ -3,13 +3,14 @@ package tui
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// sites are so many nodes and a profile of them.
+// manyNodes are so many nodes and a profile of them.
 func manyNodes(n int) (map[string]*fakeNode, Options) {
 	all := map[string]*fakeNode{}
 	p := Profile{Name: "oahu"}
@@ -91,41 +92,61 @@ func TestTryingSeveralNodes(t *testing.T) {
 	}
 }
 
-// TestFlowLeavesNothingBehind goes round and round: nodes die and come back, pages are
-// opened, plans asked for and left. It ends with as many goroutines as it began with.
+// TestFlowLeavesNothingBehind goes round and round: nodes die or fall silent, one or two
+// at a time, and come back; pages are opened, plans asked for and left. It ends with as
+// many goroutines as it began with, and no more memory.
 func TestFlowLeavesNothingBehind(t *testing.T) {
-	rounds := 100
-	if testing.Short() {
+	rounds := 200
+	switch {
+	case os.Getenv("ISGW_LONG") != "":
+		rounds = 5000
+	case testing.Short():
 		rounds = 20
 	}
 	synctest.Test(t, func(t *testing.T) {
 		all, o := manyNodes(3)
 		f := startFlow(t, o)
 		f.wait(3*time.Second, "oahu-0 ok")
+		node := func(i int) *fakeNode { return all[fmt.Sprint("oahu-", i%3)] }
 		at := 0
 		round := func() {
 			f.keys("2", "enter", "f", "tab", "v", "esc", "s", "esc", "p", "?", "esc", "esc", "e", "esc", "1")
-			name := fmt.Sprint("oahu-", at)
-			all[name].set(func(n *fakeNode) { n.down, n.mute = at == 0, at != 0 })
-			at = (at + 1) % len(all)
-			f.wait(10*time.Second, fmt.Sprintf("oahu-%d ok", at))
-			all[name].set(func(n *fakeNode) { n.down, n.mute = false, false })
+			lost := 1 + at%2
+			for i := range lost {
+				node(at + i).set(func(n *fakeNode) { n.down, n.mute = lost == 1, lost > 1 })
+			}
+			f.wait(10*time.Second, fmt.Sprintf("oahu-%d ok", (at+lost)%3))
+			for i := range lost {
+				node(at + i).set(func(n *fakeNode) { n.down, n.mute = false, false })
+			}
+			at = (at + lost) % 3
+			for i := range 3 { // what tests are told
+				node(i).set(func(n *fakeNode) { n.asked, n.filters = nil, nil })
+			}
 		}
-		count := func() int {
+		count := func() (goroutines int, heap uint64) {
 			time.Sleep(2 * callTime)
 			synctest.Wait()
-			return runtime.NumGoroutine()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return runtime.NumGoroutine(), m.HeapAlloc
 		}
 		for range 5 {
 			round()
 		}
-		before := count()
+		before, small := count()
 		for range rounds {
 			round()
 		}
-		if after := count(); after > before {
+		after, large := count()
+		t.Logf("%d rounds: %d goroutines and %d kB became %d and %d kB", rounds, before, small>>10, after, large>>10)
+		if after > before {
 			buf := make([]byte, 1<<20)
 			t.Errorf("%d goroutines became %d in %d rounds:\n%s", before, after, rounds, buf[:runtime.Stack(buf, true)])
+		}
+		if large > small+4<<20 {
+			t.Errorf("%d kB became %d kB in %d rounds", small>>10, large>>10, rounds)
 		}
 	})
 }
