@@ -33,6 +33,7 @@ type bucket struct {
 	waiting string // why it cannot be opened yet
 	lost    bool   // because the sender has lost what was taken from it
 	unmade  bool   // because it cannot be made here
+	aside   string // why pages cannot be read, while that is so
 	again   time.Time
 
 	cursor    *catalogpb.Cursor // as committed
@@ -340,7 +341,7 @@ const maxOpening = 16
 
 // openMore opens the next buckets of the queue.
 func (s *session) openMore() {
-	for len(s.queue) > 0 && s.opening < maxOpening && s.queued < s.o.Queue {
+	for len(s.queue) > 0 && s.opening < maxOpening && s.waiting() < s.o.Queue {
 		b := s.queue[0]
 		s.queue = s.queue[1:]
 		b.queued = false

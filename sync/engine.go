@@ -24,6 +24,7 @@ type Engine struct {
 	over  chan struct{}
 	// mends are keys to be looked at again.
 	mends chan mendRequest
+	long  longGate // of comparisons that operators ask for
 
 	// Of the goroutine of Run.
 	ctx      context.Context // of Run
@@ -60,7 +61,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	}
 	e := &Engine{
 		o: o, kick: make(chan struct{}, 1), mends: make(chan mendRequest, maxMends), amend: make(chan *amendOp), over: make(chan struct{}),
-		failures: make(map[dotKey]mishap), absent: make(map[string]bool), lost: make(map[string]loss),
+		long: newLongGate(), failures: make(map[dotKey]mishap), absent: make(map[string]bool), lost: make(map[string]loss),
 	}
 	now := o.Clock()
 	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}

@@ -20,7 +20,7 @@ func (s *session) pump(now time.Time) {
 	for batch := s.tr.nextLoad(); len(batch) > 0; batch = s.tr.nextLoad() {
 		s.load(batch)
 	}
-	s.tr.budget = s.line.budget(s.o.Window, s.o.Line).within(s.o.Limit.Rate(), s.line.rtt(), s.packed.ratio())
+	s.tr.budget = s.line.budget(s.room()).within(s.o.Limit.Rate(), s.line.rtt(), s.packed.ratio())
 	if s.mayFetch() {
 		for task := s.tr.nextFetch(now); task != nil; task = s.tr.nextFetch(now) {
 			s.fetch(task)

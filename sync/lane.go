@@ -1,6 +1,7 @@
 package objsync
 
 import (
+	"sync"
 	"time"
 
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -27,6 +28,8 @@ type item struct {
 	seen *catalogpb.Vector // log: the sender's vector there; nil unless the log ended there
 
 	page *pageMark // scan: the page that ends here
+
+	then func() // called when the item leaves the lane, however
 }
 
 // pageMark is the end of a page of a scan.
@@ -62,9 +65,17 @@ func (l *lane) add(n int) {
 
 // drop forgets what is queued.
 func (l *lane) drop() {
+	for _, it := range l.items {
+		if it.then != nil {
+			it.then()
+		}
+	}
 	l.add(-l.bytes)
 	l.all = nil
 }
+
+// then appends an item that is nothing but what is called when it leaves the lane.
+func (l *lane) then(f func()) { l.items = append(l.items, item{then: sync.OnceFunc(f)}) }
 
 func (l *lane) pageEnd(p *pageMark) { l.items = append(l.items, item{page: p}) }
 
@@ -73,6 +84,9 @@ func (l *lane) pop(n int) {
 	for _, it := range l.items[:n] {
 		if it.v != nil {
 			l.add(-it.v.size)
+		}
+		if it.then != nil {
+			it.then()
 		}
 	}
 	l.items = l.items[n:]

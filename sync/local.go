@@ -3,6 +3,7 @@ package objsync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -275,13 +276,22 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 		return nil, err
 	}
 	limit = min(limit, piece(l.o.Limit.Rate(), leastRecords*recordSize, maxScan*recordSize)/recordSize)
-	page, err := l.o.Catalog.ScanKeys(path, req.GetFromKey(), limit)
-	if err != nil {
-		return nil, l.readFailed("scan", path, err)
-	}
 	filter := l.o.Terms(path).Filter
 	if filter.scope() != req.GetScope() {
 		return nil, link.Refuse(link.CodeNotServed, "%s", otherTerms)
+	}
+	from, most := req.GetFromKey(), l.longest(req.GetMost())
+	page, err := l.o.Catalog.ScanKeysWithin(path, from, limit, most)
+	long, isLong := errors.AsType[*catalog.LongKey](err)
+	for isLong && !filter.admitsKey(long.Key) { // it is left out anyway
+		page, err = l.o.Catalog.ScanKeysWithin(path, append(long.Key, 0), limit, most)
+		long, isLong = errors.AsType[*catalog.LongKey](err)
+	}
+	if isLong {
+		return nil, l.tooLong(path, long, req.GetMost())
+	}
+	if err != nil {
+		return nil, l.readFailed("scan", path, err)
 	}
 	if !filter.whole() {
 		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
@@ -293,7 +303,13 @@ func (l *Local) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.Scan
 	l.count.scanned.Add(uint64(len(page.Records)))
 	l.count.logical.Add(logicalBytes(page.Records))
 	out := scanPageOf(page)
+	if req.GetMost() == 0 && proto.Size(out) > l.o.message {
+		return nil, l.tooLong(path, &catalog.LongKey{Key: out.Records[0].GetKey(), Most: l.o.message}, 0)
+	}
 	nodes := min(int(req.GetNodes()), piece(l.o.Limit.Rate(), 0, maxPageNodes))
+	if proto.Size(out)+2*nodes > l.o.message {
+		nodes = 0
+	}
 	out.Nodes = l.upperNodes(ctx, out.Records, nodes)
 	l.o.Limit.Charge(proto.Size(out))
 	return out, nil

@@ -3,6 +3,7 @@ package objsync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -105,19 +106,29 @@ func (l *Local) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkp
 	if err := l.o.Limit.Wait(ctx, 0); err != nil {
 		return nil, err
 	}
-	page, err := l.o.Catalog.ScanThese(path, req.GetKeys())
+	if req.GetMend() && l.o.Mend != nil {
+		l.o.Mend(path, req.GetKeys())
+	}
+	keys, filter := req.GetKeys(), l.o.Terms(path).Filter
+	if !filter.whole() { // of what is left out nothing is told, not even that it is long
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k []byte) bool { return len(k) > 0 && !filter.admitsKey(k) })
+	}
+	page, err := l.o.Catalog.ScanTheseWithin(path, keys, l.longest(req.GetMost()))
+	if long, ok := errors.AsType[*catalog.LongKey](err); ok {
+		return nil, l.tooLong(path, long, req.GetMost())
+	}
 	if err != nil {
 		return nil, l.readFailed("read keys of", path, err)
 	}
-	if filter := l.o.Terms(path).Filter; !filter.whole() {
+	if !filter.whole() {
 		page.Records = slices.DeleteFunc(page.Records, func(r *catalogpb.Record) bool { return !filter.admits(r) })
 	}
 	l.count.scanned.Add(uint64(len(page.Records)))
 	l.count.logical.Add(logicalBytes(page.Records))
-	if req.GetMend() && l.o.Mend != nil {
-		l.o.Mend(path, req.GetKeys())
-	}
 	out := scanPageOf(page)
+	if req.GetMost() == 0 && proto.Size(out) > l.o.message {
+		return nil, l.tooLong(path, &catalog.LongKey{Key: out.Records[0].GetKey(), Most: l.o.message}, 0)
+	}
 	l.o.Limit.Charge(proto.Size(out))
 	return out, nil
 }

@@ -11,14 +11,11 @@ func (l *Local) nextLetOut(path string, filter Filter, key []byte) ([]byte, erro
 		if from == nil {
 			return nil, nil
 		}
-		page, err := l.o.Catalog.ScanKeys(path, from, 1)
+		next, err := l.o.Catalog.NextKey(path, from)
 		if err != nil {
 			return nil, err
 		}
-		key = page.NextKey
-		if len(page.Records) > 0 {
-			key = page.Records[0].GetKey()
-		}
+		key = next
 	}
 	return key, nil
 }

@@ -3,6 +3,7 @@ package objsync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -58,16 +60,22 @@ func (s *session) onMend(m mendRequest) {
 	o := &opening{there: b.there, want: b.want, filter: b.filter}
 	s.e.mending++
 	s.do(func(ctx context.Context) func() {
-		records, err := s.readKeys(ctx, o, m.keys, examineLost, nil)
+		records, _, long, err := s.readKeys(ctx, o, m.keys, examineLost, nil)
 		return func() {
 			s.e.mending--
 			switch {
 			case b.closed:
+				if long != nil {
+					long()
+				}
+			case isLarge(err), errors.Is(err, errAnotherLong), link.Cause(err) == string(link.CodeInternal):
+				s.log.Warn("link: keys that differ are not taken again", "bucket", b.path, "cause", err)
 			case err != nil:
 				s.openFailed(b, err)
 			default:
 				s.log.Info("link: keys that differ are taken again", "bucket", b.path, "keys", len(m.keys), "records", len(records))
 				s.enlist(b, &b.scan, records, s.o.Clock())
+				s.queueLong(b, records, long)
 				s.mark(b)
 			}
 		}
@@ -84,40 +92,54 @@ func among(keys [][]byte, key []byte) bool {
 }
 
 // readKeys reads the records of some keys and looks at them; examine says how. got,
-// if set, is called with each page and the keys it answers.
+// if set, is called with each page and the keys it answers. It ends after the first n of
+// the keys when their records are enough for a lane. long is as in page.
 func (s *session) readKeys(ctx context.Context, o *opening, keys [][]byte, examine examiner,
-	got func(keys [][]byte, page *linkpb.ScanPage) error) ([]incoming, error) {
-	var out []incoming
+	got func(keys [][]byte, page *linkpb.ScanPage) error) (out []incoming, n int, long func(), err error) {
+	defer func() {
+		if err != nil && long != nil {
+			long()
+		}
+	}()
 	there := o.there
-	for len(keys) > 0 {
-		page, err := s.o.Source.Records(ctx, &linkpb.RecordsRequest{Path: there.GetPath(), Keys: keys})
-		if err != nil {
-			return nil, err
+	for size := 0; n < len(keys) && long == nil && size < laneBytes; {
+		rest := keys[n:]
+		var page *linkpb.ScanPage
+		page, long, err = s.askPage(ctx, func(most uint32) (*linkpb.ScanPage, error) {
+			return s.o.Source.Records(ctx, &linkpb.RecordsRequest{Path: there.GetPath(), Keys: rest, Most: most})
+		})
+		if n > 0 && (isLarge(err) || errors.Is(err, errAnotherLong)) {
+			return out, n, nil, nil // what was read is good
 		}
-		s.o.Limit.Charge(proto.Size(page))
+		if err != nil {
+			return nil, 0, long, err
+		}
+		bytesOf := proto.Size(page)
+		size += bytesOf
+		s.o.Limit.Charge(bytesOf)
 		if !bytes.Equal(page.GetIncarnation(), there.GetIncarnation()) || page.GetEpoch() != there.GetEpoch() {
-			return nil, errAnotherLife
+			return nil, 0, long, errAnotherLife
 		}
-		n, err := checkRecords(page, keys)
+		answered, err := checkRecords(page, rest)
 		if err != nil {
-			return nil, violated("records of bucket %s: %w", there.GetPath(), err)
+			return nil, 0, long, violated("records of bucket %s: %w", there.GetPath(), err)
 		}
 		records, err := examine(s.o.Catalog, there.GetPath(), page.GetRecords(), o.filter)
 		if err != nil {
-			return nil, err
+			return nil, 0, long, err
 		}
 		for i := range records {
 			records[i].seq = page.GetSeq()
 		}
 		out = append(out, records...)
 		if got != nil {
-			if err := got(keys[:n], page); err != nil {
-				return nil, err
+			if err := got(rest[:answered], page); err != nil {
+				return nil, 0, long, err
 			}
 		}
-		keys = keys[n:]
+		n += answered
 	}
-	return out, nil
+	return out, n, long, nil
 }
 
 // examiner is examine or one of its like.
@@ -127,7 +149,8 @@ type examiner func(c *catalog.Catalog, path string, records []*catalogpb.Record,
 func (x *verification) mend(ctx context.Context, keys [][]byte, found []Difference) error {
 	x.e.Mend(x.path, keys)
 	x.cmp.compare.Requests++
-	if _, err := x.e.o.Source.Records(ctx, &linkpb.RecordsRequest{Path: x.path, Keys: keys, Mend: true}); err != nil {
+	_, err := x.e.o.Source.Records(ctx, &linkpb.RecordsRequest{Path: x.path, Keys: keys, Mend: true})
+	if err != nil && !isLarge(err) { // what it would answer is not wanted
 		return fmt.Errorf("ask %s to merge: %w", x.e.o.PeerName, err)
 	}
 	deadline := x.e.o.Clock().Add(x.o.Settle)

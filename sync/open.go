@@ -54,6 +54,9 @@ func (s *session) open(b *bucket) {
 			s.opening--
 			s.wrote(b)
 			if b.closed {
+				if got != nil {
+					got.first.release()
+				}
 				return
 			}
 			if err != nil {
@@ -79,7 +82,7 @@ func (s *session) wrote(b *bucket) {
 // openFailed decides what a failure to open a bucket means for the session.
 func (s *session) openFailed(b *bucket, err error) {
 	var refused *link.Refused
-	if s.pausedThere(err) {
+	if s.pausedThere(err) || s.setAside(b, err) {
 		return
 	}
 	if errors.Is(err, errAnotherLife) || errors.As(err, &refused) && refused.Code == link.CodeNotServed {
@@ -352,7 +355,7 @@ func (s *session) onOpened(b *bucket, got *opened, pause time.Duration) {
 	s.mark(b)
 	s.heard = now
 	delete(s.e.absent, b.path)
-	b.unmade = got.unmade
+	b.unmade, b.aside = got.unmade, ""
 	if got.absent {
 		s.e.absent[b.path] = true
 	}

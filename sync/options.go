@@ -114,6 +114,11 @@ type LocalOptions struct {
 	// NodeCache is the number of decoded manifest nodes that are kept to
 	// check entitlement; 256, about 10 MiB at most. See Bounds.
 	NodeCache int
+	// LongKey bounds the records of one key that a page gives, in bytes; 32 MiB. See
+	// Bounds.
+	LongKey int64
+
+	message int // bytes of records that fit into a message; link.MaxMessage
 }
 
 // peerName is how words call the peer.
@@ -145,6 +150,8 @@ func (o *LocalOptions) validate() error {
 	setDefault(&o.Heartbeat, time.Second)
 	setDefault(&o.ProgressEvery, 10*time.Second)
 	setDefault(&o.NodeCache, 256)
+	setDefault(&o.LongKey, mostKey)
+	setDefault(&o.message, link.MaxMessage)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("check options of local source: %w", err)
 	}

@@ -77,7 +77,7 @@ func (s *session) status(now time.Time) Status {
 		case StateWaiting:
 			f.waiting++
 			f.lost = f.lost || b.lost
-			if b.unmade { // what it has there is not here
+			if b.unmade || b.aside != "" { // what it has there is not here
 				st.Lag = worse(st.Lag, bs.Lag)
 				f.stopped = cmp.Or(f.stopped, fmt.Sprintf("bucket %s: %s", b.path, b.waiting))
 			}
@@ -91,8 +91,10 @@ func (s *session) status(now time.Time) Status {
 		if stopped := s.stoppedBy(b); stopped != "" && f.stopped == "" {
 			f.stopped = fmt.Sprintf("bucket %s: %s", b.path, stopped)
 		}
-		f.work = f.work || !b.drained()
-		f.moves = f.moves || !b.waits()
+		if b.aside == "" { // else nothing moves until it is asked for again
+			f.work = f.work || !b.drained()
+			f.moves = f.moves || !b.waits()
+		}
 		if f.blocker == "" {
 			f.blocker = s.blocker(b)
 		}

@@ -184,6 +184,8 @@ func (s *session) stoppedBy(b *bucket) string {
 	switch {
 	case !b.live:
 		return b.waiting
+	case b.aside != "":
+		return b.aside
 	case !s.noSpace.IsZero():
 		return fmt.Sprintf("no space left for chunks at %s since %s: free space or add a disk", s.o.Name, s.noSpace.UTC().Format(time.RFC3339))
 	case len(b.pend) >= s.o.PendingLimit:

@@ -41,6 +41,14 @@ type page struct {
 	mark    *pageMark
 	took    time.Duration // to get it
 	nodes   int           // manifest nodes that came along
+	long    func()        // set when it is of a long key: see longGate
+}
+
+// release gives up a page that was read; it may be nil.
+func (p *page) release() {
+	if p != nil && p.long != nil {
+		p.long()
+	}
 }
 
 // moreScan reads the next page when there is room for it. The change stream of
@@ -48,7 +56,7 @@ type page struct {
 // written meanwhile does not wait for it.
 func (s *session) moreScan(b *bucket) {
 	sc := &b.scanning
-	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || b.scan.bytes >= laneBytes || s.crowded(b) || !s.mayFetch() {
+	if !sc.on || sc.fetching || sc.read || len(b.scan.items) >= scanAhead || b.scan.bytes >= laneBytes || s.crowded(b) || !s.mayFetch() || s.o.Clock().Before(b.again) {
 		return
 	}
 	sc.fetching = true
@@ -58,12 +66,14 @@ func (s *session) moreScan(b *bucket) {
 		return func() {
 			sc.fetching = false
 			if b.closed {
+				p.release()
 				return
 			}
 			if err != nil {
 				s.openFailed(b, err)
 				return
 			}
+			b.aside = ""
 			s.onPage(b, p, s.o.Clock())
 		}
 	})
@@ -89,13 +99,22 @@ func (s *session) readPage(ctx context.Context, o *opening, from []byte, nodes i
 }
 
 // readWhole is readPage for a scan of all keys.
-func (s *session) readWhole(ctx context.Context, o *opening, from []byte, nodes int) (*page, error) {
+func (s *session) readWhole(ctx context.Context, o *opening, from []byte, nodes int) (p *page, err error) {
 	there := o.there
 	path := there.GetPath()
 	asked := s.o.Clock()
-	got, err := s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Scope: there.GetScope(), Limit: uint32(s.pageLimit()), Nodes: uint32(nodes)})
+	got, long, err := s.askPage(ctx, func(most uint32) (*linkpb.ScanPage, error) {
+		return s.o.Source.Scan(ctx, &linkpb.ScanRequest{Path: path, FromKey: from, Scope: there.GetScope(), Limit: uint32(s.pageLimit()), Nodes: uint32(nodes), Most: most})
+	})
 	if err != nil {
 		return nil, err
+	}
+	if long != nil {
+		defer func() {
+			if p == nil {
+				long()
+			}
+		}()
 	}
 	s.o.Limit.Charge(proto.Size(got))
 	took := s.o.Clock().Sub(asked)
@@ -135,6 +154,7 @@ func (s *session) readWhole(ctx context.Context, o *opening, from []byte, nodes 
 		mark:    &pageMark{next: got.GetNextKey(), keys: keys, done: got.GetDone()},
 		took:    took,
 		nodes:   manifests,
+		long:    long,
 	}, nil
 }
 
@@ -218,6 +238,7 @@ func (s *session) onPage(b *bucket, p *page, now time.Time) {
 	b.scanning.next = p.mark.next
 	b.scanning.read = p.mark.done
 	s.enlist(b, &b.scan, p.records, now)
+	s.queueLong(b, p.records, p.long)
 	b.scan.pageEnd(p.mark)
 	s.mark(b)
 }

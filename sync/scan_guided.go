@@ -70,18 +70,22 @@ func (s *session) readDiffering(ctx context.Context, o *opening, from []byte, no
 	for i := range differing {
 		keys[i] = differing[i].key
 	}
-	records, err := s.readKeys(ctx, o, keys, examine, func(keys [][]byte, p *linkpb.ScanPage) error {
+	records, n, long, err := s.readKeys(ctx, o, keys, examine, func(keys [][]byte, p *linkpb.ScanPage) error {
 		return s.removeOf(ctx, path, keys, p)
 	})
 	if err != nil {
 		return nil, err
 	}
+	if n < len(keys) {
+		upTo = keys[n] // the others come with the next page
+	}
 	return &page{
 		seq:     begunAt(o),
 		seen:    &catalogpb.Vector{},
 		records: records,
-		mark:    &pageMark{next: upTo, keys: uint64(len(keys)), done: upTo == nil},
+		mark:    &pageMark{next: upTo, keys: uint64(n), done: upTo == nil},
 		took:    took,
+		long:    long,
 	}, nil
 }
 

@@ -59,6 +59,8 @@ type session struct {
 	paused       string // who paused the link; "" when nobody did
 
 	queued     int64 // bytes of records in the lanes of all buckets
+	long       longGate
+	longBytes  int64 // of those that are of a long key
 	served     servedState
 	stream     streamState
 	report     reportState
@@ -81,6 +83,7 @@ func newSession(e *Engine, log *slog.Logger) *session {
 		e:       e,
 		o:       &e.o,
 		events:  make(chan func()),
+		long:    newLongGate(),
 		buckets: make(map[string]*bucket),
 		dirty:   make(map[*bucket]struct{}),
 

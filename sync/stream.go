@@ -73,7 +73,7 @@ func (s *session) full(b *bucket) bool {
 // crowded reports whether the lanes of all buckets hold as much as they may, as a bucket
 // sees it.
 func (s *session) crowded(b *bucket) bool {
-	return s.queued >= s.o.Queue || b.log.bytes+b.scan.bytes > 0 && s.queued >= s.o.Queue/2
+	return s.waiting() >= s.o.Queue || b.log.bytes+b.scan.bytes > 0 && s.waiting() >= s.o.Queue/2
 }
 
 // roomy reports whether a parked bucket goes back into the stream.

@@ -357,9 +357,15 @@ func (l *Local) takenThere(path string, seq uint64) bool {
 // for in an answer.
 func (x *verification) describe(ctx context.Context, keys [][]byte, moving map[string]bool) (n int, found []Difference, err error) {
 	x.cmp.compare.Requests++
-	theirs, err := x.e.o.Source.Records(ctx, &linkpb.RecordsRequest{Path: x.path, Keys: keys})
+	eo := &x.e.o
+	theirs, done, err := x.e.long.askPage(ctx, longKey(eo.Window, eo.Line, eo.Queue), true, func(most uint32) (*linkpb.ScanPage, error) {
+		return eo.Source.Records(ctx, &linkpb.RecordsRequest{Path: x.path, Keys: keys, Most: most})
+	})
 	if err != nil {
 		return 0, nil, err
+	}
+	if done != nil {
+		defer done()
 	}
 	if n, err = checkRecords(theirs, keys); err != nil {
 		return 0, nil, violated("records of bucket %s: %w", x.path, err)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -27,20 +28,35 @@ type ScanPage struct {
 	Epoch       uint32
 }
 
+// LongKey says that the records of one key are more than a page may have. It names
+// the key.
+type LongKey struct {
+	Key  []byte
+	Most int // bytes that the page may have
+}
+
+func (l *LongKey) Error() string {
+	return fmt.Sprintf("the history of key %q has more than %d bytes", l.Key, l.Most)
+}
+
 // ScanKeys returns the records of the keys from a key on, at most limit (1,000
 // when it is 0) and about 1 MiB, and always whole keys. Of a deleted key it
 // returns the tombstone alone, for the reason that LogItem gives.
 func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, error) {
+	return c.ScanKeysWithin(path, from, limit, 0)
+}
+
+// ScanKeysWithin is ScanKeys of which no page has much more than 2 MiB, unless a single
+// key does: that is a page of its own, up to most bytes of records, and beyond the error
+// is a *LongKey. With 0 there is no bound.
+func (c *Catalog) ScanKeysWithin(path string, from []byte, limit, most int) (*ScanPage, error) {
 	limit = pageLimit(limit)
 	v, err := c.viewSeen(path)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	page := &ScanPage{
-		Seq: v.state.GetSeq(), Seen: v.seen, Incarnation: bytes.Clone(v.state.GetIncarnation()), Epoch: v.epoch,
-		Done: true,
-	}
+	page := v.page()
 	size := 0
 	if len(from) == 0 {
 		if page.Records, err = readFields(v.rows, v.number); err != nil {
@@ -51,24 +67,21 @@ func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, erro
 	err = scan(v.rows, headKey(nil, v.number, from), upper, func(key, value []byte) (bool, error) {
 		key = key[prefixLen:]
 		if len(page.Records) >= limit || size >= pageBytes {
-			page.NextKey, page.Done = bytes.Clone(key), false
+			page.endBefore(key)
 			return false, nil
 		}
 		m, head, err := decodeHead(value)
 		if err != nil {
 			return false, err
 		}
-		size += len(value)
 		if m == (keyMeta{}) && head != nil {
+			size += len(value)
 			page.Records = append(page.Records, head)
 			return true, nil
 		}
-		n := len(page.Records)
-		page.Records, err = v.scanKey(page.Records, key, m, head)
-		for _, r := range page.Records[n:] {
-			size += proto.Size(r)
-		}
-		return true, err
+		n, fits, err := v.addKey(page, key, m, head, most)
+		size += n
+		return fits, err
 	})
 	if err != nil {
 		return nil, err
@@ -76,17 +89,122 @@ func (c *Catalog) ScanKeys(path string, from []byte, limit int) (*ScanPage, erro
 	return page, nil
 }
 
-// scanKey appends what a scan gives of a key.
-func (v *view) scanKey(out []*pb.Record, key []byte, m keyMeta, head *pb.Record) ([]*pb.Record, error) {
+// ScanThese is ScanKeys of some keys, which are in order: those that fit into a
+// page, and where it goes on if there is one more. A key that is not there has no
+// records; the empty key stands for the bucket's settings.
+func (c *Catalog) ScanThese(path string, keys [][]byte) (*ScanPage, error) {
+	return c.ScanTheseWithin(path, keys, 0)
+}
+
+// ScanTheseWithin is to ScanThese what ScanKeysWithin is to ScanKeys.
+func (c *Catalog) ScanTheseWithin(path string, keys [][]byte, most int) (*ScanPage, error) {
+	v, err := c.viewSeen(path)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	page := v.page()
+	size := 0
+	for i, key := range keys {
+		if i > 0 && bytes.Compare(keys[i-1], key) >= 0 {
+			return nil, fmt.Errorf("scan keys: key %q is out of order", key)
+		}
+		if len(page.Records) >= MaxPage || size >= pageBytes {
+			page.endBefore(key)
+			return page, nil
+		}
+		if len(key) == 0 {
+			if page.Records, err = readFields(v.rows, v.number); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		m, head, exists, err := readHead(v.rows, v.number, key)
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
+			continue
+		}
+		n, fits, err := v.addKey(page, key, m, head, most)
+		if err != nil {
+			return nil, err
+		}
+		if size += n; !fits {
+			return page, nil
+		}
+	}
+	return page, nil
+}
+
+// NextKey returns the first key from one on that anything is kept of; nil when there
+// is none.
+func (c *Catalog) NextKey(path string, from []byte) (next []byte, err error) {
+	v, err := c.view(path)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	_, upper := bounds(rowHead, v.number)
+	err = scan(v.rows, headKey(nil, v.number, from), upper, func(key, _ []byte) (bool, error) {
+		next = bytes.Clone(key[prefixLen:])
+		return false, nil
+	})
+	return next, err
+}
+
+// page is one without records, of which none follows.
+func (v *view) page() *ScanPage {
+	return &ScanPage{
+		Seq: v.state.GetSeq(), Seen: v.seen, Incarnation: bytes.Clone(v.state.GetIncarnation()), Epoch: v.epoch,
+		Done: true,
+	}
+}
+
+// endBefore says that the next page begins with a key.
+func (p *ScanPage) endBefore(key []byte) { p.NextKey, p.Done = bytes.Clone(key), false }
+
+// addKey adds the records of a key to a page and returns their size. Where most is not 0
+// and they are too many beside what the page has, it ends before the key; a key that is
+// too long for a page of its own is a *LongKey.
+func (v *view) addKey(page *ScanPage, key []byte, m keyMeta, head *pb.Record, most int) (size int, fits bool, err error) {
+	room := most
+	if most > 0 && len(page.Records) > 0 {
+		room = min(most, pageBytes)
+	}
+	records, size, err := v.scanKey(key, m, head, room)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case room == 0 || size <= room:
+		page.Records = append(page.Records, records...)
+		return size, true, nil
+	case len(page.Records) > 0:
+		page.endBefore(key)
+		return 0, false, nil
+	}
+	return 0, false, &LongKey{Key: bytes.Clone(key), Most: most}
+}
+
+// scanKey returns what a scan gives of a key, and its size. Beyond room bytes, unless
+// that is 0, it stops, and what it returns is of no use.
+func (v *view) scanKey(key []byte, m keyMeta, head *pb.Record, room int) (out []*pb.Record, size int, err error) {
+	take := func(records ...*pb.Record) bool {
+		for _, r := range records {
+			size += proto.Size(r)
+		}
+		out = append(out, records...)
+		return room == 0 || size <= room
+	}
 	if m.registers > 0 {
 		prefix := ofKey(nil, rowRegister, v.number, key)
 		err := scan(v.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
 			rec := new(pb.Record)
-			out = append(out, rec)
-			return true, proto.Unmarshal(value, rec)
+			err := proto.Unmarshal(value, rec)
+			return take(rec), err
 		})
-		if err != nil {
-			return nil, err
+		if err != nil || room > 0 && size > room {
+			return nil, size, err
 		}
 	}
 	if m.attributes > 0 {
@@ -94,39 +212,39 @@ func (v *view) scanKey(out []*pb.Record, key []byte, m keyMeta, head *pb.Record)
 		err := scan(v.rows, prefix, successor(prefix), func(_, value []byte) (bool, error) {
 			var a pb.Attributes
 			err := proto.Unmarshal(value, &a)
-			out = append(out, a.GetRecords()...)
-			return true, err
+			return take(a.GetRecords()...), err
 		})
-		if err != nil {
-			return nil, err
+		if err != nil || room > 0 && size > room {
+			return nil, size, err
 		}
 	}
 	nulls, err := readNulls(v.rows, v.number, key, m, head)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(nulls) > 1 && !Live(nulls[0]) {
 		nulls = nulls[:1]
 	}
 	at := len(out)
-	out = append(out, nulls...)
+	take(nulls...)
 	if head != nil && !nullLane(head) {
-		out = append(out, head)
+		take(head)
 	}
 	err = scanOwn(v.rows, v.number, key, m, head, func(rec *pb.Record) (bool, error) {
-		out = append(out, rec)
-		return true, nil
+		return take(rec), nil
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || room > 0 && size > room {
+		return nil, size, err
 	}
 	slices.SortFunc(out[at:], func(a, b *pb.Record) int { return Compare(b, a) })
-	for i := at; i < len(out); i++ {
+	for i := at; i < len(out) && m.registers > 0; i++ {
+		size -= proto.Size(out[i])
 		if out[i], err = travelling(v.rows, v.number, m, out[i]); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
+		size += proto.Size(out[i])
 	}
-	return out, nil
+	return out, size, nil
 }
 
 // DroppedThere compares this site with a page of a sender's scan: it returns the

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 )
 
@@ -248,49 +246,6 @@ func (c *Catalog) KeySums(path string, r KeyRange, limit int) (sums []KeySum, ne
 		return true, nil
 	})
 	return sums, next, err
-}
-
-// ScanThese is ScanKeys of some keys, which are in order: those that fit into a
-// page, and where it goes on if there is one more. A key that is not there has no
-// records; the empty key stands for the bucket's settings.
-func (c *Catalog) ScanThese(path string, keys [][]byte) (*ScanPage, error) {
-	v, err := c.viewSeen(path)
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	page := &ScanPage{
-		Seq: v.state.GetSeq(), Seen: v.seen, Incarnation: bytes.Clone(v.state.GetIncarnation()), Epoch: v.epoch,
-		Done: true,
-	}
-	size := 0
-	for i, key := range keys {
-		if i > 0 && bytes.Compare(keys[i-1], key) >= 0 {
-			return nil, fmt.Errorf("scan keys: key %q is out of order", key)
-		}
-		if len(page.Records) >= MaxPage || size >= pageBytes {
-			page.NextKey, page.Done = bytes.Clone(key), false
-			return page, nil
-		}
-		n := len(page.Records)
-		if len(key) == 0 {
-			if page.Records, err = readFields(v.rows, v.number); err != nil {
-				return nil, err
-			}
-		} else {
-			m, head, exists, err := readHead(v.rows, v.number, key)
-			if err == nil && exists {
-				page.Records, err = v.scanKey(page.Records, key, m, head)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		for _, r := range page.Records[n:] {
-			size += proto.Size(r)
-		}
-	}
-	return page, nil
 }
 
 // Shown returns what a sum of a bucket counts of one key: its versions and delete

@@ -22,6 +22,7 @@ const (
 	CodeInvalid   Code = "invalid"    // the request breaks the protocol
 	CodeStarting  Code = "starting"   // the link is not up at the sender yet; ask again soon
 	CodeBusy      Code = "busy"       // a bound is reached; ask again later
+	CodeLarge     Code = "large"      // the records of one key are more than the request allows
 	CodeInternal  Code = "internal"   // the sender failed; its log says how
 )
 
@@ -29,7 +30,7 @@ const (
 // of the sites. The others pass by themselves, as far as this version knows.
 func (c Code) Lasts() bool {
 	switch c {
-	case CodeUnpaired, CodeNoService, CodeDisabled, CodeTunnel, CodeNotServed, CodeVersion, CodePaused, CodeInvalid:
+	case CodeUnpaired, CodeNoService, CodeDisabled, CodeTunnel, CodeNotServed, CodeVersion, CodePaused, CodeInvalid, CodeLarge:
 		return true
 	}
 	return false

@@ -6,6 +6,9 @@ import (
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
+// MaxMessage bounds a message. A sender that has more says it in several.
+const MaxMessage = 4 << 20
+
 // Source is what a sender offers to one peer over one link. Every method may
 // be called by any number of goroutines at once and returns soon after its
 // context ends. The error is a *Refused when the sender does not serve the
@@ -28,7 +31,9 @@ type Source interface {
 	// one after the other. While fn does not return the sender is held back.
 	Changes(ctx context.Context, req *linkpb.ChangesRequest, fn func(*linkpb.ChangeBatch) error) error
 
-	// Scan returns one page of a bucket's records in the order of their keys.
+	// Scan returns one page of a bucket's records in the order of their keys. A page
+	// whose one key is more than a message holds is refused with CodeLarge, unless the
+	// request allows so much.
 	Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error)
 
 	// Digest sums up what ranges of a bucket's keys show, or lists those keys. A

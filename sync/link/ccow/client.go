@@ -195,11 +195,7 @@ func (c *Client) Served(ctx context.Context) (*linkpb.Served, error) {
 
 // Scan implements link.Source.
 func (c *Client) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
-	out := new(linkpb.ScanPage)
-	if err := c.ask(ctx, pathScan, req, out); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return c.page(ctx, pathScan, req, req.GetMost())
 }
 
 // Digest implements link.Source.
@@ -213,17 +209,56 @@ func (c *Client) Digest(ctx context.Context, req *linkpb.DigestRequest) (*linkpb
 
 // Records implements link.Source.
 func (c *Client) Records(ctx context.Context, req *linkpb.RecordsRequest) (*linkpb.ScanPage, error) {
-	out := new(linkpb.ScanPage)
-	if err := c.ask(ctx, pathRecords, req, out); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return c.page(ctx, pathRecords, req, req.GetMost())
 }
 
 // Progress implements link.Source.
 func (c *Client) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.ProgressReply, error) {
 	out := new(linkpb.ProgressReply)
 	if err := c.ask(ctx, pathProgress, p, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// page makes a request that has a page for an answer: one message, or where it allows
+// most bytes of records, as many as it takes.
+func (c *Client) page(ctx context.Context, path string, req proto.Message, most uint32) (*linkpb.ScanPage, error) {
+	out := new(linkpb.ScanPage)
+	if most == 0 {
+		if err := c.ask(ctx, path, req, out); err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+	err := c.exchange(ctx, &c.control, path, []proto.Message{req}, func(a *answer) error {
+		for got, parts := 0, 0; ; parts++ {
+			payload, err := a.message()
+			switch {
+			case err != nil:
+				return err
+			case payload == nil && parts == 0:
+				return protocolErrorf("an answer without a message")
+			case payload == nil:
+				return nil
+			}
+			// Beside the records there is what fits into a message.
+			if got += len(payload); got > int(most)+MaxMessage {
+				return protocolErrorf("a page of more than the %d bytes that were allowed", most)
+			}
+			part := out
+			if parts > 0 {
+				part = new(linkpb.ScanPage)
+			}
+			if err := decode(payload, part); err != nil {
+				return err
+			}
+			if parts > 0 {
+				out.Records = append(out.Records, part.GetRecords()...)
+			}
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -379,15 +414,44 @@ func (c *Client) tryExchange(ctx context.Context, l *lane, path string, req []pr
 			if !mine && isCancelled(err) && ctx.Err() == nil {
 				continue // whoever opened it has given up
 			}
+			if notOneMore(err) && c.makeDo(l, err) {
+				continue
+			}
 			return err
 		}
 		answered, err := c.once(ctx, p, *b, read)
 		l.release(p, answered)
+		if !answered && isBusy(err) && ctx.Err() == nil && c.makeDo(l, err) {
+			continue
+		}
 		again := stale || errors.Is(err, errLost)
 		if err == nil || !again || answered || ctx.Err() != nil || errors.Is(err, errStalled) {
 			return err
 		}
 	}
+}
+
+// makeDo lets a lane that could not have one more connection do with those that it has.
+// It reports whether there are any.
+func (c *Client) makeDo(l *lane, why error) bool {
+	enough, first := l.makeDo(c.e.o.BackoffMax)
+	if first {
+		c.e.o.Logger.Warn("link has fewer connections than it is set to", "peer", c.o.PeerName, "service", c.o.Service, "reason", why)
+	}
+	return enough
+}
+
+func isBusy(err error) bool {
+	r, ok := errors.AsType[*link.Refused](err)
+	return ok && r.Code == link.CodeBusy
+}
+
+// notOneMore reports whether a connection could not be opened for a reason that leaves
+// others alone: the peer has enough of them, and closes or refuses what is more, or does
+// not dial it.
+func notOneMore(err error) bool {
+	f, ok := errors.AsType[*link.Fault](err)
+	return isBusy(err) || ok && (f.Kind == link.FaultBroken || f.Kind == link.FaultNoConnection)
 }
 
 func isCancelled(err error) bool {
@@ -414,15 +478,9 @@ func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
 	c.calls.Go(func() {
 		defer close(p.confirmed)
 		// Not under the context of a request: others may be behind it.
-			if notOneMore(err) && c.makeDo(l, err) {
-				continue
-			}
 		err := c.e.confirm(c.ctx, &c.o, cn)
 		if errors.Is(err, net.ErrClosed) {
 			return // by this side, as a request that was given up does
-		}
-		if !answered && isBusy(err) && ctx.Err() == nil && c.makeDo(l, err) {
-			continue
 		}
 		c.away.Store(err != nil)
 		if err != nil {
@@ -431,29 +489,6 @@ func (c *Client) open(ctx context.Context, l *lane, p *pipe) {
 		}
 	})
 	l.opened(p, cn, nil)
-// makeDo lets a lane that could not have one more connection do with those that it has.
-// It reports whether there are any.
-func (c *Client) makeDo(l *lane, why error) bool {
-	enough, first := l.makeDo(c.e.o.BackoffMax)
-	if first {
-		c.e.o.Logger.Warn("link has fewer connections than it is set to", "peer", c.o.PeerName, "service", c.o.Service, "reason", why)
-	}
-	return enough
-}
-
-func isBusy(err error) bool {
-	r, ok := errors.AsType[*link.Refused](err)
-	return ok && r.Code == link.CodeBusy
-}
-
-// notOneMore reports whether a connection could not be opened for a reason that leaves
-// others alone: the peer has enough of them, and closes or refuses what is more, or does
-// not dial it.
-func notOneMore(err error) bool {
-	f, ok := errors.AsType[*link.Fault](err)
-	return isBusy(err) || ok && (f.Kind == link.FaultBroken || f.Kind == link.FaultNoConnection)
-}
-
 }
 
 // dialled takes a connection that the peer dialled.

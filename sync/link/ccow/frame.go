@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"edgefog.dev/isgw/chunks"
+	"edgefog.dev/isgw/sync/link"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -27,7 +28,7 @@ const (
 const (
 	frameHeader = 5 // kind, and the payload's length in big-endian order
 	// MaxMessage bounds a message. A sender that has more says it in several.
-	MaxMessage = 4 << 20
+	MaxMessage = link.MaxMessage
 	// maxOpening bounds the messages before the first request.
 	maxOpening = 64 << 10
 	// growStep is how much a reader allocates on the word of a length alone.

@@ -49,28 +49,58 @@ func (e *Endpoint) serveRequest(w http.ResponseWriter, r *http.Request, c *conn)
 	call, known := calls[r.URL.Path]
 	if !known || r.Method != http.MethodPost {
 		// A newer peer may ask for what this version does not know.
-		return writeAnswer(w, c, nil, link.Refuse(link.CodeVersion, "site %s does not know the request %s", e.o.SiteName, oneLine(r.URL.Path, 100)))
+		return writeRefusal(w, c, link.Refuse(link.CodeVersion, "site %s does not know the request %s", e.o.SiteName, oneLine(r.URL.Path, 100)))
 	}
 	req := call.request()
 	if err := e.readRequest(w, r, req, call.parts); err != nil {
 		if isProtocol(err) || errors.Is(err, errFrame) {
 			w.Header().Set("Connection", "close")
-			return errors.Join(err, writeAnswer(w, c, nil, err))
+			return errors.Join(err, writeRefusal(w, c, err))
 		}
 		return fmt.Errorf("read request: %w", err)
 	}
 	src, err := e.o.Resolve(c.peer.Site, c.service)
 	if err != nil {
-		return writeAnswer(w, c, nil, err)
+		return writeRefusal(w, c, err)
 	}
 	if call.stream != nil {
 		return e.serveStream(w, r, c, call, src, req)
 	}
-	out, err := call.ask(e, r.Context(), c, src, req)
-	if err != nil {
-		e.logFailure(r, c, err)
+	if mayHaveParts(req) { // and so be much, until it is sent
+		leave, err := pass(r.Context(), gate(e, e.longs, poolKey{c.peer.Site, c.service}, 1))
+		if err != nil {
+			return fmt.Errorf("wait to give a long key: %w", err)
+		}
+		defer leave()
 	}
-	return writeAnswer(w, c, out, err)
+	out, err := call.ask(e, r.Context(), c, src, req)
+	if page, ok := out.(*linkpb.ScanPage); ok && err == nil && mayHaveParts(req) && proto.Size(page) > MaxMessage {
+		call.stream = func(_ context.Context, _ link.Source, _ proto.Message, add addFunc) error {
+			for part := range pageParts(page) {
+				if err := add(part, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return e.serveStream(w, r, c, call, src, req)
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	if err == nil {
+		*b, err = appendAnswer(*b, out)
+	}
+	if err == nil {
+		return sendAnswer(w, c, *b)
+	}
+	e.logFailure(r, c, err)
+	return writeRefusal(w, c, err)
+}
+
+// mayHaveParts reports whether a request allows an answer of several messages.
+func mayHaveParts(req proto.Message) bool {
+	r, ok := req.(interface{ GetMost() uint32 })
+	return ok && r.GetMost() > 0
 }
 
 // call is one kind of request: ask answers with one message, stream with many.
@@ -279,25 +309,33 @@ func (e *Endpoint) logFailure(r *http.Request, c *conn, err error) {
 	e.o.Logger.Error("request of peer failed", "peer", c.peer.SiteName, "service", c.service, "request", r.URL.Path, "err", err)
 }
 
-// writeAnswer sends an answer of one message, or a refusal when err is set.
-func writeAnswer(w http.ResponseWriter, c *conn, m proto.Message, err error) error {
+// appendAnswer appends an answer of one message.
+func appendAnswer(dst []byte, m proto.Message) ([]byte, error) {
+	dst, err := appendMessage(dst, frameMessage, m)
+	if err != nil {
+		return dst, err
+	}
+	return appendFrame(dst, frameEnd, 0), nil
+}
+
+// writeRefusal sends a refusal in place of an answer.
+func writeRefusal(w http.ResponseWriter, c *conn, why error) error {
 	b := getBuffer()
 	defer putBuffer(b)
-	if err == nil {
-		if *b, err = appendMessage(*b, frameMessage, m); err == nil {
-			*b = appendFrame(*b, frameEnd, 0)
-		}
+	var err error
+	// A refusal is short and always fits.
+	if *b, err = appendMessage(*b, frameRefusal, refusalOf(why)); err != nil {
+		return err
 	}
-	if err != nil {
-		// A refusal is short and always fits.
-		if *b, err = appendMessage((*b)[:0], frameRefusal, refusalOf(err)); err != nil {
-			return err
-		}
-	}
+	return sendAnswer(w, c, *b)
+}
+
+// sendAnswer sends the frames of an answer.
+func sendAnswer(w http.ResponseWriter, c *conn, frames []byte) error {
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(*b)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(frames)))
 	c.sock.cork()
-	_, werr := w.Write(*b)
+	_, werr := w.Write(frames)
 	if werr == nil {
 		werr = http.NewResponseController(w).Flush()
 	}

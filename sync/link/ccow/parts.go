@@ -3,11 +3,13 @@ package ccow
 import (
 	"iter"
 
+	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
 	"google.golang.org/protobuf/proto"
 )
 
-// Lists that grow with the number of buckets are sent in several messages.
+// Lists that grow with the number of buckets are sent in several messages, and so is a
+// page of one key with a long history.
 const (
 	// partSize is about the size of one of them.
 	partSize = 512 << 10
@@ -33,6 +35,21 @@ func inParts[T any](list []T, size func(T) int) iter.Seq[[]T] {
 			have += n
 		}
 		yield(list[from:])
+	}
+}
+
+// pageParts cuts a page: the first part has all of it but the records that are in the
+// others.
+func pageParts(p *linkpb.ScanPage) iter.Seq[*linkpb.ScanPage] {
+	return func(yield func(*linkpb.ScanPage) bool) {
+		out := &linkpb.ScanPage{Incarnation: p.GetIncarnation(), Epoch: p.GetEpoch(), Seq: p.GetSeq(), Seen: p.GetSeen(),
+			NextKey: p.GetNextKey(), Done: p.GetDone(), Nodes: p.GetNodes()}
+		for part := range inParts(p.GetRecords(), sizeOf[*catalogpb.Record]) {
+			if out.Records = part; !yield(out) {
+				return
+			}
+			out = new(linkpb.ScanPage)
+		}
 	}
 }
 

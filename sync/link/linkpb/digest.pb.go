@@ -372,7 +372,8 @@ type RecordsRequest struct {
 	Keys  [][]byte               `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"` // at most 1,024, ascending; the empty one: the bucket's settings
 	// The receiver found that they differ, and takes what it lacks: the sender is to
 	// ask for them in turn, if it receives over this link too.
-	Mend          bool `protobuf:"varint,3,opt,name=mend,proto3" json:"mend,omitempty"`
+	Mend          bool   `protobuf:"varint,3,opt,name=mend,proto3" json:"mend,omitempty"`
+	Most          uint32 `protobuf:"varint,4,opt,name=most,proto3" json:"most,omitempty"` // as in ScanRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,6 +429,13 @@ func (x *RecordsRequest) GetMend() bool {
 	return false
 }
 
+func (x *RecordsRequest) GetMost() uint32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
 var File_sync_link_linkpb_digest_proto protoreflect.FileDescriptor
 
 const file_sync_link_linkpb_digest_proto_rawDesc = "" +
@@ -456,11 +464,12 @@ const file_sync_link_linkpb_digest_proto_rawDesc = "" +
 	"\x06KeySum\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05heads\x18\x02 \x01(\fR\x05heads\x12\x10\n" +
-	"\x03all\x18\x03 \x01(\fR\x03all\"L\n" +
+	"\x03all\x18\x03 \x01(\fR\x03all\"`\n" +
 	"\x0eRecordsRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04keys\x18\x02 \x03(\fR\x04keys\x12\x12\n" +
-	"\x04mend\x18\x03 \x01(\bR\x04mendB#Z!edgefog.dev/isgw/sync/link/linkpbb\x06proto3"
+	"\x04mend\x18\x03 \x01(\bR\x04mend\x12\x12\n" +
+	"\x04most\x18\x04 \x01(\rR\x04mostB#Z!edgefog.dev/isgw/sync/link/linkpbb\x06proto3"
 
 var (
 	file_sync_link_linkpb_digest_proto_rawDescOnce sync.Once

@@ -890,12 +890,16 @@ func (x *BucketHead) GetOldest() int64 {
 }
 
 type ScanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	FromKey       []byte                 `protobuf:"bytes,2,opt,name=from_key,json=fromKey,proto3" json:"from_key,omitempty"` // inclusive
-	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                   // records, a hint
-	Nodes         uint32                 `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`                   // bytes of manifest nodes that may come along; 0: none
-	Scope         string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                    // of the bucket as the receiver was told it; when it is another one by now, there is no page
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Path    string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	FromKey []byte                 `protobuf:"bytes,2,opt,name=from_key,json=fromKey,proto3" json:"from_key,omitempty"` // inclusive
+	Limit   uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                   // records, a hint
+	Nodes   uint32                 `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`                   // bytes of manifest nodes that may come along; 0: none
+	Scope   string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                    // of the bucket as the receiver was told it; when it is another one by now, there is no page
+	// Bytes of records that a page of one key may have where they are more than a message
+	// holds; the answer is then as many messages as it takes, all but the first with
+	// records only. 0: one message.
+	Most          uint32 `protobuf:"varint,6,opt,name=most,proto3" json:"most,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -963,6 +967,13 @@ func (x *ScanRequest) GetScope() string {
 		return x.Scope
 	}
 	return ""
+}
+
+func (x *ScanRequest) GetMost() uint32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
 }
 
 // ScanPage holds every record kept of the keys from from_key up to next_key.
@@ -1571,7 +1582,7 @@ func (x *ProgressReply) GetClock() int64 {
 // Refusal answers a request that the sender does not serve.
 type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // unpaired, no-service, disabled, tunnel, not-served, paused, version, invalid, busy, internal
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // unpaired, no-service, disabled, tunnel, not-served, paused, version, invalid, starting, busy, large, internal
 	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1698,13 +1709,14 @@ const file_sync_link_linkpb_link_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\abacklog\x18\x03 \x01(\x04R\abacklog\x12#\n" +
 	"\rbacklog_bytes\x18\x04 \x01(\x04R\fbacklogBytes\x12\x16\n" +
-	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"~\n" +
+	"\x06oldest\x18\x05 \x01(\x03R\x06oldest\"\x92\x01\n" +
 	"\vScanRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\bfrom_key\x18\x02 \x01(\fR\afromKey\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
 	"\x05nodes\x18\x04 \x01(\rR\x05nodes\x12\x14\n" +
-	"\x05scope\x18\x05 \x01(\tR\x05scope\"\x91\x02\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04most\x18\x06 \x01(\rR\x04most\"\x91\x02\n" +
 	"\bScanPage\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x10\n" +

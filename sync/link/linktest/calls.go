@@ -153,7 +153,7 @@ func testRefusals(t *testing.T, connect Connect) {
 		return fmt.Errorf("list buckets: %w", link.Refuse(c, "because of %s", c))
 	}))
 	for _, c := range []link.Code{link.CodeUnpaired, link.CodeNoService, link.CodeDisabled, link.CodeTunnel, link.CodeNotServed,
-		link.CodeVersion, link.CodePaused, link.CodeInvalid, link.CodeStarting, link.CodeBusy, link.CodeInternal, "of a later version"} {
+		link.CodeVersion, link.CodePaused, link.CodeInvalid, link.CodeStarting, link.CodeBusy, link.CodeLarge, link.CodeInternal, "of a later version"} {
 		code.Store(c)
 		for name, err := range everyCall(ctx, far) {
 			t.Run(name, func(t *testing.T) { wantRefused(t, err, c, "because of "+string(c)) })
