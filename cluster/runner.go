@@ -82,7 +82,7 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	var err error
 	if r.local, err = objsync.NewLocal(objsync.LocalOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.out.Limiter,
-		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes,
+		Served: func() []string { return r.served.Load().buckets }, Terms: r.terms, NodeCache: w.bounds.Nodes, LongKey: w.bounds.LongKey(),
 		Intact: func() { s.naming.intact(w.service) },
 		Mend:   func(path string, keys [][]byte) { r.engine.Mend(path, keys) }, Holding: r.holding("send", "receive", (*statepb.Service).GetSendLimit),
 	}); err != nil {
