@@ -350,7 +350,7 @@ func TestMultipart(t *testing.T) {
 	if err != nil || !proto.Equal(again, rec) {
 		t.Errorf("completed again: %v, %v", again, err)
 	}
-	uploads, _, err := s.Uploads(t.Context(), bk1, objects.UploadsPage{Limit: 10})
+	uploads, _, err := s.ListUploads(t.Context(), bk1, catalog.ListUploadsOptions{})
 	if err != nil || len(uploads) != 0 {
 		t.Errorf("uploads left: %v, %v", uploads, err)
 	}
@@ -472,14 +472,14 @@ func TestUploads(t *testing.T) {
 		}
 		ids = append(ids, up.GetId())
 	}
-	page := objects.UploadsPage{Prefix: "b/", Limit: 2}
-	first, more, err := s.Uploads(t.Context(), bk1, page)
-	if err != nil || len(first) != 2 || !more || first[0].GetId() != ids[1] || first[1].GetId() != ids[2] {
+	page := catalog.ListUploadsOptions{Prefix: []byte("b/"), Limit: 2}
+	first, more, err := s.ListUploads(t.Context(), bk1, page)
+	if err != nil || len(first) != 2 || !more || first[0].Upload.GetId() != ids[1] || first[1].Upload.GetId() != ids[2] {
 		t.Fatalf("%v, more %v, %v", first, more, err)
 	}
-	page.AfterKey, page.AfterID = "b/1", ids[2]
-	second, more, err := s.Uploads(t.Context(), bk1, page)
-	if err != nil || len(second) != 1 || more || second[0].GetId() != ids[3] {
+	page.AfterKey, page.AfterID = []byte("b/1"), ids[2]
+	second, more, err := s.ListUploads(t.Context(), bk1, page)
+	if err != nil || len(second) != 1 || more || second[0].Upload.GetId() != ids[3] {
 		t.Fatalf("%v, more %v, %v", second, more, err)
 	}
 	if err := s.AbortUpload(t.Context(), bk1, "a", ids[1]); !errors.Is(err, objects.ErrNoUpload) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -80,6 +81,55 @@ func TestList(t *testing.T) {
 	}
 	if got := page.Items[0].Record.GetEtag(); got != "x" {
 		t.Fatalf("record: %q", got)
+	}
+}
+
+// TestListingsSkip has a listing go past the keys that a common prefix rolls up, however
+// many they are, and not through them.
+func TestListingsSkip(t *testing.T) {
+	s := testSite(t, 1).makeBucket(0).versioning(enabled)
+	for i := range 200 {
+		for _, prefix := range []string{"a/", "b/"} {
+			key := fmt.Sprintf("%s%d", prefix, i)
+			s.put(1, key, "x")
+			s.put(1, key, "y")
+			s.must(1, &pb.CreateUpload{Upload: &pb.Upload{Id: prefix[:1] + fmt.Sprint(i), Bucket: testPath, Key: []byte(key)}})
+		}
+	}
+	v, err := s.cat.view(testPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	slash := []byte("/")
+	for what, c := range map[string]struct {
+		rows []byte
+		list func(it *pebble.Iterator) (items int, err error)
+	}{
+		"keys": {headKey(nil, v.number, nil), func(it *pebble.Iterator) (int, error) {
+			page, err := list(it, ListOptions{Delimiter: slash})
+			return len(page.Items), err
+		}},
+		"versions": {headKey(nil, v.number, nil), func(it *pebble.Iterator) (int, error) {
+			l := v.lister(ListVersionsOptions{Delimiter: slash})
+			err := l.list(it)
+			return len(l.page.Items), err
+		}},
+		"uploads": {uploadsFrom(v.number, nil), func(it *pebble.Iterator) (int, error) {
+			items, _, err := v.listUploads(it, ListUploadsOptions{Delimiter: slash})
+			return len(items), err
+		}},
+	} {
+		it, err := v.rows.NewIter(&pebble.IterOptions{LowerBound: c.rows, UpperBound: successor(c.rows)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, err := c.list(it)
+		stats := it.Stats()
+		moves := stats.ForwardSeekCount[pebble.InterfaceCall] + stats.ForwardStepCount[pebble.InterfaceCall]
+		if err := errors.Join(err, it.Close()); err != nil || items != 2 || moves > 4 {
+			t.Errorf("%s: %d items, error %v; the iterator was moved %d times", what, items, err, moves)
+		}
 	}
 }
 

@@ -1,9 +1,10 @@
 package catalog
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
 	pb "edgefog.dev/isgw/raftfsm/catalog/catalogpb"
@@ -34,53 +35,85 @@ func (v *view) upload(id string) (*pb.Upload, error) {
 	return up, nil
 }
 
-// Uploads returns the uploads under way of keys with a prefix, ordered by key and
-// id, at most limit (1,000 when it is 0) and about 8 MiB. It begins after the upload afterID of
-// afterKey; with an empty afterID all uploads of afterKey are passed over. more
-// says that the page is not the last.
-func (c *Catalog) Uploads(path string, prefix, afterKey []byte, afterID string, limit int) (uploads []*pb.Upload, more bool, err error) {
-	limit = pageLimit(limit)
+// ListUploadsOptions select a page of the uploads under way. The zero value lists
+// everything.
+type ListUploadsOptions struct {
+	Prefix []byte // only uploads of keys that have it
+	// Delimiter rolls up the uploads of all keys that have it after the prefix into one
+	// item, up to and including its first occurrence there.
+	Delimiter []byte
+	// AfterKey passes over everything up to and including the uploads of it, or, with
+	// AfterID, up to and including that upload of it. When it is a rolled-up prefix, all
+	// that the prefix rolls up is passed over.
+	AfterKey []byte
+	AfterID  string
+	Limit    int // items; 1,000 when it is 0, at most MaxPage
+}
+
+// UploadsItem is an upload under way, or a prefix that rolls up at least one.
+type UploadsItem struct {
+	Upload       *pb.Upload
+	CommonPrefix []byte
+}
+
+// ListUploads returns a page of the uploads under way, ordered by key and id, of at
+// most about 8 MiB. more says that it is not the last. Its cost does not depend on how
+// many a common prefix rolls up.
+func (c *Catalog) ListUploads(path string, o ListUploadsOptions) (items []UploadsItem, more bool, err error) {
 	v, err := c.view(path)
 	if err != nil {
 		return nil, false, err
 	}
 	defer v.close()
-	// An escaped key begins with the escaped prefix without its end mark.
-	lower := uploadByKeyKey(nil, v.number, prefix, "")
-	lower = lower[:len(lower)-2]
-	upper := successor(lower)
-	if len(afterKey) > 0 {
-		after := uploadByKeyKey(nil, v.number, afterKey, afterID)
-		if afterID == "" {
-			after = successor(after)
-		} else {
-			after = append(after, 0)
-		}
-		if bytes.Compare(after, lower) > 0 {
-			lower = after
-		}
+	prefix := uploadsFrom(v.number, o.Prefix)
+	it, err := v.rows.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: successor(prefix)})
+	if err != nil {
+		return nil, false, fmt.Errorf("list uploads of bucket %s: %w", path, err)
 	}
-	if bytes.Compare(lower, upper) >= 0 {
-		return nil, false, nil
+	items, more, err = v.listUploads(it, o)
+	if err := errors.Join(err, it.Error(), it.Close()); err != nil {
+		return nil, false, fmt.Errorf("list uploads of bucket %s: %w", path, err)
+	}
+	return items, more, nil
+}
+
+// uploadsFrom is what the rows of all uploads begin with whose keys begin so.
+func uploadsFrom(number uint64, key []byte) []byte {
+	row := uploadByKeyKey(nil, number, key, "")
+	return row[:len(row)-2] // an escaped key without its end mark
+}
+
+// listUploads walks the uploads of the prefix.
+func (v *view) listUploads(it *pebble.Iterator, o ListUploadsOptions) (items []UploadsItem, more bool, err error) {
+	limit := pageLimit(o.Limit)
+	keys := ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter, After: o.AfterKey}
+	start := uploadsFrom(v.number, keys.start())
+	if o.AfterID != "" && len(keys.commonPrefix(o.AfterKey)) != len(o.AfterKey) {
+		start = append(uploadByKeyKey(nil, v.number, o.AfterKey, o.AfterID), 0)
 	}
 	size := 0
-	err = scan(v.rows, lower, upper, func(key, _ []byte) (bool, error) {
-		if more = len(uploads) == limit || size >= listBytes; more {
-			return false, nil
+	for valid := it.SeekGE(start); valid; {
+		if len(items) >= limit || size >= listBytes {
+			return items, true, nil
 		}
-		_, id, err := cutEscaped(key[prefixLen:])
+		key, id, err := cutEscaped(it.Key()[prefixLen:])
 		if err != nil {
-			return false, err
+			return nil, false, err
+		}
+		if rolled := keys.commonPrefix(key); rolled != nil {
+			items = append(items, UploadsItem{CommonPrefix: rolled})
+			valid = it.SeekGE(successor(uploadsFrom(v.number, rolled)))
+			continue
 		}
 		up, err := v.upload(string(id))
 		if err != nil {
-			return false, err
+			return nil, false, err
 		}
-		uploads = append(uploads, up)
+		items = append(items, UploadsItem{Upload: up})
 		size += proto.Size(up)
-		return true, nil
-	})
-	return uploads, more, err
+		valid = it.Next()
+	}
+	return items, false, nil
 }
 
 // Parts returns the parts of an upload, ordered by number, after a number, at

@@ -175,7 +175,7 @@ func (c *Catalog) ListVersions(path string, o ListVersionsOptions) (*VersionsPag
 	if err != nil {
 		return nil, fmt.Errorf("list versions of bucket %s: %w", path, err)
 	}
-	l := &versionsLister{view: v, o: o, keys: ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter, After: o.AfterKey}, limit: pageLimit(o.Limit), page: &VersionsPage{}}
+	l := v.lister(o)
 	err = l.list(it)
 	if err := errors.Join(err, it.Error(), it.Close()); err != nil {
 		return nil, fmt.Errorf("list versions of bucket %s: %w", path, err)
@@ -191,6 +191,12 @@ type versionsLister struct {
 	limit int
 	page  *VersionsPage
 	size  int // of the records in the page
+}
+
+func (v *view) lister(o ListVersionsOptions) *versionsLister {
+	return &versionsLister{
+		view: v, o: o, keys: ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter, After: o.AfterKey}, limit: pageLimit(o.Limit), page: &VersionsPage{},
+	}
 }
 
 // within reports whether the listing begins among the versions of its first key.

@@ -259,27 +259,39 @@ func TestUploads(t *testing.T) {
 	}
 	s.check()
 
-	for _, c := range []struct{ prefix, afterKey, afterID, want string }{
-		{"", "", "", "up4 up3 up2"},
-		{"j", "", "", "up4 up3"},
-		{"k", "", "", "up2"},
-		{"", "j", "", "up3 up2"},
-		{"", "j", "up4", "up3 up2"},
-		{"", "j", "up3", "up4 up3 up2"},
-		{"", "k", "up2", ""},
-		{"j", "k", "", ""},
+	for _, c := range []struct{ prefix, delimiter, afterKey, afterID, want string }{
+		{"", "", "", "", "up4 up3 up2"},
+		{"j", "", "", "", "up4 up3"},
+		{"k", "", "", "", "up2"},
+		{"", "", "j", "", "up3 up2"},
+		{"", "", "j", "up4", "up3 up2"},
+		{"", "", "j", "up3", "up4 up3 up2"},
+		{"", "", "k", "up2", ""},
+		{"j", "", "k", "", ""},
+		{"j", "", "a", "up4", "up4 up3"},
+		{"", "j", "", "", "[j] up2"},
+		{"", "\x00", "", "", "up4 [j\x00] up2"},
+		{"", "\x00", "j", "up4", "[j\x00] up2"},
+		{"", "\x00", "j\x00", "", "up2"},
+		{"", "\x00", "j\x00", "up1", "up2"},
+		{"j", "j", "", "", "up4 up3"},
+		{"j", "\x00", "", "", "up4 [j\x00]"},
 	} {
-		ups, _, err := s.cat.Uploads(testPath, []byte(c.prefix), []byte(c.afterKey), c.afterID, 0)
+		items, more, err := s.cat.ListUploads(testPath, ListUploadsOptions{Prefix: []byte(c.prefix), Delimiter: []byte(c.delimiter), AfterKey: []byte(c.afterKey), AfterID: c.afterID})
 		var ids []string
-		for _, u := range ups {
-			ids = append(ids, u.GetId())
+		for _, item := range items {
+			if item.Upload == nil {
+				ids = append(ids, "["+string(item.CommonPrefix)+"]")
+			} else {
+				ids = append(ids, item.Upload.GetId())
+			}
 		}
-		if got := strings.Join(ids, " "); err != nil || got != c.want {
-			t.Errorf("uploads of %+v: %q %v", c, got, err)
+		if got := strings.Join(ids, " "); err != nil || more || got != c.want {
+			t.Errorf("uploads of %+v: %q, more %v, %v", c, got, more, err)
 		}
 	}
-	if ups, more, err := s.cat.Uploads(testPath, nil, nil, "", 2); err != nil || !more || len(ups) != 2 {
-		t.Fatalf("page of uploads: %v %v %v", ups, more, err)
+	if items, more, err := s.cat.ListUploads(testPath, ListUploadsOptions{Limit: 2}); err != nil || !more || len(items) != 2 {
+		t.Fatalf("page of uploads: %v %v %v", items, more, err)
 	}
 	part("up2", 7, "x")
 	s.must(8, &pb.AbortUpload{Bucket: testPath, Upload: "up2"})
