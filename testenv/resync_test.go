@@ -111,6 +111,33 @@ func (m *meter) close() {
 	m.group.Wait()
 }
 
+// meters lie in both ways of a link: [i] is dialled by its Sites[i].
+type meters [2]*meter
+
+func newMeters(t *testing.T) meters { return meters{newMeter(t), newMeter(t)} }
+
+func (m meters) crossed() int64 { return m[0].crossed.Load() + m[1].crossed.Load() }
+
+// link pairs two sites and makes a link that serves the bucket, whose bytes are counted.
+func (m meters) link(e *Env, a, b *Site, replication string) *Link {
+	e.t.Helper()
+	l := e.Line("hawaii", a, b, bucketPath)
+	e.pair(a, b, l.address(1))
+	for i, s := range l.Sites {
+		address := l.address(i)
+		m[i].target.Store(&address)
+		if _, err := s.Admin.Services.Create(e.Context(), &adminpb.CreateServiceRequest{
+			Type: "isgw", Name: l.Name, Remote: "ccow://" + m[i].ln.Addr().String(), Replication: replication,
+		}); err != nil {
+			e.t.Fatal(err)
+		}
+		if _, err := s.Admin.Services.Serve(e.Context(), l.Name, bucketPath); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	return l
+}
+
 // fill gives the site's bucket keys with the content of one that it has, through its
 // own raft log and without S3. The node is started anew.
 func (s *Site) fill(template string, keys int, key func(i int) string) {
@@ -151,7 +178,8 @@ func TestResyncCostsWhatDiffers(t *testing.T) {
 		t.Parallel()
 	}
 	const differ, memory = 10, 64 << 20
-	meters := [2]*meter{newMeter(t), newMeter(t)}
+	meters := newMeters(t)
+	crossed := meters.crossed
 	e := New(t)
 	a, b := e.Start("alpha", SiteOptions{Process: true}), e.Start("beta", SiteOptions{Process: true})
 	a.Create("Hawaii", "Hawaii/Cola", bucketPath)
@@ -162,21 +190,7 @@ func TestResyncCostsWhatDiffers(t *testing.T) {
 	a.fill("template", keys, key)
 	t.Logf("%d versions are written after %v", keys, time.Since(began).Round(time.Millisecond))
 
-	l := e.Line("hawaii", a, b, bucketPath)
-	e.pair(a, b, l.address(1))
-	crossed := func() int64 { return meters[0].crossed.Load() + meters[1].crossed.Load() }
-	for i, s := range l.Sites {
-		address := l.address(i)
-		meters[i].target.Store(&address)
-		if _, err := s.Admin.Services.Create(e.Context(), &adminpb.CreateServiceRequest{
-			Type: "isgw", Name: "hawaii", Remote: "ccow://" + meters[i].ln.Addr().String(), Replication: state.ReplicationInitial,
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Admin.Services.Serve(e.Context(), "hawaii", bucketPath); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l := meters.link(e, a, b, state.ReplicationInitial)
 	began = time.Now()
 	copied := func(s *Site) bool {
 		return s.Status("hawaii").GetStatus().GetState() == adminpb.ServiceState_SERVICE_STATE_COPIED
