@@ -12,7 +12,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/minio/minio-go/v7"
+	"github.com/versity/versitygw/metrics"
 
 	"edgefog.dev/isgw/cluster/s3gate"
 )
@@ -234,6 +236,7 @@ func TestRefused(t *testing.T) {
 	}
 	call := func(_ any, err error) error { return err }
 	body := func() io.Reader { return bytes.NewReader([]byte("x")) }
+	aes, own := aws.String("AES256"), aws.String("a2V5") // what is wrong with a key nobody looks at
 	for _, c := range []struct {
 		what string
 		err  error
@@ -260,13 +263,12 @@ func TestRefused(t *testing.T) {
 		{"lock put", call(ac.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: body(), ObjectLockLegalHoldStatus: "ON"})), "InvalidRequest"},
 		{"version", call(ac.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("3sL4kqtJlcpXroDTDmJ")})), "InvalidArgument"},
 		{"restore", call(ac.RestoreObject(ctx, &s3.RestoreObjectInput{Bucket: bucket, Key: key})), "NotImplemented"},
+		{"put with a key of the client's", call(ac.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: body(), SSECustomerAlgorithm: aes, SSECustomerKey: own, SSECustomerKeyMD5: own})), "NotImplemented"},
+		{"get with a key of the client's", call(ac.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, SSECustomerAlgorithm: aes, SSECustomerKey: own, SSECustomerKeyMD5: own})), "NotImplemented"},
+		{"parts with a key of the client's", call(ac.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key, SSECustomerAlgorithm: aes, SSECustomerKey: own, SSECustomerKeyMD5: own})), "NotImplemented"},
+		{"copy of what has a key of the client's", call(ac.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: key, CopySource: aws.String("bk1/k"), CopySourceSSECustomerAlgorithm: aes, CopySourceSSECustomerKey: own, CopySourceSSECustomerKeyMD5: own})), "NotImplemented"},
+		{"versioning by a second factor", call(ac.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: bucket, MFA: aws.String("serial 123456"), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})), "NotImplemented"},
 	} {
-		if c.what == "redirect" || c.what == "restore" {
-			if got := code(c.err); got != c.want && got != "MalformedXML" {
-				t.Errorf("%s: %v", c.what, c.err)
-			}
-			continue
-		}
 		wantCode(t, c.what, c.err, c.want)
 	}
 	if v, err := ac.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: bucket}); err != nil || v.Status != "" {
@@ -302,12 +304,21 @@ func TestStats(t *testing.T) {
 	}
 	_, err := cl.StatObject(t.Context(), "bk1", "none", minio.StatObjectOptions{})
 	wantCode(t, "stat", err, "NoSuchKey")
+	// What is refused before anybody looks at what it is for counts too.
+	_, err = cl.PutObject(t.Context(), "bk1", "k", strings.NewReader("x"), 1, minio.PutObjectOptions{StorageClass: "GLACIER"})
+	wantCode(t, "put in another storage class", err, "NotImplemented")
+	anonymous, err := http.Get("http://" + s.addr + "/bk1/k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readBody(t, anonymous.Body)
 	got := map[string]uint64{}
 	st := s.gate.Stats()
 	for _, r := range st.Requests {
 		got[r.Operation+http.StatusText(r.Status)] = r.Count
 	}
-	if got["s3_PutObjectOK"] != 3 || got["s3_HeadObjectNot Found"] != 1 || st.BytesIn == 0 || st.BytesOut == 0 || st.Connections == 0 {
+	if got["s3_PutObjectOK"] != 3 || got["s3_HeadObjectNot Found"] != 1 ||
+		got[metrics.ActionUndetected+"Not Implemented"] != 1 || got[metrics.ActionUndetected+"Forbidden"] != 1 || st.BytesIn == 0 || st.BytesOut == 0 || st.Connections == 0 {
 		t.Errorf("stats %+v", st)
 	}
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
-	"github.com/versity/versitygw/s3api/utils"
-	"github.com/versity/versitygw/s3err"
 )
 
 // rewriting is the key of a request's value that changes its answer's body.
@@ -24,30 +22,13 @@ func rewrite(request context.Context, change func(body []byte) []byte) {
 	}
 }
 
-// failing is the key of a request's value that is the error to answer with.
-type failing struct{}
-
-// fail has a request answered with an error where versitygw takes none from the
-// backend.
-func fail(request context.Context, err error) {
-	if fast, ok := request.(*fasthttp.RequestCtx); ok {
-		fast.SetUserValue(failing{}, err)
-	}
-}
-
-// rewriteAnswer stands before versitygw's routes. It does what rewrite and fail were
-// asked for, and gives answers the form that S3 gives them.
+// rewriteAnswer stands before versitygw's routes. It does what rewrite was asked for,
+// and gives answers the form that S3 gives them.
 func rewriteAnswer(ctx fiber.Ctx) error {
 	if err := ctx.Next(); err != nil {
 		return err
 	}
 	res := ctx.Response()
-	if err, ok := ctx.RequestCtx().UserValue(failing{}).(s3err.S3Error); ok {
-		requestID, hostID := utils.EnsureRequestIDs(ctx)
-		res.ResetBody()
-		res.Header.SetContentType(fiber.MIMEApplicationXML)
-		return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))
-	}
 	switch res.StatusCode() {
 	case http.StatusNotModified:
 		// A cache would take the type of the error for that of the object.

@@ -48,7 +48,7 @@ func postForm(t testing.TB, target string, fields map[string]string, content []b
 		return nil, err
 	}
 	if res.StatusCode >= 400 {
-		return res, rawError(between(string(raw), "<Code>", "</Code>"))
+		return res, apiError(between(string(raw), "<Code>", "</Code>"))
 	}
 	return res, nil
 }

@@ -163,7 +163,7 @@ func New(o Options) (*Gate, error) {
 		// gives one of text.
 		s3api.WithConcurrencyLimiter(math.MaxInt32, math.MaxInt32),
 		s3api.WithMiddleware("/", g.entrance),
-		s3api.WithMiddleware("/", refuseUnsupported),
+		s3api.WithMiddleware("/", g.refuseUnsupported),
 		s3api.WithMiddleware("/", rewriteAnswer),
 		s3api.WithMiddleware("/", aliasKeys),
 	)

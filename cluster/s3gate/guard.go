@@ -148,7 +148,13 @@ func (g *guard) GetBucketAcl(request context.Context, in *s3.GetBucketAclInput) 
 	if err != nil {
 		return nil, err
 	}
-	return g.inner.GetBucketAcl(request, in)
+	acl, err := g.inner.GetBucketAcl(request, in)
+	if err == nil && (asksTo(request, http.MethodPost, "restore") || asksTo(request, http.MethodPost, "select") || asksTo(request, http.MethodPut, "website")) {
+		// They are not offered. versitygw would look for faults in the body first, and
+		// answer a selection with success and the error within.
+		return nil, s3err.GetAPIError(s3err.ErrNotImplemented)
+	}
+	return acl, err
 }
 
 // aboutObject says whether the path of a request names an object of the bucket.

@@ -1,7 +1,6 @@
 package s3gate
 
 import (
-	"bufio"
 	"context"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -311,23 +310,4 @@ func (g *guard) PutObjectLegalHold(request context.Context, bucket, object, vers
 		return err
 	}
 	return g.inner.PutObjectLegalHold(request, bucket, object, version, hold)
-}
-
-// RestoreObject implements backend.Backend.
-func (g *guard) RestoreObject(request context.Context, in *s3.RestoreObjectInput) error {
-	if err := g.allow(request, in.Bucket, in.Key, auth.RestoreObjectAction); err != nil {
-		return err
-	}
-	return g.inner.RestoreObject(request, in)
-}
-
-// SelectObjectContent is not offered. versitygw would answer with success and tell the
-// error within.
-func (g *guard) SelectObjectContent(request context.Context, in *s3.SelectObjectContentInput) func(*bufio.Writer) {
-	err := g.allow(request, in.Bucket, in.Key, auth.GetObjectAction)
-	if err == nil {
-		err = s3err.GetAPIError(s3err.ErrNotImplemented)
-	}
-	fail(request, err)
-	return func(*bufio.Writer) {}
 }

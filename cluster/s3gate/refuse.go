@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v3"
-	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
 	"edgefog.dev/isgw/cluster/objects"
@@ -22,7 +21,7 @@ const maxControlBody = 4 << 20
 // refuseUnsupported stands before versitygw's routes and refuses what they would
 // pass over in silence: a request for encryption or for a storage class, and a body
 // that they would read into memory whatever its size.
-func refuseUnsupported(ctx fiber.Ctx) error {
+func (g *Gate) refuseUnsupported(ctx fiber.Ctx) error {
 	err := unsupportedHeader(ctx)
 	if err == nil {
 		err = unsupportedPresigned(ctx, time.Now())
@@ -49,9 +48,7 @@ func refuseUnsupported(ctx fiber.Ctx) error {
 		checkPayload(ctx)
 		return ctx.Next()
 	}
-	requestID, hostID := utils.EnsureRequestIDs(ctx)
-	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
-	return ctx.Status(err.StatusCode()).Send(err.XMLBody(requestID, hostID))
+	return g.refuse(ctx, err)
 }
 
 func unsupportedHeader(ctx fiber.Ctx) s3err.S3Error {
