@@ -256,3 +256,31 @@ func (f *failingScan) Scan(ctx context.Context, req *linkpb.ScanRequest) (*linkp
 	}
 	return f.Source.Scan(ctx, req)
 }
+
+// TestLongKeyHasTheRoomOfContent adds up what a link holds while a long key is on its way:
+// it is not more than without one.
+func TestLongKeyHasTheRoomOfContent(t *testing.T) {
+	for _, c := range []struct {
+		embedded    bool
+		cache       int64
+		least, most int64 // bytes of a key
+	}{{false, 0, mostKey, mostKey}, {true, 0, 12 << 20, 16 << 20}, {false, MinCache, link.MaxMessage, link.MaxMessage}} {
+		b := BoundsFor(c.embedded, c.cache, 0)
+		if got := b.LongKey(); got < c.least || got > c.most {
+			t.Errorf("%+v: a key may have %d bytes", b, got)
+		}
+		o := new(EngineOptions)
+		o.Use(b)
+		for _, queued := range []int64{0, b.Queue, b.Queue + 1<<20, b.LongKey(), b.Queue + b.LongKey()} {
+			s := &session{o: o, queued: queued}
+			window, line := s.room()
+			room := max(leastWindow, b.Window+b.Line+b.Queue-max(b.Queue, queued))
+			if window < leastWindow || line < 0 || window+line > room+1 {
+				t.Errorf("%+v: with %d bytes of records there is room for %d and %d of content, want %d", b, queued, window, line, room)
+			}
+			if held := queued + window + line; queued <= b.LongKey() && b.LongKey() > link.MaxMessage && held > b.Queue+b.Window+b.Line+1 {
+				t.Errorf("%+v: %d bytes are held", b, held)
+			}
+		}
+	}
+}

@@ -295,7 +295,7 @@ func TestMeters(t *testing.T) {
 				t.Fatal(err)
 			}
 			traffic := func(at, other *site, role link.Role) link.Traffic {
-				return at.ep.Meters().Snapshot()[link.MeterKey{Peer: other.id.Site(), Service: "hawaii", Role: role}]
+				return at.ep.o.Meters.Snapshot()[link.MeterKey{Peer: other.id.Site(), Service: "hawaii", Role: role}]
 			}
 			linktest.WaitFor(t, "both ends to agree", func() bool {
 				pulled, gave := traffic(near, far, link.Pulling), traffic(far, near, link.Serving)
@@ -310,7 +310,7 @@ func TestMeters(t *testing.T) {
 			if pulled.Written == 0 || asked.Read == 0 || asked.Read > 100_000 {
 				t.Errorf("pulled %+v, asked %+v", pulled, asked)
 			}
-			near.ep.Meters().Forget(far.id.Site(), "")
+			near.ep.o.Meters.Forget(far.id.Site(), "")
 			if traffic(near, far, link.Pulling) != (link.Traffic{}) {
 				t.Error("the counts were not forgotten")
 			}
