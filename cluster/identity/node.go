@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"edgefog.dev/isgw/raftfsm/state"
 )
@@ -105,24 +108,40 @@ func OpenNode(dir string, o NodeOptions) (*Node, error) {
 	return n, nil
 }
 
-// MakeDir makes sure that dir is a directory, durably when it was none, for whoever
-// has something to do there before OpenNode: a lock. Its errors are as OpenNode's.
-func MakeDir(dir string) error {
+// MakeDir makes sure that dir is a directory, durably, for whoever has something to do
+// there before OpenNode: a lock. Its errors are as OpenNode's.
+func MakeDir(dir string) error { return makeDir(dir, syncDir) }
+
+// makeDir makes what is missing of dir's path, from the outermost on, and the name of each
+// durable before the next. So a crash leaves at most the innermost of what there is with
+// a name that is not, and that is made up for by the next call.
+func makeDir(dir string, syncDir func(string) error) error {
 	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
+	switch {
+	case err == nil && !info.IsDir():
 		return fmt.Errorf("data directory %s is a file: give the path of a directory", dir)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("open data directory %s: %w", dir, reason(err))
 	}
-	if err == nil {
-		return nil
+	var missing []string // the innermost first
+	there := filepath.Clean(dir)
+	for ; errors.Is(err, fs.ErrNotExist) && filepath.Dir(there) != there; _, err = os.Stat(there) {
+		missing = append(missing, there)
+		there = filepath.Dir(there)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make data directory %s: %w", dir, reason(err))
+	// Whoever may not read the directory above has not made this one, and what lies on a
+	// file system that does not sync directories is as durable as it gets.
+	if err := syncDir(filepath.Dir(there)); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
+		return fmt.Errorf("make data directory %s: sync %s: %w", dir, filepath.Dir(there), reason(err))
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return fmt.Errorf("make data directory %s: %w", dir, reason(err))
+	for _, d := range slices.Backward(missing) {
+		err := os.Mkdir(d, 0o700)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			err = syncDir(filepath.Dir(d))
+		}
+		if err != nil {
+			return fmt.Errorf("make data directory %s: %w", dir, reason(err))
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"edgefog.dev/isgw/raftfsm/state"
@@ -31,6 +32,48 @@ func open(t *testing.T, dir string) *Node {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestMakeDirIsDurable makes a directory whose parents are missing, is interrupted at each
+// step, and makes it again: in the end each of the names is durable.
+func TestMakeDirIsDurable(t *testing.T) {
+	interrupted := errors.New("interrupted")
+	for steps, done := 0, false; !done; steps++ {
+		root := t.TempDir()
+		dir := filepath.Join(root, "a", "b", "c")
+		durable := map[string]bool{}
+		left := steps
+		syncDir := func(dir string) error {
+			if left--; left < 0 {
+				return interrupted
+			}
+			entries, err := os.ReadDir(dir)
+			for _, e := range entries {
+				durable[filepath.Join(dir, e.Name())] = true
+			}
+			return err
+		}
+		err := makeDir(dir, syncDir)
+		if done = err == nil; !done {
+			if !errors.Is(err, interrupted) {
+				t.Fatal(err)
+			}
+			left = 100
+			if err := makeDir(dir, syncDir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for d := dir; d != root; d = filepath.Dir(d) {
+			if !durable[d] {
+				t.Errorf("interrupted after %d steps: the name of %s is not durable", steps, d)
+			}
+		}
+	}
+	for err, want := range map[error]error{fs.ErrPermission: nil, syscall.EINVAL: nil, syscall.EIO: syscall.EIO} {
+		if got := makeDir(t.TempDir(), func(string) error { return err }); !errors.Is(got, want) {
+			t.Errorf("a directory above that is not synced with %v: %v", err, got)
+		}
+	}
 }
 
 func TestNodeFile(t *testing.T) {
