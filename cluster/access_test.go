@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -289,6 +290,36 @@ func TestAuditLogIsBounded(t *testing.T) {
 	defer again.close()
 	if got := again.last(1); len(got) != 1 || got[0].GetProcedure() != "the last" {
 		t.Errorf("after a cut line: %v", got)
+	}
+}
+
+// TestAuditLogThatIsNotBegunAnew: while the file that is full cannot be moved away, it is
+// written on.
+func TestAuditLogThatIsNotBegunAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), auditName)
+	a, err := openAudit(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	inTheWay := filepath.Join(path+".1", "a file")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 60<<10)
+	for range auditBytes/len(long) + 5 {
+		a.add(&adminpb.AuditEntry{Procedure: "Paths.Create", Object: long})
+	}
+	a.add(&adminpb.AuditEntry{Procedure: "the last"})
+	if raw := read(t, path); len(raw) <= auditBytes || !bytes.Contains(raw[len(raw)-100:], []byte("the last")) {
+		t.Errorf("the file has %d bytes and ends with %q", len(raw), raw[max(0, len(raw)-100):])
+	}
+	if err := os.RemoveAll(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	a.add(&adminpb.AuditEntry{Procedure: "anew"})
+	if now, before := read(t, path), read(t, path+".1"); len(now) > 1000 || !bytes.Contains(now, []byte("anew")) || len(before) <= auditBytes {
+		t.Errorf("it was not begun anew: %d bytes, %d before", len(now), len(before))
 	}
 }
 

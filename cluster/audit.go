@@ -105,6 +105,18 @@ func (a *auditLog) keep(e *adminpb.AuditEntry) {
 	}
 }
 
+// rotate begins the file anew. Until that works what is added goes into the old one.
+func (a *auditLog) rotate() error {
+	if err := os.Rename(a.path, a.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	old := a.file
+	if err := a.open(); err != nil {
+		return err
+	}
+	return old.Close()
+}
+
 // add records an entry. A change is not undone because its record cannot be
 // written; the fault is in the node's log.
 func (a *auditLog) add(e *adminpb.AuditEntry) {
@@ -114,18 +126,18 @@ func (a *auditLog) add(e *adminpb.AuditEntry) {
 	a.keep(e)
 	if err == nil && a.file != nil {
 		if a.size > auditBytes {
-			err = errors.Join(a.file.Close(), os.Rename(a.path, a.path+".1"), a.open())
-		}
-		if err == nil {
-			line = append(line, '\n')
-			if a.torn {
-				line = slices.Insert(line, 0, '\n')
+			if err := a.rotate(); err != nil {
+				a.log.Error("record of changes is not begun anew and goes on growing", "path", a.path, "error", err)
 			}
-			var n int
-			n, err = a.file.Write(line)
-			a.size += int64(n)
-			a.torn = n > 0 && n < len(line) || n == 0 && a.torn
 		}
+		line = append(line, '\n')
+		if a.torn {
+			line = slices.Insert(line, 0, '\n')
+		}
+		var n int
+		n, err = a.file.Write(line)
+		a.size += int64(n)
+		a.torn = n > 0 && n < len(line) || n == 0 && a.torn
 	}
 	if err != nil {
 		a.log.Error("record of changes is not written", "request", e.GetRequestId(), "error", err)
