@@ -240,10 +240,18 @@ func checkTags(tags map[string]string) error {
 	if len(tags) > MaxTags {
 		return fmt.Errorf("check tags: %d, more than %d", len(tags), MaxTags)
 	}
+	bad, found := "", false
 	for k, v := range tags {
 		if k == "" || len(k) > maxTagName || len(v) > maxTagValue {
-			return fmt.Errorf("check tags: the name %.20q or its value is empty or too long", k)
+			// The first by name: what is wrong with a record is kept with it, and has to
+			// be the same on all nodes of a site.
+			if !found || k < bad {
+				bad, found = k, true
+			}
 		}
+	}
+	if found {
+		return fmt.Errorf("check tags: the name %.20q or its value is empty or too long", bad)
 	}
 	return nil
 }

@@ -257,6 +257,27 @@ func drawRecords(t *rapid.T) []*pb.Record {
 	return out
 }
 
+// TestBadTagsAreNamedAlike: what is wrong with a record is stored with it on every node of a
+// site, so of several tags that are wrong always the same is named.
+func TestBadTagsAreNamedAlike(t *testing.T) {
+	tags := map[string]string{"good": "v"}
+	for name := range strings.SplitSeq("h b e c g d f", " ") {
+		tags[name] = strings.Repeat("x", maxTagValue+1)
+	}
+	for range 100 {
+		if err := checkTags(tags); err == nil || !strings.Contains(err.Error(), `"b"`) {
+			t.Fatalf("found %v", err)
+		}
+	}
+	tags[""] = "v"
+	if err := checkTags(tags); err == nil || !strings.Contains(err.Error(), `""`) {
+		t.Fatalf("with an empty name: %v", err)
+	}
+	if err := checkTags(map[string]string{"good": "v"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOrderIsTotal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func() *pb.Record {
