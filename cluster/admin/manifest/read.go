@@ -168,7 +168,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == nu
 func clipped(word string) string {
 	const most = 60
 	if len(word) > most {
-		word = word[:most]
+		word = strings.ToValidUTF8(word[:most], "")
 	}
 	if quoted := strconv.Quote(word); quoted != `"`+word+`"` || strings.ContainsAny(word, " ,;:") || word == "" {
 		return quoted

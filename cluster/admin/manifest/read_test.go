@@ -148,6 +148,7 @@ func TestReadRefuses(t *testing.T) {
 		{head + "name: b\n", "f:3:1: a manifest has name twice"},
 		{head + "remoteUrl: x\n", "f:3:1: a manifest has no field remoteUrl; it is written remoteURL"},
 		{head + "speed: 3\n", "f:3:1: a manifest has no field speed"},
+		{head + "x" + strings.Repeat("ж", 40) + ":\n", "f:3:1: a manifest has no field x" + strings.Repeat("ж", 29)},
 		{head + "speed:\n", "f:3:1: a manifest has no field speed"},
 		{head + "\"a\\e[31m\": 3\n", `a manifest has no field "a\x1b[31m"`},
 		{head + "spec: {direction: send}\n", "f:2:1: name belongs into metadata or spec"},
