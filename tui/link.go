@@ -49,10 +49,10 @@ type linkPage struct {
 	failed  error
 }
 
-// The states of all buckets of a link are one answer, which with ten thousand of them
-// is a megabyte: they are asked for again after a time that grows with their number.
-// Up to oftenListed that is with each snapshot, or nearly; of more it is said when they
-// were told.
+// The states of all buckets of a link are one answer, which with ten thousand of them is
+// most of a megabyte: they are asked for again after a time that grows with their
+// number. Up to oftenListed that is with each snapshot, or nearly; of more it is said
+// when they were told.
 const (
 	rowTime     = time.Millisecond // for each bucket
 	oftenListed = 2000
