@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/minio/minio-go/v7"
 )
 
 // client finds a client program, or skips the test. Where skipping would hide
@@ -165,6 +168,54 @@ func TestAWSCommandLine(t *testing.T) {
 	if out := at(a, "s3", "ls", "--recursive", "s3://bk1"); !strings.Contains(out, "moved/big") || strings.Contains(out, "small") {
 		t.Errorf("aws s3 ls at alpha: %s", out)
 	}
+}
+
+// TestHardNamesTravel writes keys that are hard for paths, URLs and XML at either site;
+// both list and give all of them, and forget what the other deletes.
+func TestHardNamesTravel(t *testing.T) {
+	t.Parallel() // it has ports and folders of its own
+	e, a, _, l := twoSites(t, SiteOptions{})
+	e.mustPut(a, "plain", []byte("plain"))
+	l.WaitSynced()
+	keys := []string{
+		".", "..", "...", "/", "//", "./", "../a", "a/..", "a/../../b", "/../", "/leading", "a//b", "trailing//", "dir/", "\x01\x7f", "tab\tnewline\n",
+		"100%", "%2F", "a b+c", "a&b<c>\"'", "q?x=y#z", "ümläut/日本/🙂", "~isgw~2e2e", "plain",
+		strings.Repeat("x", 1024), strings.Repeat("é", 512), strings.Repeat("d/", 512), strings.Repeat("../", 341),
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		e.mustPut(l.Sites[i%2], key, []byte("content of "+key))
+	}
+	l.WaitSynced()
+	same := func(want []string) {
+		t.Helper()
+		for _, s := range l.Sites {
+			var got []string
+			for o := range s.S3("Hawaii/Cola").ListObjects(e.Context(), "bk1", minio.ListObjectsOptions{Recursive: true}) {
+				if o.Err != nil {
+					t.Fatalf("list at %s: %v", s.Name, o.Err)
+				}
+				got = append(got, o.Key)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s lists %q, want %q", s.Name, got, want)
+			}
+			for _, key := range want {
+				e.mustHave(s, key, []byte("content of "+key))
+			}
+		}
+	}
+	same(keys)
+	var left []string
+	for i, key := range keys {
+		if i%4 < 2 { // of what each wrote, half is deleted by the other
+			e.mustDelete(l.Sites[1-i%2], key)
+		} else {
+			left = append(left, key)
+		}
+	}
+	l.WaitSynced()
+	same(left)
 }
 
 // TestWrongSignature shows the error that clients see, and that nothing changes.

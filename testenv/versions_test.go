@@ -118,8 +118,14 @@ func TestVersionsTravel(t *testing.T) {
 	gone := put(ca, "gone", "alpha")
 	held := put(cb, "held", "beta")
 	hold(cb, "held", held, minio.LegalHoldEnabled)
-	until, mode := time.Now().Add(time.Hour).UTC().Truncate(time.Second), minio.Governance
-	must(ca.PutObjectRetention(ctx, "bk1", "a", minio.PutObjectRetentionOptions{VersionID: va, Mode: &mode, RetainUntilDate: &until}))
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	later := until.Add(time.Hour)
+	retain := func(cl *minio.Client, key, id string, mode minio.RetentionMode, until time.Time) error {
+		return cl.PutObjectRetention(ctx, "bk1", key, minio.PutObjectRetentionOptions{VersionID: id, Mode: &mode, RetainUntilDate: &until, GovernanceBypass: true})
+	}
+	must(retain(ca, "a", va, minio.Governance, until))
+	sealed := put(ca, "sealed", "alpha")
+	must(retain(ca, "sealed", sealed, minio.Compliance, until))
 	l.WaitSynced()
 
 	// Then each changes what the other has made.
@@ -134,6 +140,16 @@ func TestVersionsTravel(t *testing.T) {
 	if err := remove(cb, "a", va); minio.ToErrorResponse(err).Code != "AccessDenied" {
 		t.Errorf("a version that alpha retains was removed at beta: %v", err)
 	}
+	// What alpha seals nobody at beta can remove or shorten, only lengthen.
+	if err := cb.RemoveObject(ctx, "bk1", "sealed", minio.RemoveObjectOptions{VersionID: sealed, GovernanceBypass: true}); minio.ToErrorResponse(err).Code != "AccessDenied" {
+		t.Errorf("a version that alpha keeps for compliance was removed at beta: %v", err)
+	}
+	for mode, until := range map[minio.RetentionMode]time.Time{minio.Governance: later, minio.Compliance: until.Add(-time.Minute)} {
+		if err := retain(cb, "sealed", sealed, mode, until); minio.ToErrorResponse(err).Code != "AccessDenied" {
+			t.Errorf("compliance that alpha set became %v until %v at beta: %v", mode, until, err)
+		}
+	}
+	must(retain(cb, "sealed", sealed, minio.Compliance, later))
 	l.WaitSynced()
 	hold(ca, "held", held, minio.LegalHoldDisabled)
 	l.WaitSynced()
@@ -161,7 +177,7 @@ func TestVersionsTravel(t *testing.T) {
 		return slices.Equal(at, other)
 	})
 	text := strings.Join(at, "\n")
-	for _, want := range []string{"a " + va + " latest=false", "tag=by beta", "tag=by alpha", "old null latest=false", "kept " + kept + " latest=true", "versioning Enabled"} {
+	for _, want := range []string{"a " + va + " latest=false", "tag=by beta", "tag=by alpha", "old null latest=false", "kept " + kept + " latest=true", "COMPLIANCE " + later.Format(time.RFC3339), "versioning Enabled"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not among:\n%s", want, text)
 		}
