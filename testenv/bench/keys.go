@@ -51,6 +51,18 @@ func (n *node) fillKeys(ctx context.Context, template string, keys int, key func
 	return bulk.WriteObjects(ctx, replica, bucketPath, template, keys, key, bulk.Content{Store: held, Size: keySize, Make: content})
 }
 
+// quiet waits until the node does nothing by itself: what a start begins, a filter to
+// load and tables to compact, is no cost of the requests that come then.
+func (n *node) quiet(ctx context.Context) error {
+	var before counters
+	return poll(ctx, startTime, 500*time.Millisecond, "at rest: site "+n.name, func() (bool, error) {
+		now, err := n.counters()
+		used := now.cpu - before.cpu
+		before = now
+		return used <= 20*time.Millisecond, err
+	})
+}
+
 // operation is one kind of request of the workload of keys.
 type operation struct {
 	name  string
@@ -99,7 +111,7 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 			return err
 		}
 		n.past.peak = 0 // of the process before
-		if err := n.start(ctx); err != nil {
+		if err := errors.Join(n.start(ctx), n.quiet(ctx)); err != nil {
 			return err
 		}
 	}
