@@ -86,10 +86,10 @@ func (g signing) request(t testing.TB, method, target string, header map[string]
 		t.Fatal(err)
 	}
 	req.ContentLength = int64(len(wire))
-	for name, value := range header {
+	for name, value := range extra {
 		req.Header.Set(name, value)
 	}
-	for name, value := range extra {
+	for name, value := range header {
 		req.Header.Set(name, value)
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })

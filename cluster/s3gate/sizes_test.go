@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"edgefog.dev/isgw/cluster/s3gate"
 )
 
@@ -84,6 +87,65 @@ func TestFormWithoutEnd(t *testing.T) {
 	g := signing{access: colaKey, secret: colaSecret, kind: "form"}
 	if got := s.send(t, &http.Client{Transport: transport(t)}, g.request(t, "POST", "http://"+s.addr+"/bk1", nil, bytes.Repeat([]byte("x"), 3<<20))); got.status != http.StatusNoContent {
 		t.Errorf("a form: %d %s", got.status, got.body)
+	}
+}
+
+// TestTooLarge announces more content than one request may have, in every way that a
+// content is announced: it is refused before it is sent.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, nil)
+	create, err := s.aws(t, colaKey, colaSecret).CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("bk1"), Key: aws.String("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 5 << 30
+	for _, kind := range kinds {
+		if kind == "form" {
+			continue // see TestFormWithoutEnd
+		}
+		for what, target := range map[string]string{"object": "/bk1/k", "part": "/bk1/k?partNumber=1&uploadId=" + *create.UploadId} {
+			for size, tooLarge := range map[int64]bool{limit: false, limit + 1: true} {
+				header, length := map[string]string{}, size
+				streamed := strings.Contains(kind, "streaming") || strings.Contains(kind, "trailer")
+				if streamed {
+					header["X-Amz-Decoded-Content-Length"] = fmt.Sprint(size)
+				}
+				req := signing{access: colaKey, secret: colaSecret, kind: kind}.request(t, "PUT", "http://"+s.addr+target, header, nil)
+				if streamed {
+					length = req.ContentLength // which is signed
+				}
+				conn, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", req.URL.RequestURI(), s.addr, length)
+				for name := range req.Header {
+					fmt.Fprintf(conn, "%s: %s\r\n", name, req.Header.Get(name))
+				}
+				body := io.Reader(bytes.NewReader(make([]byte, 64<<10))) // before which nothing is said
+				if streamed {
+					body = req.Body
+				}
+				if _, err := io.Copy(conn, io.MultiReader(strings.NewReader("\r\n"), body)); err != nil {
+					t.Fatal(err)
+				}
+				if !tooLarge {
+					if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				res, err := http.ReadResponse(bufio.NewReader(conn), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				raw := string(readBody(t, res.Body))
+				if got := between(raw, "<Code>", "</Code>"); got == "" || (got == "EntityTooLarge") != tooLarge {
+					t.Errorf("%s by %s, %d bytes: %s %s", what, kind, size, res.Status, raw)
+				}
+				conn.Close()
+			}
+		}
 	}
 }
 
