@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -93,10 +94,6 @@ func TestFewerConnections(t *testing.T) {
 		go scan(scanned)
 	}
 	linktest.WaitFor(t, "it to be noticed", func() bool { return near.log.has("link has fewer connections than it is set to") })
-	// A request that is not for chunks is not sent ahead behind another one.
-	if n := scans.begun.Load(); n != 1 {
-		t.Errorf("%d scans are served on one connection", n)
-	}
 	close(g.gate("a"))
 	close(scans.gate("a"))
 	for _, result := range results {
@@ -133,5 +130,52 @@ func TestFewerConnections(t *testing.T) {
 	var refused *link.Refused
 	if _, err := ask(background(t), client(t, near, far, nil), "a")(); !errors.As(err, &refused) || refused.Code != link.CodeBusy {
 		t.Errorf("without a connection: %v", err)
+	}
+}
+
+// TestLaneMakesDo has lanes that do with one connection: it takes as many requests as the
+// lane's depth allows, and the next one when one of those has ended.
+func TestLaneMakesDo(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{1, pipeDepth} {
+		l := newLane(4, depth)
+		if enough, _ := l.makeDo(time.Hour); enough {
+			t.Error("a lane without connections makes do with them")
+		}
+		one, mine, _, _ := l.choose()
+		if !mine {
+			t.Fatal("no connection is opened")
+		}
+		l.opened(one, &conn{done: make(chan struct{})}, nil)
+		for i, want := range []bool{true, false} { // that it does so is news once
+			if enough, first := l.makeDo(time.Hour); !enough || first != want {
+				t.Errorf("time %d: %v, %v", i, enough, first)
+			}
+		}
+		if len(l.reserve(3)) > 0 {
+			t.Error("more are opened ahead")
+		}
+		for range depth - 1 {
+			if p, mine, _, _ := l.choose(); p != one || mine {
+				t.Errorf("depth %d: another connection is taken", depth)
+			}
+		}
+		p, _, _, freed := l.choose()
+		if p != nil {
+			t.Fatalf("depth %d: %d requests are on a connection", depth, one.load)
+		}
+		l.release(one, true)
+		select {
+		case <-freed:
+		default:
+			t.Error("who waits is not told")
+		}
+		if p, mine, _, _ := l.choose(); p != one || mine {
+			t.Error("the place that came free is not taken")
+		}
+		l.after = time.Now() // its time is over
+		if _, mine, _, _ := l.choose(); !mine {
+			t.Error("no more are opened afterwards")
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -71,14 +72,14 @@ func TestLongPageOneAtATime(t *testing.T) {
 	t.Parallel()
 	near, far := twoSites(t, nil)
 	page := longPage(t, 2*MaxMessage)
-	under := make(chan struct{}, 1)
+	begun := make(chan struct{})
 	far.serve("hawaii", &linktest.Source{OnScan: func(context.Context, *linkpb.ScanRequest) (*linkpb.ScanPage, error) {
-		select {
-		case under <- struct{}{}:
-		default:
+		select { // each has time to meet another one
+		case begun <- struct{}{}:
+		case <-begun:
 			t.Error("two are read at once")
+		case <-time.After(100 * time.Millisecond):
 		}
-		<-under
 		return page, nil
 	}})
 	c := client(t, near, far, nil)
