@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"edgefog.dev/isgw/cluster/admin"
@@ -75,7 +76,7 @@ func (r *runner) verify(ctx context.Context, req *adminpb.VerifyRequest, bucket 
 	}
 	done, err := objsync.NewVerifier(r.engine, r.local).Verify(ctx, bucket, o, func(d *objsync.Difference) error {
 		return send(&adminpb.VerifyResponse{Difference: &adminpb.BucketDifference{
-			Key: string(d.Key), Version: d.Version, Kind: d.Kind.String(), Cause: d.Cause, Repaired: d.Repaired,
+			Key: strings.ToValidUTF8(string(d.Key), "\uFFFD"), Version: d.Version, Kind: d.Kind.String(), Cause: d.Cause, Repaired: d.Repaired,
 		}})
 	})
 	switch {

@@ -149,7 +149,7 @@ func (s *session) holdEntry(v *version, now time.Time) *catalogpb.Pending {
 	}
 	if v.phase == phaseFailed {
 		e.Reason = catalogpb.PendingReason_PENDING_QUARANTINED
-		e.Cause = v.cause[:min(len(v.cause), maxCause)]
+		e.Cause = clip(v.cause)
 		e.Attempts++
 		e.NextRetry = now.Add(backoff(int(e.Attempts)-1, s.o.RetryMin, s.o.RetryMax)).UnixNano()
 	}

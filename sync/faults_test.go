@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/chunks/chunkstest"
@@ -229,6 +230,40 @@ func TestWrongChunkIsNeverStored(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDamagedChunkOfALongKey has a chunk damaged of each of two keys whose characters
+// take two bytes, one at an odd place: the words about them are cut within one of them.
+// Each is put in quarantine, and the bucket goes on.
+func TestDamagedChunkOfALongKey(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		y.wire.body = func(h *linkpb.ChunkHeader, body []byte) ([]byte, error) {
+			if len(body) > 2000 {
+				body[len(body)/2] ^= 1
+			}
+			return body, nil
+		}
+		long := strings.Repeat("ж", 500)
+		x.site.put(bk1, long, random(80, 3000))
+		x.site.put(bk1, "x"+long, random(81, 3000))
+		x.site.put(bk1, "good", random(82, 1000))
+		until(t, time.Minute, "the rest is there", func() bool { _, ok := y.site.read(bk1, "good"); return ok })
+		until(t, time.Minute, "both are in quarantine", func() bool {
+			return len(y.pendingOf(bk1)) == 2 && reasonOf(y, long).GetReason() == quarantined && reasonOf(y, "x"+long).GetReason() == quarantined
+		})
+		for _, p := range y.pendingOf(bk1) {
+			if n := len(p.GetCause()); n > maxCause || n < maxCause-utf8.UTFMax {
+				t.Errorf("the cause has %d bytes: %s", n, p.GetCause())
+			}
+		}
+		if n := y.engine.Status().Counters.LocalErrors; n != 0 {
+			t.Errorf("%d sessions were ended by this site itself", n)
+		}
+	})
 }
 
 func TestRefusedChunkQuarantinesItsVersion(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -301,5 +302,6 @@ func (s *session) saveArrived() {
 	}
 }
 
-// clip bounds words of the far end.
-func clip(s string) string { return s[:min(len(s), maxCause)] }
+// clip bounds words that are told, or kept in the pending table. They stay whole
+// characters: a message whose text is not UTF-8 is not encoded at all.
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxCause)], "") }

@@ -265,8 +265,22 @@ func (s *testSite) propose(ctx context.Context, cmd *raftfsmpb.Command) (*raftfs
 	if fail != nil {
 		return nil, fail
 	}
-	// What goes through a log is a copy.
-	return s.run(ctx, siteEntry{cmd: proto.CloneOf(cmd)})
+	entry, err := sent(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("propose: encode command: %w", err)
+	}
+	return s.run(ctx, siteEntry{cmd: entry})
+}
+
+// sent is a message as it comes out of a log, or from the other end of a line: a copy
+// of what can be encoded.
+func sent[M proto.Message](m M) (M, error) {
+	raw, err := proto.Marshal(m)
+	out := m.ProtoReflect().New().Interface().(M)
+	if err == nil {
+		err = proto.Unmarshal(raw, out)
+	}
+	return out, err
 }
 
 // ensureBucket makes a bucket unless it exists: two links may want it at once.

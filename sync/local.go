@@ -185,7 +185,8 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 	settings := l.o.Settings()
 	out := &linkpb.Served{Settings: settings.message()}
 	told := []servedLine{}
-	for _, p := range l.served() {
+	served := l.servedNow()
+	for _, p := range served.paths {
 		terms := l.o.Terms(p)
 		b := &linkpb.ServedBucket{Path: p, Epoch: l.o.Epoch(), Scope: terms.Filter.scope(), Resync: terms.Resync}
 		if st, err := l.o.Catalog.Bucket(p); err == nil {
@@ -203,6 +204,7 @@ func (l *Local) Served(context.Context) (*linkpb.Served, error) {
 	}
 	l.mu.Lock()
 	l.told, l.toldSet = told, settings
+	l.forgetOthers(served)
 	l.mu.Unlock()
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 // beyond is not pinned: a request for it may be answered with gone.
 const maxHolds = 1000
 
-// maxCause bounds the words of a peer.
+// maxCause bounds words about a version or a bucket, in bytes.
 const maxCause = 500
 
 // Progress implements link.Source. What the peer tells is remembered at once and
@@ -118,7 +119,16 @@ func (l *Local) remember(bp *linkpb.BucketProgress, now time.Time) {
 		Time:   now.UnixNano(),
 	}
 	pb.pending, pb.declined, pb.copied = bp.GetPending(), "", bp.GetCopied()
-	pb.cause = bp.GetCause()[:min(len(bp.GetCause()), maxCause)]
+	pb.cause = clip(bp.GetCause())
+}
+
+// forgetOthers forgets what the peer told of buckets that are not let out any more. What is
+// known of one that will be again is in the catalog. It is called with mu held.
+func (l *Local) forgetOthers(served *servedSet) {
+	maps.DeleteFunc(l.peers, func(path string, _ *peerBucket) bool {
+		_, lets := served.has[path]
+		return !lets
+	})
 }
 
 // toldCursor is what matters here of a peer's cursor. The rest is the peer's own, and

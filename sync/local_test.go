@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -554,6 +555,63 @@ func TestProgressIsStoredShort(t *testing.T) {
 			t.Errorf("%d bytes are stored of it", n)
 		}
 	})
+}
+
+// TestWhatAPeerToldIsForgotten unserves buckets one after the other of which the peer had
+// told: no memory of them stays, and what was committed counts when one is served again.
+func TestWhatAPeerToldIsForgotten(t *testing.T) {
+	offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+		ctx := context.Background()
+		for i := range 10 {
+			path := fmt.Sprintf("Hawaii/Cola/bk%d", i)
+			*served = []string{path}
+			s.ensureBucket(path)
+			if _, err := l.Served(ctx); err != nil {
+				t.Fatal(err)
+			}
+			st, err := s.cat.Bucket(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = l.Progress(ctx, &linkpb.Progress{Buckets: []*linkpb.BucketProgress{{Path: path, Cursor: &catalogpb.Cursor{Epoch: 1, Incarnation: st.GetIncarnation()}}}})
+			if err != nil || len(l.peers) != 1 {
+				t.Fatalf("something is known of %d buckets, %v", len(l.peers), err)
+			}
+		}
+		*served = []string{bk1}
+		if !l.Status().Buckets[0].Started {
+			t.Error("what the peer had told of a bucket that is served again is not known")
+		}
+	})
+}
+
+// TestWordsOfAPeerAreCutBetweenCharacters tells why a bucket stands, and why one is not
+// taken, in words that are too long.
+func TestWordsOfAPeerAreCutBetweenCharacters(t *testing.T) {
+	for _, words := range []string{strings.Repeat("ж", maxCause), "x" + strings.Repeat("ж", maxCause)} {
+		offering(t, func(t *testing.T, s *testSite, l *Local, served *[]string) {
+			path := (*served)[0]
+			s.ensureBucket(path)
+			st, err := s.cat.Bucket(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tell := func(bp *linkpb.BucketProgress) SendBucketStatus {
+				bp.Path = path
+				if _, err := l.Progress(context.Background(), &linkpb.Progress{Buckets: []*linkpb.BucketProgress{bp}}); err != nil {
+					t.Fatal(err)
+				}
+				return l.Status().Buckets[0]
+			}
+			stands := tell(&linkpb.BucketProgress{Cursor: &catalogpb.Cursor{Epoch: 1, Incarnation: st.GetIncarnation()}, Cause: words})
+			declined := tell(&linkpb.BucketProgress{Declined: words})
+			for _, got := range []string{stands.Cause, declined.Declined} {
+				if n := len(got); n > maxCause || n < maxCause-utf8.UTFMax || !utf8.ValidString(got) {
+					t.Errorf("of %d bytes %d are kept: %q", len(words), n, got)
+				}
+			}
+		})
+	}
 }
 
 // TestOldReportsAreNotBelieved has a peer that asks with less than it had reported

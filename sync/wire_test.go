@@ -303,7 +303,10 @@ func (w *wire) Progress(ctx context.Context, p *linkpb.Progress) (*linkpb.Progre
 	if w.progress != nil {
 		w.progress(p)
 	}
-	return w.src.Progress(in, proto.CloneOf(p))
+	if p, err = sent(p); err != nil {
+		return nil, err
+	}
+	return w.src.Progress(in, p)
 }
 
 // offers is the number of records offered since the last call.
