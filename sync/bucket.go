@@ -345,7 +345,7 @@ func (s *session) openMore() {
 		b := s.queue[0]
 		s.queue = s.queue[1:]
 		b.queued = false
-		if !b.closed {
+		if !b.closed && s.writing[b.path] == 0 { // else it is queued again after that
 			s.open(b)
 		}
 	}

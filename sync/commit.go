@@ -59,7 +59,7 @@ func (s *session) commit(b *bucket, now time.Time) {
 		}
 		return func() {
 			b.committing = false
-			s.wrote(b)
+			s.wrote(b.path)
 			b.log.planned, b.scan.planned = 0, 0
 			b.committed = s.o.Clock()
 			if b.closed {

@@ -17,7 +17,7 @@ import (
 // What operators do about versions that cannot be applied. The pending table of a
 // bucket is the engine's: while a session has the bucket open it alone changes the
 // table, so an amendment is handed to it, and otherwise it is made on the stored
-// table, by the same goroutine.
+// table, before the bucket is opened again.
 
 // Remedy is what is to become of versions of a pending table.
 type Remedy uint8
@@ -186,7 +186,7 @@ func commitAmended(ctx context.Context, site *Site, peer state.SiteID, bucket st
 	return nil
 }
 
-// amendStored carries out an amendment while no session has the bucket open.
+// amendStored carries out an amendment while there is no session.
 func (e *Engine) amendStored(op *amendOp) {
 	ctx, done := e.amending(op)
 	defer done()
@@ -221,18 +221,18 @@ func (e *Engine) amending(op *amendOp) (ctx context.Context, done func()) {
 	return ctx, func() { stop(); cancel() }
 }
 
-// runAmend carries out the amendments that can be carried out now. One for a bucket
-// that is being opened, or has a commit under way, waits for that.
+// runAmend begins the amendments that can be carried out now. One for a bucket of which
+// something else is being written waits for that.
 func (s *session) runAmend() {
 	rest := s.amends[:0]
 	for _, op := range s.amends {
 		b := s.buckets[op.what.Bucket]
 		switch {
 		case op.ctx.Err() != nil: // nobody waits for it
-		case b == nil || !b.live && !b.opening:
-			s.e.amendStored(op)
-		case b.opening || b.committing:
+		case s.writing[op.what.Bucket] > 0:
 			rest = append(rest, op)
+		case b == nil || !b.live:
+			s.amendClosed(op)
 		default:
 			s.amendLive(b, op)
 		}
@@ -244,6 +244,23 @@ func (s *session) runAmend() {
 // awaitsAmend reports whether an amendment of an open bucket waits for its commits.
 func (s *session) awaitsAmend(b *bucket) bool {
 	return slices.ContainsFunc(s.amends, func(op *amendOp) bool { return op.what.Bucket == b.path })
+}
+
+// amendClosed carries out an amendment of a bucket that is not open, and is not opened
+// meanwhile.
+func (s *session) amendClosed(op *amendOp) {
+	path := op.what.Bucket
+	s.writing[path]++
+	s.do(func(context.Context) func() {
+		ctx, done := s.e.amending(op)
+		defer done()
+		amended, did, err := amendStored(ctx, &s.o.Site, s.o.Peer, op.what)
+		return func() {
+			s.wrote(path)
+			s.e.pardon(amended, op.what)
+			op.done <- s.e.amended(did, err)
+		}
+	})
 }
 
 // amendLive carries out an amendment of an open bucket.
@@ -263,12 +280,14 @@ func (s *session) amendLive(b *bucket, op *amendOp) {
 		v.phase, v.cause, v.amending = phaseFailed, p.GetCause(), true
 	}
 	b.committing = true
+	s.writing[b.path]++
 	s.do(func(context.Context) func() {
 		ctx, done := s.e.amending(op)
 		defer done()
 		err := commitAmended(ctx, &s.o.Site, s.o.Peer, b.path, amended)
 		return func() {
 			b.committing = false
+			s.wrote(b.path)
 			op.done <- s.e.amended(did, err)
 			if err == nil {
 				s.e.pardon(amended, op.what)

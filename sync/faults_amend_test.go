@@ -85,6 +85,63 @@ func TestAmendmentEndsWithTheEngine(t *testing.T) {
 	}
 }
 
+// TestAmendmentOfAnotherBucketHangs skips a version of a bucket that is not served any
+// more while the log does not commit that: the session goes on, and the bucket is opened
+// when it is served again and the skip has ended.
+func TestAmendmentOfAnotherBucketHangs(t *testing.T) {
+	const other = "Hawaii/Pepsi/bk1"
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.serve(bk1, other)
+		y.serve(bk1, other)
+		x.site.makeBucket(bk1, 1)
+		x.site.makeBucket(other, 1)
+		x.site.put(other, "first", []byte("v"))
+		var gate atomic.Bool
+		open := make(chan struct{})
+		propose := y.opts.Propose
+		y.opts.Propose = func(ctx context.Context, cmd *raftfsmpb.Command) (*raftfsmpb.Result, error) {
+			if gate.Load() && len(cmd.GetIngest().GetHold()) > 0 {
+				select {
+				case <-open:
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
+			return propose(ctx, cmd)
+		}
+		putBad(t, x, y)
+		y.serve(other)
+		until(t, 30*time.Second, "closed", func() bool { return len(y.engine.Status().Buckets) == 1 })
+		gate.Store(true)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if did := amend(t, y, RemedySkip, "bad"); did.Versions != 1 {
+				t.Errorf("the skip did %+v", did)
+			}
+		}()
+		pause(time.Second)
+		x.site.put(other, "k", []byte("v"))
+		until(t, 10*time.Second, "the other bucket goes on", func() bool { _, ok := y.site.read(other, "k"); return ok })
+		y.serve(bk1, other)
+		pause(45 * time.Second)
+		for _, b := range y.engine.Status().Buckets {
+			if b.Path == bk1 && b.State != StateConnecting {
+				t.Errorf("the bucket is %s while its pending table is changed", b.State)
+			}
+		}
+		close(open)
+		<-done
+		until(t, 30*time.Second, "open again", func() bool { return y.engine.Status().State == StateInSync })
+		if p := reasonOf(y, "bad"); p.GetReason() != skipped {
+			t.Errorf("after it was skipped: %v", p)
+		}
+		if n := y.engine.Status().Counters.Sessions; n != 1 {
+			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
 // TestRetryWhileTheSessionEnds has a retry committed when its session has ended and waits
 // for what it began: nothing more is begun then, for which nobody would wait, and the
 // next session carries it out.

@@ -52,7 +52,7 @@ func (s *session) open(b *bucket) {
 		return func() {
 			b.opening = false
 			s.opening--
-			s.wrote(b)
+			s.wrote(b.path)
 			if b.closed {
 				if got != nil {
 					got.first.release()
@@ -68,13 +68,13 @@ func (s *session) open(b *bucket) {
 	})
 }
 
-// wrote ends what may have written the cursor of a bucket; if that was closed
-// meanwhile, the one that is in its place can be opened now.
-func (s *session) wrote(b *bucket) {
-	if s.writing[b.path]--; s.writing[b.path] == 0 {
-		delete(s.writing, b.path)
+// wrote ends what may have written the cursor or the pending table of a bucket; if that
+// was closed meanwhile, the one that is in its place can be opened now.
+func (s *session) wrote(path string) {
+	if s.writing[path]--; s.writing[path] == 0 {
+		delete(s.writing, path)
 	}
-	if now := s.buckets[b.path]; now != nil {
+	if now := s.buckets[path]; now != nil {
 		s.mark(now)
 	}
 }

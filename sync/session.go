@@ -42,7 +42,7 @@ type session struct {
 	buckets map[string]*bucket
 	queue   []*bucket            // to be opened
 	opening int                  // buckets that are being opened
-	writing map[string]int       // openings and commits under way, by path
+	writing map[string]int       // openings, commits and amendments under way, by path
 	dirty   map[*bucket]struct{} // to be looked at by step
 	// reached says how far the log of a bucket that was closed was heard of.
 	reached map[string]reach
