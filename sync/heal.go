@@ -10,6 +10,7 @@ import (
 	"edgefog.dev/isgw/chunks/manifest"
 	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
+	"edgefog.dev/isgw/sync/link"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -114,10 +115,14 @@ func (t *tree) get(ctx context.Context, id chunks.ID, buf *chunks.Buffer, nodes 
 		return nil
 	}
 	if err := t.fetch(ctx, id, nodes, children); err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case unanswered(err):
+			return fmt.Errorf("fetch %s again: %w", id, err)
+		case t.bad == 1:
+			t.first += fmt.Sprintf(", and cannot be fetched again: %v", err)
 		}
-		t.first += fmt.Sprintf(", and cannot be fetched again: %v", err)
 		return nil
 	}
 	if err := store.Get(ctx, id, buf); err != nil {
@@ -125,6 +130,12 @@ func (t *tree) get(ctx context.Context, id chunks.ID, buf *chunks.Buffer, nodes 
 	}
 	t.healed++
 	return nil
+}
+
+// unanswered reports whether a fetch failed for a reason that the next one would meet
+// too: the line is broken, the far end answers no request, or this site's store fails.
+func unanswered(err error) bool {
+	return errors.As(err, new(*link.Fault)) || errors.As(err, new(*link.Refused)) || errors.As(err, new(*localError))
 }
 
 // fetch gets one object of the tree from the far end and stores it.

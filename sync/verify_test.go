@@ -15,6 +15,8 @@ import (
 
 	"edgefog.dev/isgw/chunks"
 	"edgefog.dev/isgw/raftfsm/catalog"
+	"edgefog.dev/isgw/chunks/chunkstest"
+	"edgefog.dev/isgw/chunks/manifest"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/sync/link/linkpb"
@@ -413,6 +415,50 @@ func TestComparison(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "changes") {
+// TestVerifyRepairsNothing has all leaves of an object missing that the far end does not
+// give: it is told of the first why, and once. Over a line that breaks the first attempt
+// ends the comparison.
+func TestVerifyRepairsNothing(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		store := &rotten{Store: y.site.chunks, bad: map[chunks.ID]error{}}
+		y.opts.Chunks = store
+		x.start()
+		y.start()
+		large := x.site.put(bk1, "large", random(3, 3<<20))
+		synced(t, time.Minute, x, y)
+		root, err := rootOf(large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := make(map[chunks.ID]error)
+		err = manifest.Leaves(t.Context(), store.Get, root, 0, root.Size, func(l manifest.Leaf) error {
+			bad[l.ID] = chunks.ErrNotFound
+			return nil
+		})
+		if err != nil || len(bad) < 5 {
+			t.Fatalf("%d leaves, %v: the test shows nothing", len(bad), err)
+		}
+		store.bad = bad
+
+		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, Times: len(bad), Err: chunks.ErrCorrupt})
+		got, found := y.verify(VerifyOptions{Content: true, Repair: true})
+		if got.Differences != 1 || got.Repaired != 0 || strings.Count(found[0], "cannot be fetched again") != 1 || !strings.HasSuffix(found[0], fmt.Sprintf(", and %d more", len(bad)-1)) {
+			t.Errorf("with chunks that are damaged there too: %+v %q", got, found)
+		}
+
+		tried := 0
+		y.wire.gate = func(context.Context, *linkpb.ChunkHeader) error { tried++; return errCut }
+		_, err = NewVerifier(y.engine, y.local).Verify(t.Context(), bk1, VerifyOptions{Content: true, Repair: true}, func(d *Difference) error {
+			t.Errorf("told of %+v", d)
+			return nil
+		})
+		if !errors.Is(err, errCut) || tried != 1 {
+			t.Errorf("over a line that breaks %d chunks were asked for, and it ended with %v", tried, err)
+		}
+	})
+}
+
 			key := rapid.SampledFrom(keys).Draw(t, "key")
 			at := rapid.SampledFrom([]*testSite{a, b}).Draw(t, "at")
 			switch rapid.IntRange(0, 2).Draw(t, "what") {
