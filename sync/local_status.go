@@ -10,7 +10,7 @@ import (
 // each bucket served.
 func (l *Local) Status() SendStatus {
 	now := l.o.Clock()
-	out := SendStatus{Peer: l.o.Peer, InSync: true, Off: l.flow().off}
+	out := SendStatus{Peer: l.o.Peer, InSync: true, Off: l.flow(false).off}
 	out.Lag.Known = true
 	var oldest time.Duration // age of OldestKey
 	for _, path := range l.served() {
@@ -71,11 +71,11 @@ func logicalBytes(records []*catalogpb.Record) (sum uint64) {
 	return sum
 }
 
-// flow is what the settings of both sides let out.
-func (l *Local) flow() flow {
+// flow is what the settings of both sides let out or, receiving, in.
+func (l *Local) flow(receiving bool) flow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return flowOf(l.o.Settings(), l.peerSet, false, l.o.peerName())
+	return flowOf(l.o.Settings(), l.peerSet, receiving, l.o.peerName())
 }
 
 func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {

@@ -327,26 +327,36 @@ func (x *verification) awaitCursors(ctx context.Context, at *shownAt, deadline t
 	}
 }
 
-// takenHere reports whether this site has taken the far end's log up to a moment.
+// takenHere reports whether this site has taken the far end's log up to a moment, or
+// takes nothing of it any more.
 func (x *verification) takenHere(at *shownAt) (bool, error) {
+	flow := x.l.flow(true)
+	if flow.off != "" || !x.e.o.Accepts(x.path) {
+		return true, nil
+	}
 	c, err := x.e.o.Catalog.Cursor(x.path, x.e.o.Peer)
 	switch {
 	case errors.Is(err, catalog.ErrNoCursor):
 		return true, nil // nothing is taken here, and nothing will be
 	case err != nil:
 		return false, &localError{err}
+	case !flow.follow && c.GetScan() == nil:
+		return true, nil // what there was is here, and what changes is not taken
 	}
 	return c.GetScan() == nil && c.GetEpoch() == at.epoch && bytes.Equal(c.GetIncarnation(), at.life) &&
 		c.GetSeq() >= at.thereSeq, nil
 }
 
 // takenThere reports whether the peer has said that it took this site's log of a
-// bucket up to a sequence, or takes nothing of it.
+// bucket up to a sequence, or takes nothing of it, or nothing any more.
 func (l *Local) takenThere(path string, seq uint64) bool {
+	if l.flow(false).off != "" {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	pb := l.peers[path]
-	if pb == nil || pb.progress == nil {
+	if pb == nil || pb.progress == nil || pb.declined != "" || pb.copied {
 		return true
 	}
 	c := pb.progress.GetCursor()

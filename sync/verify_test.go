@@ -8,17 +8,19 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"edgefog.dev/isgw/chunks"
-	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/chunks/chunkstest"
 	"edgefog.dev/isgw/chunks/manifest"
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/raftfsm/state"
 	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
@@ -329,6 +331,49 @@ func (r *rotten) Put(ctx context.Context, batch []chunks.Chunk) error {
 	return err
 }
 
+// TestVerifyWaitsForNothingThatDoesNotFlow compares a bucket that one end does not take
+// any more, from both ends, when it was written to at the other: nothing is on its way,
+// so what differs is told at once.
+func TestVerifyWaitsForNothingThatDoesNotFlow(t *testing.T) {
+	initial := &Settings{Replication: state.ReplicationInitial}
+	for _, c := range []struct {
+		name   string
+		before *Settings
+		stop   func(y *half, declined *atomic.Bool)
+	}{
+		{"it is declined", nil, func(y *half, declined *atomic.Bool) { declined.Store(true); y.engine.Kick() }},
+		{"nothing is received", nil, func(y *half, _ *atomic.Bool) { y.set(Settings{Direction: state.DirectionSend}) }},
+		{"it was copied once", initial, func(*half, *atomic.Bool) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pair(t, nil, func(t *testing.T, x, y *half) {
+				x.site.makeBucket(bk1, 1)
+				x.site.put(bk1, "k", []byte("v"))
+				y.settings.Store(c.before)
+				var declined atomic.Bool
+				y.opts.Accepts = func(string) bool { return !declined.Load() }
+				x.start()
+				y.start()
+				until(t, time.Minute, "copied", func() bool { _, ok := y.site.read(bk1, "k"); return ok })
+				pause(10 * time.Second)
+				c.stop(y, &declined)
+				pause(10 * time.Second)
+				x.site.put(bk1, "late", []byte("v"))
+				pause(10 * time.Second)
+				for h, want := range map[*half]string{x: "missing there late null", y: "missing here late null"} {
+					began := time.Now()
+					if _, found := h.verify(VerifyOptions{}); len(found) != 1 || found[0] != want {
+						t.Errorf("%s: %q, want %q", h.site.name, found, want)
+					}
+					if took := time.Since(began); took > time.Second {
+						t.Errorf("%s: it took %s", h.site.name, took)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestVerifyContent finds chunks that are damaged or missing here, and only with a
 // reading of all content; a repair fetches them again.
 func TestVerifyContent(t *testing.T) {
@@ -366,6 +411,50 @@ func TestVerifyContent(t *testing.T) {
 		got, found = y.verify(VerifyOptions{Content: true})
 		if !got.Equal() || got.ReadBytes < 3<<20+1800 {
 			t.Errorf("after the repair: %+v %q", got, found)
+		}
+	})
+}
+
+// TestVerifyRepairsNothing has all leaves of an object missing that the far end does not
+// give: it is told of the first why, and once. Over a line that breaks the first attempt
+// ends the comparison.
+func TestVerifyRepairsNothing(t *testing.T) {
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		store := &rotten{Store: y.site.chunks, bad: map[chunks.ID]error{}}
+		y.opts.Chunks = store
+		x.start()
+		y.start()
+		large := x.site.put(bk1, "large", random(3, 3<<20))
+		synced(t, time.Minute, x, y)
+		root, err := rootOf(large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := make(map[chunks.ID]error)
+		err = manifest.Leaves(t.Context(), store.Get, root, 0, root.Size, func(l manifest.Leaf) error {
+			bad[l.ID] = chunks.ErrNotFound
+			return nil
+		})
+		if err != nil || len(bad) < 5 {
+			t.Fatalf("%d leaves, %v: the test shows nothing", len(bad), err)
+		}
+		store.bad = bad
+
+		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, Times: len(bad), Err: chunks.ErrCorrupt})
+		got, found := y.verify(VerifyOptions{Content: true, Repair: true})
+		if got.Differences != 1 || got.Repaired != 0 || strings.Count(found[0], "cannot be fetched again") != 1 || !strings.HasSuffix(found[0], fmt.Sprintf(", and %d more", len(bad)-1)) {
+			t.Errorf("with chunks that are damaged there too: %+v %q", got, found)
+		}
+
+		tried := 0
+		y.wire.gate = func(context.Context, *linkpb.ChunkHeader) error { tried++; return errCut }
+		_, err = NewVerifier(y.engine, y.local).Verify(t.Context(), bk1, VerifyOptions{Content: true, Repair: true}, func(d *Difference) error {
+			t.Errorf("told of %+v", d)
+			return nil
+		})
+		if !errors.Is(err, errCut) || tried != 1 {
+			t.Errorf("over a line that breaks %d chunks were asked for, and it ended with %v", tried, err)
 		}
 	})
 }
@@ -415,50 +504,6 @@ func TestComparison(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "changes") {
-// TestVerifyRepairsNothing has all leaves of an object missing that the far end does not
-// give: it is told of the first why, and once. Over a line that breaks the first attempt
-// ends the comparison.
-func TestVerifyRepairsNothing(t *testing.T) {
-	pair(t, nil, func(t *testing.T, x, y *half) {
-		x.site.makeBucket(bk1, 1)
-		store := &rotten{Store: y.site.chunks, bad: map[chunks.ID]error{}}
-		y.opts.Chunks = store
-		x.start()
-		y.start()
-		large := x.site.put(bk1, "large", random(3, 3<<20))
-		synced(t, time.Minute, x, y)
-		root, err := rootOf(large)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bad := make(map[chunks.ID]error)
-		err = manifest.Leaves(t.Context(), store.Get, root, 0, root.Size, func(l manifest.Leaf) error {
-			bad[l.ID] = chunks.ErrNotFound
-			return nil
-		})
-		if err != nil || len(bad) < 5 {
-			t.Fatalf("%d leaves, %v: the test shows nothing", len(bad), err)
-		}
-		store.bad = bad
-
-		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, Times: len(bad), Err: chunks.ErrCorrupt})
-		got, found := y.verify(VerifyOptions{Content: true, Repair: true})
-		if got.Differences != 1 || got.Repaired != 0 || strings.Count(found[0], "cannot be fetched again") != 1 || !strings.HasSuffix(found[0], fmt.Sprintf(", and %d more", len(bad)-1)) {
-			t.Errorf("with chunks that are damaged there too: %+v %q", got, found)
-		}
-
-		tried := 0
-		y.wire.gate = func(context.Context, *linkpb.ChunkHeader) error { tried++; return errCut }
-		_, err = NewVerifier(y.engine, y.local).Verify(t.Context(), bk1, VerifyOptions{Content: true, Repair: true}, func(d *Difference) error {
-			t.Errorf("told of %+v", d)
-			return nil
-		})
-		if !errors.Is(err, errCut) || tried != 1 {
-			t.Errorf("over a line that breaks %d chunks were asked for, and it ended with %v", tried, err)
-		}
-	})
-}
-
 			key := rapid.SampledFrom(keys).Draw(t, "key")
 			at := rapid.SampledFrom([]*testSite{a, b}).Draw(t, "at")
 			switch rapid.IntRange(0, 2).Draw(t, "what") {
