@@ -172,6 +172,7 @@ func (l *links) reconcile(ctx context.Context) {
 		}
 	}
 	l.mu.Lock()
+	l.forgetUnmet(cfg)
 	var stop []*runner
 	for name, r := range l.runners {
 		if want[name] != r.wanted {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"maps"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/plan"
@@ -72,6 +73,15 @@ func guessed(cfg *state.Config, service *statepb.Service) *statepb.Pairing {
 		return nil
 	}
 	return peerOf(cfg, service, address)
+}
+
+// forgetUnmet forgets what was tried for services that were deleted. It is called with mu
+// held.
+func (l *links) forgetUnmet(cfg *state.Config) {
+	maps.DeleteFunc(l.unmet, func(name string, _ unmet) bool {
+		_, _, ok := cfg.Service(name)
+		return !ok
+	})
 }
 
 // miss remembers why a link has not met its peer, and reports whether that is news.

@@ -87,6 +87,10 @@ func TestUnmet(t *testing.T) {
 	if came, err := mayAsk(cfg, "here", second, "second"); !came || err != nil {
 		t.Errorf("another site that it may be with: %v, %v", came, err)
 	}
+	l := &links{unmet: map[string]unmet{"second": silent, "deleted": silent}}
+	if l.forgetUnmet(cfg); len(l.unmet) != 1 || l.unmet["second"] != silent {
+		t.Errorf("after one of two services was deleted: %v", l.unmet)
+	}
 	if u := notBound("", first, errors.New("no leader")); u.state != down || u.next == "" {
 		t.Errorf("a config that cannot be changed: %+v", u)
 	}

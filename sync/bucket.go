@@ -163,7 +163,7 @@ func (s *session) arrange() {
 		s.served.declined, s.report.declines = declined, slices.Sorted(maps.Keys(tell))
 	}
 	s.served.both = len(want)
-	s.e.forgetAbsent(s.served.list)
+	s.e.forget(s.served.list)
 	for path, b := range s.buckets {
 		sb := want[path]
 		switch {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -120,9 +121,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// forgetAbsent forgets buckets that did not exist at the sender and that it lists no
-// more.
-func (e *Engine) forgetAbsent(listed []*linkpb.ServedBucket) {
+// forget forgets buckets that did not exist at the sender and that it lists no more, and
+// what it had lost in an epoch that is over there.
+func (e *Engine) forget(listed []*linkpb.ServedBucket) {
+	if len(listed) > 0 {
+		maps.DeleteFunc(e.lost, func(_ string, l loss) bool { return l.epoch < listed[0].GetEpoch() })
+	}
 	if len(e.absent) == 0 {
 		return
 	}

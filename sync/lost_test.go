@@ -9,6 +9,7 @@ import (
 
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
+	"edgefog.dev/isgw/sync/link/linkpb"
 )
 
 // TestSenderThatWasPutBack has a sender whose log ends before what was taken from it: it
@@ -58,4 +59,23 @@ func TestSenderThatWasPutBack(t *testing.T) {
 			t.Errorf("%d keys, want 2", n)
 		}
 	})
+}
+
+// TestLossesAreForgotten: a loss is known for as long as the sender is in the epoch of it,
+// also while it does not list the bucket, and not for ever.
+func TestLossesAreForgotten(t *testing.T) {
+	e := &Engine{lost: map[string]loss{"a": {epoch: 1, times: 2}, "b": {epoch: 2, times: 1}}}
+	for _, c := range []struct {
+		listed []*linkpb.ServedBucket
+		left   int
+	}{
+		{[]*linkpb.ServedBucket{{Path: "c", Epoch: 1}}, 2},
+		{nil, 2},
+		{[]*linkpb.ServedBucket{{Path: "c", Epoch: 2}}, 1},
+		{[]*linkpb.ServedBucket{{Path: "b", Epoch: 3}}, 0},
+	} {
+		if e.forget(c.listed); len(e.lost) != c.left {
+			t.Errorf("after %v %d losses are known, want %d", c.listed, len(e.lost), c.left)
+		}
+	}
 }
