@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -56,12 +58,18 @@ func (a faultsAdmin) List(ctx context.Context, req *adminpb.ListFaultsRequest) (
 	}
 	out := &adminpb.ListFaultsResponse{}
 	if req.GetAfter() == "" {
-		n, _ := s.pending(ctx, req.GetName(), req.GetBucket(), nil)
+		n, _, err := s.pending(ctx, req.GetName(), req.GetBucket(), nil)
+		if err != nil {
+			return nil, err
+		}
 		out.Quarantined, out.Skipped, out.Transferring = n.Quarantined, n.Skipped, n.Transferring
 	}
 	limit := min(cmp.Or(int(req.GetLimit()), faultsPage), maxFaultsPage)
 	var last faultsPlace
-	for p := range s.pendings(ctx, peer, buckets, at) {
+	for p, err := range pendings(ctx, s.replica.Catalog(), peer, buckets, at) {
+		if err != nil {
+			return nil, err
+		}
 		word := reasonWords[p.entry.GetReason()]
 		if req.GetReason() != word && (req.GetReason() != "" || word == "transferring") {
 			continue
@@ -102,16 +110,19 @@ func (a faultsAdmin) carryOut(ctx context.Context, req *adminpb.PlanRequest) (*a
 }
 
 // pending counts what waits on a link, as plan.Facts has it.
-func (s *site) pending(ctx context.Context, name, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending) {
+func (s *site) pending(ctx context.Context, name, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending, err error) {
 	peer, buckets, err := s.faulty(name, bucket)
 	if err != nil {
-		return all, nil
+		return all, nil, err
 	}
 	of = make(map[string]plan.Pending, len(keys))
 	for _, key := range keys {
 		of[key] = plan.Pending{}
 	}
-	for p := range s.pendings(ctx, peer, buckets, faultsPlace{}) {
+	for p, err := range pendings(ctx, s.replica.Catalog(), peer, buckets, faultsPlace{}) {
+		if err != nil {
+			return all, nil, err
+		}
 		key := string(p.entry.GetRecord().GetKey())
 		one, named := of[key]
 		if len(keys) > 0 && !named {
@@ -131,7 +142,7 @@ func (s *site) pending(ctx context.Context, name, bucket string, keys []string) 
 			of[key] = one
 		}
 	}
-	return all, of
+	return all, of, nil
 }
 
 // amend carries out a remedy in the buckets of a link.
@@ -230,10 +241,15 @@ type pendingIn struct {
 	entry  *catalogpb.Pending
 }
 
+// pendingReader reads pending tables: it is a catalog.
+type pendingReader interface {
+	Pending(bucket string, peer state.SiteID, after *catalogpb.Dot, limit int) ([]*catalogpb.Pending, error)
+}
+
 // pendings goes through the pending tables of buckets, which are in order, from
-// after a place on.
-func (s *site) pendings(ctx context.Context, peer state.SiteID, buckets []string, from faultsPlace) func(yield func(pendingIn) bool) {
-	return func(yield func(pendingIn) bool) {
+// after a place on. A table that cannot be read ends it.
+func pendings(ctx context.Context, tables pendingReader, peer state.SiteID, buckets []string, from faultsPlace) iter.Seq2[pendingIn, error] {
+	return func(yield func(pendingIn, error) bool) {
 		for _, bucket := range buckets {
 			var after *catalogpb.Dot
 			switch {
@@ -243,12 +259,16 @@ func (s *site) pendings(ctx context.Context, peer state.SiteID, buckets []string
 				after = from.dot
 			}
 			for ctx.Err() == nil {
-				page, err := s.replica.Catalog().Pending(bucket, peer, after, 1000)
-				if err != nil || len(page) == 0 {
+				page, err := tables.Pending(bucket, peer, after, 1000)
+				if err != nil && !errors.Is(err, catalog.ErrNoBucket) {
+					yield(pendingIn{}, fmt.Errorf("read pending table of bucket %s: %w", bucket, err))
+					return
+				}
+				if len(page) == 0 {
 					break // the end, or a bucket that is not here
 				}
 				for _, p := range page {
-					if !yield(pendingIn{bucket, p}) {
+					if !yield(pendingIn{bucket, p}, nil) {
 						return
 					}
 				}

@@ -126,7 +126,7 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 			b, err := s.replica.Catalog().Bucket(path)
 			return b.GetObjects(), b.GetBytes(), err == nil
 		},
-		Pending: func(service, bucket string, keys []string) (plan.Pending, map[string]plan.Pending) {
+		Pending: func(service, bucket string, keys []string) (plan.Pending, map[string]plan.Pending, error) {
 			return s.pending(ctx, service, bucket, keys)
 		},
 	}

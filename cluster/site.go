@@ -16,6 +16,7 @@ import (
 	"edgefog.dev/isgw/cluster/objects"
 	"edgefog.dev/isgw/cluster/plan"
 	"edgefog.dev/isgw/raftfsm"
+	"edgefog.dev/isgw/raftfsm/catalog"
 	"edgefog.dev/isgw/raftfsm/catalog/catalogpb"
 	"edgefog.dev/isgw/raftfsm/raftfsmpb"
 	"edgefog.dev/isgw/raftfsm/state"
@@ -324,7 +325,14 @@ func (s *site) trim(ctx context.Context) error {
 		}
 		for _, bucket := range s.replica.Catalog().Buckets() {
 			before := s.node.opts.Clock().Add(-keep).UnixNano()
-			for s.hasOlder(bucket, before) {
+			for {
+				older, err := hasOlder(s.replica.Catalog(), bucket.GetPath(), before)
+				if err != nil {
+					s.log.Warn("log of bucket is not trimmed: its beginning cannot be read", "bucket", bucket.GetPath(), "error", err)
+				}
+				if !older {
+					break
+				}
 				res, err := s.proposeNamed(ctx, &raftfsmpb.Command{Command: &raftfsmpb.Command_Trim{Trim: &catalogpb.Trim{
 					Bucket: bucket.GetPath(), Before: before, Horizon: before, Limit: batch,
 				}}})
@@ -345,13 +353,25 @@ func (s *site) trim(ctx context.Context) error {
 	}
 }
 
+// logReader reads the logs of buckets: it is a catalog.
+type logReader interface {
+	Bucket(path string) (*catalogpb.BucketState, error)
+	Log(path string, after uint64, limit int) (*catalog.LogPage, error)
+}
+
 // hasOlder says whether a bucket's log begins before a time, so that an idle
-// bucket costs no raft entry.
-func (s *site) hasOlder(bucket *catalogpb.BucketState, before int64) bool {
-	state, err := s.replica.Catalog().Bucket(bucket.GetPath())
+// bucket costs no raft entry. One that is deleted or trimmed meanwhile has nothing.
+func hasOlder(logs logReader, bucket string, before int64) (bool, error) {
+	state, err := logs.Bucket(bucket)
 	if err != nil {
-		return false
+		return false, nil
 	}
-	page, err := s.replica.Catalog().Log(bucket.GetPath(), state.GetTrimmed(), 1)
-	return err == nil && len(page.Entries) > 0 && page.Entries[0].Entry.GetCommitted() < before
+	page, err := logs.Log(bucket, state.GetTrimmed(), 1)
+	switch {
+	case errors.Is(err, catalog.ErrNoBucket), errors.Is(err, catalog.ErrTrimmed):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return len(page.Entries) > 0 && page.Entries[0].Entry.GetCommitted() < before, nil
 }

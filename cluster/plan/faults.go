@@ -103,7 +103,10 @@ func (b *builder) pending(name, bucket string, keys *[]string, concerned func(Pe
 	if b.facts.Pending == nil {
 		return service, Pending{}, nil
 	}
-	all, of := b.facts.Pending(name, bucket, *keys)
+	all, of, err := b.facts.Pending(name, bucket, *keys)
+	if err != nil {
+		return nil, Pending{}, err
+	}
 	var left, absent []string
 	for _, key := range *keys {
 		if concerned(of[key]) {

@@ -59,7 +59,7 @@ func TestFaultPlans(t *testing.T) {
 		{"skip again", skipOf(bk1, "k"), Pending{Skipped: 1}, nil, "isgwctl link skip hawaii Hawaii/Cola/bk1/k", "Nothing: all of that is skipped already.", ""},
 		{"skip what is not there", skipOf(bk1, "k"), Pending{}, nil, "isgwctl link skip hawaii Hawaii/Cola/bk1/k", "Nothing: none of that waits on link hawaii.", ""},
 	} {
-		facts.Pending = func(service, bucket string, keys []string) (Pending, map[string]Pending) {
+		facts.Pending = func(service, bucket string, keys []string) (Pending, map[string]Pending, error) {
 			if service != "hawaii" {
 				t.Errorf("%s: asked about service %s", c.name, service)
 			}
@@ -67,7 +67,7 @@ func TestFaultPlans(t *testing.T) {
 			if len(keys) > 0 {
 				of[keys[0]] = c.pending
 			}
-			return c.pending, of
+			return c.pending, of, nil
 		}
 		p, err := Show(s.Config, c.req, facts, now)
 		if err != nil {
@@ -88,13 +88,13 @@ func TestFaultPlans(t *testing.T) {
 		}
 	}
 
-	facts.Pending = func(_, _ string, keys []string) (Pending, map[string]Pending) {
+	facts.Pending = func(_, _ string, keys []string) (Pending, map[string]Pending, error) {
 		of := map[string]Pending{}
 		for _, key := range keys {
 			of[key] = Pending{Quarantined: 1}
 		}
 		delete(of, "none")
-		return Pending{Quarantined: 1, Transferring: 2}, of
+		return Pending{Quarantined: 1, Transferring: 2}, of, nil
 	}
 	p, err := Show(s.Config, skipOf(bk1, many...), facts, now)
 	if err != nil {
@@ -129,5 +129,11 @@ func TestFaultPlans(t *testing.T) {
 		if _, err := Show(s.Config, c.req, facts, now); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+
+	damaged := errors.New("a row cannot be decoded")
+	facts.Pending = func(_, _ string, _ []string) (Pending, map[string]Pending, error) { return Pending{}, nil, damaged }
+	if _, err := Show(s.Config, retryOf(bk1, "k"), facts, now); !errors.Is(err, damaged) {
+		t.Errorf("of a table that cannot be read: %v", err)
 	}
 }

@@ -26,7 +26,7 @@ type Facts struct {
 	Bucket func(path string) (objects, bytes uint64, ok bool)
 	// Pending returns what waits of what a link brings, in a bucket or, when that is
 	// empty, in all; with keys only of those, and what of each. Without it nothing does.
-	Pending func(service, bucket string, keys []string) (all Pending, of map[string]Pending)
+	Pending func(service, bucket string, keys []string) (all Pending, of map[string]Pending, err error)
 	// Reach is what was heard from remotes, by address; one that nobody asked is
 	// not there.
 	Reach map[string]*Reach
