@@ -443,18 +443,28 @@ func TestCompleteRefuses(t *testing.T) {
 }
 
 // TestCompleteRaces uploads a part again after a completion has read the list
-// and before it commits.
+// and before it commits, with conditions that hold and without.
 func TestCompleteRaces(t *testing.T) {
 	t.Parallel()
 	s := openSite(t, nil)
-	up, list := s.upload(t, "k", []byte("one"))
-	_, err := s.CompleteUpload(t.Context(), objects.CompleteRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Parts: list, Size: -1,
-		Verify: func(ctx context.Context, _ *objects.Object) error {
-			_, err := s.PutPart(ctx, objects.PutPartRequest{Bucket: bk1, Key: "k", Upload: up.GetId(), Number: 1, Body: strings.NewReader("two"), Size: 3})
-			return err
-		}})
-	if !errors.Is(err, objects.ErrUploadChanged) {
-		t.Errorf("error %v, want ErrUploadChanged", err)
+	before := s.put(t, "old", []byte("old"))
+	for _, c := range []struct {
+		key        string
+		conditions objects.Conditions
+	}{
+		{"k", objects.Conditions{}},
+		{"k", objects.Conditions{IfNoneMatch: "*"}},
+		{"old", objects.Conditions{IfMatch: before.GetEtag()}},
+	} {
+		up, list := s.upload(t, c.key, []byte("one"))
+		_, err := s.CompleteUpload(t.Context(), objects.CompleteRequest{Bucket: bk1, Key: c.key, Upload: up.GetId(), Parts: list, Size: -1, Conditions: c.conditions,
+			Verify: func(ctx context.Context, _ *objects.Object) error {
+				_, err := s.PutPart(ctx, objects.PutPartRequest{Bucket: bk1, Key: c.key, Upload: up.GetId(), Number: 1, Body: strings.NewReader("two"), Size: 3})
+				return err
+			}})
+		if !errors.Is(err, objects.ErrUploadChanged) {
+			t.Errorf("with %+v: error %v, want ErrUploadChanged", c.conditions, err)
+		}
 	}
 	if _, err := s.Head(t.Context(), bk1, "k"); !errors.Is(err, objects.ErrNoKey) {
 		t.Errorf("head: %v", err)

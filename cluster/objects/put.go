@@ -163,10 +163,9 @@ func (s *Store) write(ctx context.Context, w *catalogpb.Write) (*catalogpb.Recor
 func (s *Store) refusal(w *catalogpb.Write, res *raftfsmpb.Result) error {
 	switch res.GetCode() {
 	case raftfsmpb.Code_CONFLICT:
-		if w.GetConditions() == nil && w.GetUpload() != "" {
-			return fmt.Errorf("%s: %w", res.GetMessage(), ErrUploadChanged)
-		}
 		return conflict(w.GetConditions(), res)
+	case raftfsmpb.Code_PARTS_CHANGED:
+		return fmt.Errorf("%s: %w", res.GetMessage(), ErrUploadChanged)
 	case raftfsmpb.Code_NOT_FOUND:
 		if _, err := s.catalog.Bucket(w.GetBucket()); err == nil && w.GetUpload() != "" {
 			return fmt.Errorf("%s: %w", res.GetMessage(), ErrNoUpload)

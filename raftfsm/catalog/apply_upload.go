@@ -35,13 +35,13 @@ func (b *Batch) completable(t *bucketTxn, cmd *pb.Write) (*uploadTxn, *raftfsmpb
 				all = all[1:]
 			}
 			if len(all) == 0 || all[0].GetNumber() != number {
-				return nil, refuse(raftfsmpb.Code_CONFLICT, "upload %s has no part %d, or the parts named are not in order", cmd.GetUpload(), number)
+				return nil, refuse(raftfsmpb.Code_PARTS_CHANGED, "upload %s has no part %d, or the parts named are not in order", cmd.GetUpload(), number)
 			}
 			used, all = append(used, all[0]), all[1:]
 		}
 	}
 	if !bytes.Equal(PartListDigest(used), cmd.GetPartListDigest()) {
-		return nil, refuse(raftfsmpb.Code_CONFLICT, "parts of upload %s have been replaced meanwhile", cmd.GetUpload())
+		return nil, refuse(raftfsmpb.Code_PARTS_CHANGED, "parts of upload %s have been replaced meanwhile", cmd.GetUpload())
 	}
 	return up, nil
 }

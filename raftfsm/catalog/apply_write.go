@@ -16,8 +16,8 @@ import (
 // The result's record is the one made.
 //
 // CONFLICT: a condition did not hold, and the result's record is the head, nil if
-// there is none; or the upload to be completed has other parts than the writer
-// thought. NOT_FOUND: no bucket, or no upload. INVALID: the record cannot be.
+// there is none. PARTS_CHANGED: the upload to be completed has other parts than the
+// writer thought. NOT_FOUND: no bucket, or no upload. INVALID: the record cannot be.
 // QUOTA: the bucket or its tenant would hold too much. LOCKED: the null version
 // that it would take the place of is locked.
 //

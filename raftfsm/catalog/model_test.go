@@ -112,7 +112,7 @@ func (m *model) write(w *pb.Write, now int64, self *site) (raftfsmpb.Code, *pb.R
 			used = append(used, modelPart(n))
 		}
 		if !bytes.Equal(PartListDigest(used), w.GetPartListDigest()) {
-			return raftfsmpb.Code_CONFLICT, nil
+			return raftfsmpb.Code_PARTS_CHANGED, nil
 		}
 		delete(m.uploads, w.GetUpload())
 		delete(m.parts, w.GetUpload())

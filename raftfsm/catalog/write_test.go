@@ -243,10 +243,10 @@ func TestUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.refused(raftfsmpb.Code_CONFLICT, 7, complete([]*pb.Part{p1, p3}))              // all parts are meant
-	s.refused(raftfsmpb.Code_CONFLICT, 7, complete([]*pb.Part{p1, p3}, 3, 1))        // not in order
-	s.refused(raftfsmpb.Code_CONFLICT, 7, complete([]*pb.Part{p1, p3}, 1, 4))        // no such part
-	s.refused(raftfsmpb.Code_CONFLICT, 7, complete(append(all[:1:1], p1, p3), 1, 1)) // one twice
+	s.refused(raftfsmpb.Code_PARTS_CHANGED, 7, complete([]*pb.Part{p1, p3}))              // all parts are meant
+	s.refused(raftfsmpb.Code_PARTS_CHANGED, 7, complete([]*pb.Part{p1, p3}, 3, 1))        // not in order
+	s.refused(raftfsmpb.Code_PARTS_CHANGED, 7, complete([]*pb.Part{p1, p3}, 1, 4))        // no such part
+	s.refused(raftfsmpb.Code_PARTS_CHANGED, 7, complete(append(all[:1:1], p1, p3), 1, 1)) // one twice
 	s.refused(raftfsmpb.Code_INVALID, 7, edited(complete(all), func(w *pb.Write) { w.Record.Key = []byte("z") }))
 	s.refused(raftfsmpb.Code_INVALID, 7, edited(complete(all), func(w *pb.Write) { w.Record.Kind = pb.RecordKind_RECORD_TOMBSTONE }))
 	if got, err := s.cat.Upload(testPath, "up1"); err != nil || got.GetBucket() != testPath || got.GetCreated() != 5 {

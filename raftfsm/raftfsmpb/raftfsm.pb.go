@@ -37,6 +37,7 @@ const (
 	Code_SESSION_EXPIRED Code = 6
 	Code_QUOTA           Code = 7 // the write would go beyond the quota of the bucket or of the tenant
 	Code_LOCKED          Code = 8 // a legal hold or a retention forbids it
+	Code_PARTS_CHANGED   Code = 9 // the upload to be completed has other parts than the write was built from
 )
 
 // Enum value maps for Code.
@@ -51,6 +52,7 @@ var (
 		6: "SESSION_EXPIRED",
 		7: "QUOTA",
 		8: "LOCKED",
+		9: "PARTS_CHANGED",
 	}
 	Code_value = map[string]int32{
 		"OK":              0,
@@ -62,6 +64,7 @@ var (
 		"SESSION_EXPIRED": 6,
 		"QUOTA":           7,
 		"LOCKED":          8,
+		"PARTS_CHANGED":   9,
 	}
 )
 
@@ -655,7 +658,7 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"last_index\x18\x03 \x01(\x04R\tlastIndex\x12\x1e\n" +
 	"\n" +
 	"remembered\x18\x04 \x03(\x04R\n" +
-	"remembered*\x7f\n" +
+	"remembered*\x92\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\f\n" +
 	"\bCONFLICT\x10\x01\x12\r\n" +
@@ -667,7 +670,8 @@ const file_raftfsm_raftfsmpb_raftfsm_proto_rawDesc = "" +
 	"\x0fSESSION_EXPIRED\x10\x06\x12\t\n" +
 	"\x05QUOTA\x10\a\x12\n" +
 	"\n" +
-	"\x06LOCKED\x10\bB$Z\"edgefog.dev/isgw/raftfsm/raftfsmpbb\x06proto3"
+	"\x06LOCKED\x10\b\x12\x11\n" +
+	"\rPARTS_CHANGED\x10\tB$Z\"edgefog.dev/isgw/raftfsm/raftfsmpbb\x06proto3"
 
 var (
 	file_raftfsm_raftfsmpb_raftfsm_proto_rawDescOnce sync.Once
