@@ -80,6 +80,16 @@ func (s *Store) BucketAttributes(ctx context.Context, bucket string) (*catalog.B
 	return a, nil
 }
 
+// CORS returns a bucket's CORS rules, or nothing, as this node has them: whoever asks
+// shows no key and must not make the site's nodes talk to each other.
+func (s *Store) CORS(bucket string) []byte {
+	a, err := s.catalog.BucketAttributes(bucket)
+	if err != nil {
+		return nil
+	}
+	return a.CORS
+}
+
 // SetVersioning turns the keeping of versions on, or suspends it.
 func (s *Store) SetVersioning(ctx context.Context, bucket string, v catalogpb.Versioning) error {
 	return s.setBucket(ctx, bucket, catalog.FieldVersioning, &catalogpb.Value{Versioning: v})

@@ -2,7 +2,6 @@ package s3gate
 
 import (
 	"bytes"
-	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -150,9 +149,9 @@ func (c *corsCache) get(path string, raw []byte) *auth.CORSConfiguration {
 
 // corsOf returns the CORS configuration of a bucket, or nil.
 func (b *tenantBackend) corsOf(path string) *auth.CORSConfiguration {
-	attributes, err := b.objects.BucketAttributes(context.Background(), path)
-	if err != nil || len(attributes.CORS) == 0 {
+	raw := b.objects.CORS(path)
+	if len(raw) == 0 {
 		return nil
 	}
-	return b.cors.get(path, attributes.CORS)
+	return b.cors.get(path, raw)
 }

@@ -56,6 +56,11 @@ func TestCORS(t *testing.T) {
 		h.Get("Access-Control-Allow-Headers") != "x-amz-date, content-type" || h.Get("Access-Control-Max-Age") != "60" || !strings.Contains(h.Get("Vary"), "Origin") {
 		t.Errorf("preflight: %s %v", res.Status, h)
 	}
+	asked := s.barriers.Load()
+	preflight("/bk1/k", "https://app.example", "PUT")
+	if n := s.barriers.Load() - asked; n != 0 {
+		t.Errorf("a preflight without a key waited %d times for the site's log", n)
+	}
 	presigned, err := s.minio(t, pepsiKey, pepsiSecret).PresignedPutObject(ctx, "bk1", "k", time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,8 @@ type site struct {
 	chunks  chunks.Store
 	addr    string
 	stop    func() error // ends Serve and returns its error
+
+	barriers atomic.Int64 // that reads have asked for
 
 	mu   sync.Mutex
 	keys map[string]s3gate.Key
@@ -112,7 +115,10 @@ func openSite(t testing.TB, edit func(*s3gate.Options)) *site {
 			t.Fatal(err)
 		}
 	}
-	s.objects, err = objects.New(objects.Options{Chunks: cs, Codec: codec, Catalog: replica.Catalog(), Propose: replica.Propose, Barrier: replica.Barrier})
+	s.objects, err = objects.New(objects.Options{Chunks: cs, Codec: codec, Catalog: replica.Catalog(), Propose: replica.Propose, Barrier: func(ctx context.Context) error {
+		s.barriers.Add(1)
+		return replica.Barrier(ctx)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
