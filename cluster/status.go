@@ -208,10 +208,6 @@ func stateOf(v linkView) (adminpb.ServiceState, string, string) {
 		return adminpb.ServiceState_SERVICE_STATE_DOWN, r.Cause, cmp.Or(r.Next, whenDown)
 	case objsync.StateRefused:
 		return adminpb.ServiceState_SERVICE_STATE_REFUSED, r.Cause, r.Next
-	case objsync.StateUnpaired:
-		return adminpb.ServiceState_SERVICE_STATE_UNPAIRED, r.Cause, r.Next
-	case objsync.StateNoRemote:
-		return adminpb.ServiceState_SERVICE_STATE_NO_REMOTE, r.Cause, r.Next
 	case objsync.StateStalled:
 		return adminpb.ServiceState_SERVICE_STATE_STALLED, r.Cause, r.Next
 	case objsync.StateWaiting:

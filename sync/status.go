@@ -9,13 +9,8 @@ import (
 // State is where a link or a bucket of it stands, as screens show it.
 type State string
 
-// The states of a link. The first three are those of a link whose engine does
-// not run; whoever runs engines sets them.
+// The states of a link whose engine runs.
 const (
-	StateDisabled State = "disabled"  // an operator stopped it
-	StateUnpaired State = "unpaired"  // no site is paired for it
-	StateNoRemote State = "no remote" // neither side knows the other's address
-
 	StateConnecting State = "connecting" // no session; Cause says why
 	StateRefused    State = "refused"    // the far end answers and declines
 	StateWaiting    State = "waiting"    // connected; no bucket is served by both sides
