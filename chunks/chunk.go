@@ -30,18 +30,6 @@ func (id ID) IsZero() bool { return id == ID{} }
 // Compare orders IDs by their bytes.
 func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 
-// ParseID reads the hexadecimal form of an ID.
-func ParseID(s string) (ID, error) {
-	var id ID
-	if hex.DecodedLen(len(s)) != IDSize {
-		return id, fmt.Errorf("parse chunk ID: want %d hexadecimal digits, have %d", 2*IDSize, len(s))
-	}
-	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
-		return ID{}, fmt.Errorf("parse chunk ID: %w", err)
-	}
-	return id, nil
-}
-
 // IDFromBytes copies an ID out of a byte slice of exactly IDSize bytes.
 func IDFromBytes(b []byte) (ID, error) {
 	if len(b) != IDSize {

@@ -96,7 +96,7 @@ func (c *testCluster) leader(except ...string) *Replica {
 	var found *Replica
 	eventually(c.t, "an election", func() bool {
 		for id, r := range c.nodes {
-			if !slices.Contains(except, id) && r.Leads() && r.Barrier(testContext(c.t)) == nil {
+			if !slices.Contains(except, id) && r.role.leads() && r.Barrier(testContext(c.t)) == nil {
 				found = r
 				return true
 			}
@@ -305,7 +305,7 @@ func simulateRepeatedEntryAppliedOnce(t *testing.T) {
 			done <- answer{res, err}
 		}()
 		eventually(t, "the entry in the leader's log", func() bool { return lead.raft.LastIndex() > last })
-		eventually(t, "the loss of leadership", func() bool { return !lead.Leads() })
+		eventually(t, "the loss of leadership", func() bool { return !lead.role.leads() })
 		helper := "n1"
 		if id == helper {
 			helper = "n2"

@@ -238,9 +238,6 @@ func (r *Replica) Done() <-chan struct{} { return r.halt.done }
 // Err is why the node has stopped applying, or nil while it has not.
 func (r *Replica) Err() error { return r.halt.cause() }
 
-// Leads says whether this node believes that it leads the site.
-func (r *Replica) Leads() bool { return r.role.leads() }
-
 // Snapshot takes a snapshot now, whatever the thresholds. Raft has none to
 // take, and this returns nil, when nothing was applied since the start.
 func (r *Replica) Snapshot(ctx context.Context) error {

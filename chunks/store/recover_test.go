@@ -110,8 +110,8 @@ func repair(t *testing.T, o Options, s *Store, raws [][]byte) {
 	chunkstest.Check(t, s, raws)
 	var bytes uint64
 	n := uint64(0)
-	err := s.Chunks(t.Context(), func(i Info) error {
-		bytes += uint64(i.StoredLen)
+	err := s.index.locations(t.Context(), func(_ chunks.ID, loc location) error {
+		bytes += uint64(loc.storedLen)
 		n++
 		return nil
 	})
@@ -312,8 +312,8 @@ func TestMarkOfDamageIsKept(t *testing.T) {
 		t.Error("the damaged chunk is present again")
 	}
 	damaged := 0
-	must(t, s.Chunks(t.Context(), func(i Info) error {
-		if i.Damaged {
+	must(t, s.index.locations(t.Context(), func(_ chunks.ID, loc location) error {
+		if loc.damaged {
 			damaged++
 		}
 		return nil

@@ -345,31 +345,6 @@ func (s *Store) markDamaged(id *chunks.ID, loc location) error {
 	return u.commit(false)
 }
 
-// Info describes a chunk that the store holds.
-type Info struct {
-	ID        chunks.ID
-	Encoding  chunks.Encoding
-	RawLen    uint32 // bytes of content
-	StoredLen uint32 // bytes in the segment
-	// Damaged says that the bytes were found not to be the chunk, which then
-	// counts as absent.
-	Damaged bool
-}
-
-// Chunks calls fn for every chunk of the index, in the order of the IDs, as the
-// index was at the call. It reads no chunk: to check them all, Get them. An
-// error of fn ends the iteration and is returned as it is. Close waits for the
-// iteration.
-func (s *Store) Chunks(ctx context.Context, fn func(Info) error) error {
-	if err := s.enter(ctx); err != nil {
-		return fmt.Errorf("list chunks: %w", err)
-	}
-	defer s.leave()
-	return s.index.locations(ctx, func(id chunks.ID, loc location) error {
-		return fn(Info{ID: id, Encoding: loc.encoding, RawLen: loc.rawLen, StoredLen: loc.storedLen, Damaged: loc.damaged})
-	})
-}
-
 // Stats implements chunks.Store. Chunks and Bytes include what is marked as
 // damaged; DiskBytes are the lengths of the segments, without what is
 // preallocated in the last.

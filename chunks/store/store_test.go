@@ -94,43 +94,6 @@ func TestPutRefusesWhatNoCodecMakes(t *testing.T) {
 	}
 }
 
-// TestChunks lists a store, and calls it from within.
-func TestChunks(t *testing.T) {
-	s := open(t, small(vfs.NewMem(), "store"))
-	batch, raws := chunkstest.Batch(1, 50, 1000)
-	if err := s.Put(t.Context(), batch); err != nil {
-		t.Fatal(err)
-	}
-	var b chunks.Buffer
-	var last chunks.ID
-	n := 0
-	err := s.Chunks(t.Context(), func(i Info) error {
-		if i.ID.Compare(last) <= 0 || i.Damaged {
-			t.Errorf("%+v after %s", i, last)
-		}
-		last = i.ID
-		n++
-		if err := s.Get(t.Context(), i.ID, &b); err != nil {
-			return err
-		}
-		if len(b.Raw) != int(i.RawLen) || len(b.Chunk.Data) != int(i.StoredLen) || b.Chunk.Encoding != i.Encoding {
-			t.Errorf("%+v is read as %d of %d bytes", i, len(b.Chunk.Data), len(b.Raw))
-		}
-		return nil
-	})
-	if err != nil || n != len(raws) {
-		t.Errorf("%d chunks of %d: %v", n, len(raws), err)
-	}
-	stop := errors.New("enough")
-	if err := s.Chunks(t.Context(), func(Info) error { return stop }); err != stop {
-		t.Errorf("error of the callback: %v", err)
-	}
-	closeStore(t, s)
-	if err := s.Chunks(t.Context(), nil); !errors.Is(err, chunks.ErrClosed) {
-		t.Errorf("Chunks of a closed store: %v", err)
-	}
-}
-
 // TestSteadyStateAllocations checks that reading allocates next to nothing.
 func TestSteadyStateAllocations(t *testing.T) {
 	s := open(t, small(quickDisk, t.TempDir()))

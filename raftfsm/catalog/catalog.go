@@ -109,14 +109,6 @@ func tenantOf(bucket string) string {
 	return bucket[:max(0, strings.LastIndexByte(bucket, '/'))]
 }
 
-// TenantStored returns the logical bytes of all versions that are kept in the
-// buckets of a tenant, by the tenant's path.
-func (c *Catalog) TenantStored(tenant string) uint64 {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.tenants[tenant]
-}
-
 // load reads the buckets' states and the names of the pending records.
 func load(db *pebble.DB) (map[string]*bucket, error) {
 	buckets := make(map[string]*bucket)

@@ -168,7 +168,7 @@ func TestQuota(t *testing.T) {
 		}
 		s.commit(b, batch)
 	}
-	if got := s.cat.TenantStored("Hawaii/Cola"); got != 3 {
+	if got := s.cat.tenants["Hawaii/Cola"]; got != 3 {
 		t.Fatalf("the tenant stores %d bytes", got)
 	}
 	there := size(17, "k")
@@ -177,12 +177,12 @@ func TestQuota(t *testing.T) {
 	if res[0].GetCode() != raftfsmpb.Code_OK || res[1].GetCode() != raftfsmpb.Code_QUOTA {
 		t.Fatalf("in one batch: %v", res)
 	}
-	if got := s.cat.TenantStored("Hawaii/Cola"); got != 20 {
+	if got := s.cat.tenants["Hawaii/Cola"]; got != 20 {
 		t.Fatalf("the tenant stores %d bytes", got)
 	}
 	s.refused(raftfsmpb.Code_QUOTA, 11, size(1, "k"))
 	loaded, err := New(s.db)
-	if err != nil || loaded.TenantStored("Hawaii/Cola") != 20 {
+	if err != nil || loaded.tenants["Hawaii/Cola"] != 20 {
 		t.Fatalf("loaded: %v", err)
 	}
 }

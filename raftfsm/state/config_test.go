@@ -225,17 +225,17 @@ func names[M interface{ GetPath() string }](list []M) string {
 
 func TestLinkSettings(t *testing.T) {
 	for _, c := range []struct {
-		direction, replication           string
-		sends, receives, copies, follows bool
+		direction       string
+		sends, receives bool
 	}{
-		{"", "", true, true, true, true},
-		{DirectionBoth, ReplicationBoth, true, true, true, true},
-		{DirectionSend, ReplicationInitial, true, false, true, false},
-		{DirectionReceive, ReplicationContinuous, false, true, false, true},
+		{"", true, true},
+		{DirectionBoth, true, true},
+		{DirectionSend, true, false},
+		{DirectionReceive, false, true},
 	} {
-		s := &pb.Service{Direction: c.direction, Replication: c.replication}
-		if Sends(s) != c.sends || Receives(s) != c.receives || CopiesFirst(s) != c.copies || Follows(s) != c.follows {
-			t.Errorf("%q %q: wrong", c.direction, c.replication)
+		s := &pb.Service{Direction: c.direction}
+		if Sends(s) != c.sends || Receives(s) != c.receives {
+			t.Errorf("%q: wrong", c.direction)
 		}
 	}
 	s := link("x", nil, "Hawaii/Cola", "Hawaii/Pepsi/bk1").GetService()

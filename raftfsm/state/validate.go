@@ -43,12 +43,6 @@ func Sends(s *statepb.Service) bool { return s.GetDirection() != DirectionReceiv
 // Receives says whether a link pulls from the other side.
 func Receives(s *statepb.Service) bool { return s.GetDirection() != DirectionSend }
 
-// CopiesFirst says whether a link makes an initial copy of a served bucket.
-func CopiesFirst(s *statepb.Service) bool { return s.GetReplication() != ReplicationContinuous }
-
-// Follows says whether a link carries changes after the initial copy.
-func Follows(s *statepb.Service) bool { return s.GetReplication() != ReplicationInitial }
-
 // Serves says whether a service serves a bucket, by its own path or by its
 // tenant's.
 func Serves(s *statepb.Service, bucketPath string) bool {
