@@ -322,7 +322,7 @@ func (l *links) identify(ctx context.Context, group *errgroup.Group) {
 				delete(l.asking, name)
 				l.mu.Unlock()
 			}()
-			peer, err := l.endpoint.Identify(ctx, address)
+			peer, err := l.whoAnswers(ctx, address, service.GetTunnel())
 			if err != nil {
 				if ctx.Err() == nil && l.miss(name, notReached(service.GetRemote(), err)) {
 					l.log.Info("remote of a service is not reached", "service", name, "address", address, "error", err)
@@ -336,6 +336,16 @@ func (l *links) identify(ctx context.Context, group *errgroup.Group) {
 			return nil
 		})
 	}
+}
+
+// whoAnswers asks an address which paired site answers there, the way in which a link
+// dials it: one that goes inside SSH shows nobody on the way, and no firewall, anything
+// else.
+func (l *links) whoAnswers(ctx context.Context, address string, tunnel bool) (*identity.PeerInfo, error) {
+	if tunnel {
+		return l.endpoint.Identify(ctx, l.dial, address)
+	}
+	return l.endpoint.Identify(ctx, nil, address)
 }
 
 // bind remembers which site is at the other end of a service.

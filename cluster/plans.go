@@ -140,27 +140,27 @@ func (s *site) show(ctx context.Context, req *adminpb.PlanRequest, reach bool) (
 }
 
 // reachAll asks addresses, all at once, who answers there.
-func (s *site) reachAll(ctx context.Context, addresses []string) map[string]*plan.Reach {
-	answers := make([]*plan.Reach, len(addresses))
+func (s *site) reachAll(ctx context.Context, remotes []plan.Remote) map[string]*plan.Reach {
+	answers := make([]*plan.Reach, len(remotes))
 	var asking sync.WaitGroup
-	for i, address := range addresses {
-		asking.Go(func() { answers[i] = s.reach(ctx, address) })
+	for i, remote := range remotes {
+		asking.Go(func() { answers[i] = s.reach(ctx, remote) })
 	}
 	asking.Wait()
-	heard := make(map[string]*plan.Reach, len(addresses))
-	for i, address := range addresses {
-		heard[address] = answers[i]
+	heard := make(map[string]*plan.Reach, len(remotes))
+	for i, remote := range remotes {
+		heard[remote.Address] = answers[i]
 	}
 	return heard
 }
 
 // reach asks an address who answers there.
-func (s *site) reach(ctx context.Context, address string) *plan.Reach {
+func (s *site) reach(ctx context.Context, remote plan.Remote) *plan.Reach {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	began := s.node.opts.Clock()
-	peer, err := s.links.endpoint.Identify(ctx, address)
-	r := &plan.Reach{Address: address, Took: s.node.opts.Clock().Sub(began)}
+	peer, err := s.links.whoAnswers(ctx, remote.Address, remote.Tunnel)
+	r := &plan.Reach{Address: remote.Address, Took: s.node.opts.Clock().Sub(began)}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		r.Failure = fmt.Sprintf("nobody answers within %v", reachTime)

@@ -123,6 +123,7 @@ type tap struct {
 
 	mu     sync.Mutex
 	begins map[byte]int // open connections by their first byte
+	ever   map[byte]int // those that have ended too
 	open   map[net.Conn]bool
 }
 
@@ -132,7 +133,7 @@ func newTap(t *testing.T, target string) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{Listener: ln, target: target, begins: map[byte]int{}, open: map[net.Conn]bool{}}
+	p := &tap{Listener: ln, target: target, begins: map[byte]int{}, ever: map[byte]int{}, open: map[net.Conn]bool{}}
 	p.wg.Go(func() {
 		for {
 			c, err := ln.Accept()
@@ -191,6 +192,7 @@ func (p *tap) count(b byte, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.begins[b] += n
+	p.ever[b] += max(n, 0)
 }
 
 // kinds are how many connections are open that are TLS, and SSH.
@@ -310,6 +312,50 @@ func TestTunnelOfLink(t *testing.T) {
 			plain, tunnels := l.taps[i].kinds()
 			return connected(st) && plain > 0 && tunnels == 0
 		})
+	}
+}
+
+// TestTunnelFromTheFirst: a link that is set to go inside SSH shows nothing else on
+// its way, also not while a plan asks who answers at its remote, or while it is not
+// known which of several paired sites that is.
+func TestTunnelFromTheFirst(t *testing.T) {
+	l := linkNodes(t)
+	ctx := t.Context()
+	if err := l.clients[0].Services.Delete(ctx, "hawaii"); err != nil {
+		t.Fatal(err)
+	}
+	l.set(t, 1, func(s *statepb.Service) { s.Remote, s.Tunnel = "", true })
+	// With one more paired site the remote may mean either.
+	if err := l.nodes[0].current().change(ctx, func(*state.Config) (*statepb.Txn, error) {
+		return &statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Pairing{
+			Site: state.SiteID{15: 7}.Bytes(), SiteName: "gamma", IdentityPublic: make([]byte, 32), RosterNumber: 1,
+		})}}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	fresh := newTap(t, l.nodes[1].LinkAddress())
+	on := true
+	made, err := l.clients[0].Plans.Plan(ctx, &adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: &adminpb.PlanCreateService{
+		Service: &adminpb.CreateServiceRequest{Type: "isgw", Name: "hawaii", Remote: "ccow://" + fresh.Addr().String(), Settings: &adminpb.LinkSettings{Tunnel: &on}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(made.GetText(), "beta") {
+		t.Errorf("the plan does not say who answers:\n%s", made.GetText())
+	}
+	if _, err := l.clients[0].Plans.Apply(ctx, &adminpb.ApplyRequest{Plan: made}); err != nil {
+		t.Fatal(err)
+	}
+	l.await(t, 0, "a connection", connected)
+	service, err := l.clients[0].Services.Get(ctx, "hawaii", false)
+	if err != nil || service.GetPeerName() != "beta" {
+		t.Errorf("the link is with %q, %v", service.GetPeerName(), err)
+	}
+	fresh.mu.Lock()
+	defer fresh.mu.Unlock()
+	if len(fresh.ever) != 1 || fresh.ever['S'] < 3 { // the plan, the link that asks who it is, and its own
+		t.Errorf("connections began so, by their first byte: %v", fresh.ever)
 	}
 }
 

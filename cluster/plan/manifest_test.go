@@ -124,12 +124,12 @@ func TestManifestAsCreate(t *testing.T) {
 	if !proto.Equal(create.Txn, apply.Txn) {
 		t.Errorf("the manifest makes\n%v\nthe command\n%v", apply.Txn, create.Txn)
 	}
-	if got := Remotes(s.Config, wants(want)); !slices.Equal(got, []string{"10.3.32.240:14000"}) {
-		t.Errorf("it dials %q", got)
+	if got := Remotes(s.Config, wants(want)); !slices.Equal(got, []Remote{{Address: "10.3.32.240:14000"}}) {
+		t.Errorf("it dials %v", got)
 	}
 	s.must(apply.Txn, nil)
 	if got := Remotes(s.Config, wants(want)); len(got) != 0 {
-		t.Errorf("what is so already dials %q", got)
+		t.Errorf("what is so already dials %v", got)
 	}
 }
 

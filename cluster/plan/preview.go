@@ -57,30 +57,50 @@ type Preview struct {
 // maxReached is the most addresses that are asked for one plan.
 const maxReached = 16
 
+// Remote is an address that a link dials.
+type Remote struct {
+	Address string
+	Tunnel  bool // it is dialled with SSH, and must not be without
+}
+
 // Remotes are the addresses that a change makes links dial: what is worth asking
 // for [Facts.Reach] before the change is shown. Of a manifest they are those
 // that differ from what the links have, and not more than a few.
-func Remotes(cfg *state.Config, req *adminpb.PlanRequest) []string {
-	var remotes []string
+func Remotes(cfg *state.Config, req *adminpb.PlanRequest) []Remote {
+	var remotes []Remote
+	add := func(remote string, tunnel bool) {
+		address := addressOf(remote)
+		if address == "" {
+			return
+		}
+		if i := slices.IndexFunc(remotes, func(r Remote) bool { return r.Address == address }); i >= 0 {
+			remotes[i].Tunnel = remotes[i].Tunnel || tunnel
+		} else if len(remotes) < maxReached {
+			remotes = append(remotes, Remote{address, tunnel})
+		}
+	}
+	edit := func(r *adminpb.PlanEditService, old *statepb.Service) {
+		tunnel := old.GetTunnel()
+		if set := r.GetSettings(); set != nil && set.Tunnel != nil {
+			tunnel = set.GetTunnel()
+		}
+		add(r.GetRemote(), tunnel)
+	}
 	switch change := req.GetChange().(type) {
 	case *adminpb.PlanRequest_CreateService:
-		remotes = append(remotes, change.CreateService.GetService().GetRemote())
+		create := change.CreateService.GetService()
+		add(create.GetRemote(), create.GetSettings().GetTunnel())
 	case *adminpb.PlanRequest_EditService:
-		remotes = append(remotes, change.EditService.GetRemote())
+		old, _, _ := cfg.Service(change.EditService.GetName())
+		edit(change.EditService, old)
 	case *adminpb.PlanRequest_ApplyManifest:
 		for _, s := range change.ApplyManifest.GetServices() {
 			if old, _, _ := cfg.Service(s.GetSettings().GetName()); old.GetRemote() != s.GetSettings().GetRemote() {
-				remotes = append(remotes, s.GetSettings().GetRemote())
+				edit(s.GetSettings(), old)
 			}
 		}
 	}
-	var addresses []string
-	for _, remote := range remotes {
-		if address := addressOf(remote); address != "" && !slices.Contains(addresses, address) && len(addresses) < maxReached {
-			addresses = append(addresses, address)
-		}
-	}
-	return addresses
+	return remotes
 }
 
 // addressOf is the HOST:PORT of a remote, or "" when it is none.

@@ -12,6 +12,7 @@ import (
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 	"edgefog.dev/isgw/cluster/identity"
 	"edgefog.dev/isgw/raftfsm/state"
+	"edgefog.dev/isgw/raftfsm/state/statepb"
 )
 
 func createRequest(token string, serves ...string) *adminpb.PlanRequest {
@@ -208,11 +209,40 @@ func TestShowRefuses(t *testing.T) {
 
 // TestRemote keeps the remote and the subject of a change in step with the changes there are.
 func TestRemote(t *testing.T) {
-	if got := Remotes(nil, createRequest("")); !slices.Equal(got, []string{"10.3.32.240:14000"}) {
-		t.Errorf("create dials %q", got)
+	if got := Remotes(nil, createRequest("")); !slices.Equal(got, []Remote{{Address: "10.3.32.240:14000"}}) {
+		t.Errorf("create dials %v", got)
 	}
 	if got := Remotes(nil, serveRequest); len(got) != 0 {
-		t.Errorf("serve dials %q", got)
+		t.Errorf("serve dials %v", got)
+	}
+	s := newSite(t)
+	s.must(&statepb.Txn{Puts: []*statepb.Object{state.Wrap(&statepb.Service{Name: "inside", Type: state.TypeLink, Tunnel: true})}}, nil)
+	edit := func(name, remote string, tunnel *bool) *adminpb.PlanEditService {
+		return &adminpb.PlanEditService{Name: name, Remote: &remote, Settings: &adminpb.LinkSettings{Tunnel: tunnel}}
+	}
+	manifest := func(edits ...*adminpb.PlanEditService) *adminpb.PlanRequest {
+		apply := new(adminpb.PlanApplyManifest)
+		for _, e := range edits {
+			apply.Services = append(apply.Services, &adminpb.PlanApplyService{Settings: e})
+		}
+		return &adminpb.PlanRequest{Change: &adminpb.PlanRequest_ApplyManifest{ApplyManifest: apply}}
+	}
+	on, off := true, false
+	for name, c := range map[string]struct {
+		req  *adminpb.PlanRequest
+		want []Remote
+	}{
+		"a link that is made with a tunnel": {&adminpb.PlanRequest{Change: &adminpb.PlanRequest_CreateService{CreateService: &adminpb.PlanCreateService{
+			Service: &adminpb.CreateServiceRequest{Name: "new", Remote: "ccow://h:1", Settings: &adminpb.LinkSettings{Tunnel: &on}},
+		}}}, []Remote{{"h:1", true}}},
+		"one that has it":   {&adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit("inside", "ccow://h:1", nil)}}, []Remote{{"h:1", true}}},
+		"one that loses it": {&adminpb.PlanRequest{Change: &adminpb.PlanRequest_EditService{EditService: edit("inside", "ccow://h:1", &off)}}, []Remote{{"h:1", false}}},
+		"manifests":         {manifest(edit("inside", "ccow://h:1", nil), edit("new", "ccow://h:2", nil), edit("other", "ccow://h:3", &on)), []Remote{{"h:1", true}, {"h:2", false}, {"h:3", true}}},
+		"one of two":        {manifest(edit("new", "ccow://h:2", nil), edit("other", "ccow://h:2", &on)), []Remote{{"h:2", true}}},
+	} {
+		if got := Remotes(s.Config, c.req); !slices.Equal(got, c.want) {
+			t.Errorf("%s: dials %v, want %v", name, got, c.want)
+		}
 	}
 	for _, req := range []*adminpb.PlanRequest{createRequest(""), serveRequest, unserveRequest, enableRequest, disableRequest, deleteRequest, editRequest(1)} {
 		if Subject(req) != "hawaii" {

@@ -211,10 +211,10 @@ func (e *Endpoint) expect(rawCerts [][]byte, want state.SiteID, name string) (*i
 	return identity.VerifyPeer(rawCerts, e.pin)
 }
 
-// Identify connects to an address and returns which paired site answers there.
-// The error is a *link.Fault or the context's.
-func (e *Endpoint) Identify(ctx context.Context, address string) (*identity.PeerInfo, error) {
-	c, err := e.shake(ctx, nil, address, alpnLink, func(raw [][]byte) (*identity.PeerInfo, error) {
+// Identify connects to an address, by the endpoint's way when dial is nil, and returns
+// which paired site answers there. The error is a *link.Fault or the context's.
+func (e *Endpoint) Identify(ctx context.Context, dial dialFunc, address string) (*identity.PeerInfo, error) {
+	c, err := e.shake(ctx, dial, address, alpnLink, func(raw [][]byte) (*identity.PeerInfo, error) {
 		seen, err := identity.InspectPeer(raw)
 		if err == nil && seen.Site == e.o.Site {
 			return nil, errOwnSite

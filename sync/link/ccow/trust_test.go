@@ -125,17 +125,25 @@ func TestRosters(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	t.Parallel()
 	near, far := twoSites(t, nil)
-	peer, err := near.ep.Identify(background(t), far.addr)
+	peer, err := near.ep.Identify(background(t), nil, far.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if peer.Site != far.id.Site() || peer.SiteName != "far" || peer.Node != far.node.ID() {
 		t.Errorf("identified %+v", peer)
 	}
-	_, err = near.ep.Identify(background(t), near.addr)
+	dialled := 0
+	peer, err = near.ep.Identify(background(t), func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled++
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}, far.addr)
+	if err != nil || dialled != 1 || peer.Site != far.id.Site() {
+		t.Errorf("dialled %d times in a way of its own: %+v, %v", dialled, peer, err)
+	}
+	_, err = near.ep.Identify(background(t), nil, near.addr)
 	wantFault(t, err, link.FaultIdentity, "is this site itself")
 	stranger := newSite(t, "stranger", nil)
-	_, err = near.ep.Identify(background(t), stranger.addr)
+	_, err = near.ep.Identify(background(t), nil, stranger.addr)
 	wantFault(t, err, link.FaultNotPaired, "is not paired with this site")
 }
 
