@@ -44,6 +44,7 @@ type links struct {
 
 	mu      sync.Mutex
 	runners map[string]*runner // by service
+	ledgers map[string]*ledger // by service that has run
 	asking  map[string]bool    // services whose remote is asked who it is
 	unmet   map[string]unmet   // by service that has not met its peer
 }
@@ -63,6 +64,7 @@ func newLinks(s *site, ln net.Listener) (*links, error) {
 		met:     make(chan meeting, 16),
 		seen:    make(chan *identity.PeerInfo, 16),
 		runners: map[string]*runner{},
+		ledgers: map[string]*ledger{},
 		asking:  map[string]bool{},
 		unmet:   map[string]unmet{},
 	}
@@ -136,13 +138,12 @@ func (l *links) run(ctx context.Context) error {
 
 // wanted is what a link needs to run; a change of it starts the link anew.
 type wanted struct {
-	service   string
-	remote    string // HOST:PORT or empty
-	peer      state.SiteID
-	peerName  string
-	bounds    objsync.Bounds
-	tunnel    bool
-	lagTarget time.Duration
+	service  string
+	remote   string // HOST:PORT or empty
+	peer     state.SiteID
+	peerName string
+	bounds   objsync.Bounds
+	tunnel   bool
 }
 
 // lagTarget is the lag above which a link counts as lagging.
@@ -167,7 +168,6 @@ func (l *links) reconcile(ctx context.Context) {
 	want := map[string]wanted{}
 	for _, service := range cfg.Services() {
 		if w, ok := wants(cfg, service); ok {
-			w.lagTarget = l.site.lagTarget(service)
 			want[w.service] = w
 		}
 	}
@@ -177,6 +177,7 @@ func (l *links) reconcile(ctx context.Context) {
 	for name, r := range l.runners {
 		if want[name] != r.wanted {
 			stop = append(stop, r)
+			r.book.ending = append(r.book.ending, r)
 			delete(l.runners, name)
 		}
 	}
@@ -195,6 +196,16 @@ func (l *links) reconcile(ctx context.Context) {
 	l.mu.Unlock()
 	for _, r := range stop {
 		r.stop()
+		l.mu.Lock()
+		r.book.close(r)
+		l.mu.Unlock()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.ledgers {
+		if _, _, ok := cfg.Service(name); !ok {
+			l.dropLedger(name)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 type runner struct {
 	wanted
 	site   *site
+	book   *ledger
 	local  *objsync.Local
 	engine *objsync.Engine
 	client *ccow.Client
@@ -37,6 +38,8 @@ type runner struct {
 	served atomic.Pointer[servedList]
 	// settings are those that the engine and the source go by, as the config has them.
 	settings atomic.Pointer[objsync.Settings]
+	// lagTarget is the one that the config has, as a time.Duration.
+	lagTarget atomic.Int64
 	// out and in pace what leaves and what comes, by the config's limits.
 	out, in pacer
 
@@ -99,12 +102,13 @@ func (l *links) startRunner(ctx context.Context, w wanted) (*runner, error) {
 	receiving := objsync.EngineOptions{
 		Site: end, Service: w.service, Peer: w.peer, PeerName: w.peerName, Settings: r.setting, Limit: r.in.Limiter,
 		Source: r.asked, Codec: s.codec, Accepts: r.accepts, Terms: r.terms, EnsureBucket: r.ensureBucket,
-		Rand: s.node.opts.Rand, LagTarget: w.lagTarget, Holding: r.holding("receive", "send", (*statepb.Service).GetReceiveLimit),
+		Rand: s.node.opts.Rand, LagTarget: func() time.Duration { return time.Duration(r.lagTarget.Load()) }, Holding: r.holding("receive", "send", (*statepb.Service).GetReceiveLimit),
 	}
 	receiving.Use(w.bounds)
 	if r.engine, err = objsync.NewEngine(receiving); err != nil {
 		return nil, errors.Join(err, r.client.Close())
 	}
+	r.book = l.openLedger(w.service, w.peer)
 	run, cancel := context.WithCancel(ctx)
 	r.cancel = cancel
 	go func() {
@@ -155,6 +159,7 @@ func (r *runner) refresh(cfg *state.Config) {
 	list := servedBy(service, cfg.Buckets)
 	r.out.follow(service.GetSendLimit())
 	r.in.follow(service.GetReceiveLimit())
+	r.lagTarget.Store(int64(r.site.lagTarget(service)))
 	settings := settingsOf(service)
 	set := r.settings.Swap(&settings)
 	old := r.served.Swap(list)
@@ -255,7 +260,7 @@ func (w *wireRates) update(now time.Time, t link.Traffic) {
 // remembered yet.
 func (r *runner) sample(now time.Time) (met bool) {
 	status := r.engine.Status()
-	pulling, serving := r.site.links.traffic(r)
+	pulling, serving := r.site.links.traffic(r.peer, r.service)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rates.update(now, pulling.Add(serving))
@@ -268,10 +273,10 @@ func (r *runner) sample(now time.Time) (met bool) {
 	return ok && len(service.GetPeer()) == 0 && status.Connected
 }
 
-// traffic reads what crossed the connections of a link.
-func (l *links) traffic(r *runner) (pulling, serving link.Traffic) {
+// traffic reads what crossed the connections of a link with a peer.
+func (l *links) traffic(peer state.SiteID, service string) (pulling, serving link.Traffic) {
 	meter := func(role link.Role) link.Traffic {
-		return l.meters.Get(link.MeterKey{Peer: r.peer, Service: r.service, Role: role}).Traffic()
+		return l.meters.Get(link.MeterKey{Peer: peer, Service: service, Role: role}).Traffic()
 	}
 	return meter(link.Pulling), meter(link.Serving)
 }
@@ -282,20 +287,23 @@ func (l *links) view(name string, rows bool) linkView {
 	v := linkView{now: l.site.node.opts.Clock(), node: l.site.node.identity.Name()}
 	service, _, _ := l.site.replica.Config().Service(name)
 	v.door = l.doors.problem(service.GetLocal())
+	v.lagTarget = l.site.lagTarget(service)
 	l.mu.Lock()
 	r := l.runners[name]
+	if book := l.ledgers[name]; book != nil {
+		v.before = book.before()
+		v.pulling, v.serving = l.traffic(book.peer, name)
+	}
 	if r != nil && service.GetTunnel() {
 		v.barred = !r.barred.IsZero() && v.now.Sub(r.barred) < barredFor
 	}
 	l.mu.Unlock()
 	if r == nil {
-		v.lagTarget = l.site.lagTarget(service)
 		v.idle, v.idleCause, v.idleNext = l.whyIdle(name)
 		return v
 	}
-	v.running, v.lagTarget = true, r.lagTarget
+	v.running = true
 	v.receive, v.send = r.engine.Status(), r.local.Status()
-	v.pulling, v.serving = l.traffic(r)
 	v.asked, v.answered = r.asked.Requests(), r.offers.Requests()
 	v.latency, v.measured = r.asked.Latency()
 	v.remote = r.remote

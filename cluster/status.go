@@ -23,6 +23,7 @@ type linkView struct {
 	now       time.Time
 	node      string
 	running   bool
+	before    tally // of the runs of the link before this one
 	receive   objsync.Status
 	send      objsync.SendStatus
 	pulling   link.Traffic
@@ -48,13 +49,17 @@ type linkView struct {
 // judge turns a view into the status that commands, metrics and screens show,
 // without the rows of its buckets.
 func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
+	count := v.before.plus(tallyOf(v.receive.Counters, v.send.Counters, v.asked, v.answered))
 	st := &adminpb.ServiceStatus{
 		Time:             timestamppb.New(v.now),
 		Mode:             "complete",
 		Server:           v.node,
 		LagTargetSeconds: v.lagTarget.Seconds(),
-		Send:             &adminpb.DirectionStats{Backlog: &adminpb.Backlog{}},
-		Receive:          &adminpb.DirectionStats{Backlog: &adminpb.Backlog{}},
+		LocalIoErrors:    count.local,
+		RemoteIoErrors:   count.remote,
+		NetworkErrors:    count.network,
+		Send:             directionOf(count.sent, v.pulling.Written+v.serving.Written),
+		Receive:          directionOf(count.received, v.pulling.Read+v.serving.Read),
 	}
 	if !v.running {
 		st.State, st.Cause, st.NextStep = v.idle, v.idleCause, v.idleNext
@@ -69,37 +74,15 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	if !r.ConnectedSince.IsZero() {
 		st.ConnectedSince = timestamppb.New(r.ConnectedSince)
 	}
-	st.LocalIoErrors = r.Counters.LocalErrors + s.Counters.ReadError
-	st.RemoteIoErrors = r.Counters.RemoteErrors + r.Counters.IntegrityErrors
-	st.NetworkErrors = r.Counters.NetworkErrors
 	st.InFlightBytes = uint64(max(r.InFlight, 0))
 
-	st.Receive = &adminpb.DirectionStats{
-		Requests:      v.asked,
-		Versions:      r.Counters.Versions,
-		Manifests:     r.Counters.Manifests,
-		Chunks:        r.Counters.Chunks,
-		ChunksSkipped: r.Counters.ChunksHere,
-		WireBytes:     v.pulling.Read + v.serving.Read,
-		LogicalBytes:  r.Counters.VersionBytes,
-		Throughput:    v.rates.read,
-		VersionsRate:  r.Rates.Versions,
-		Backlog:       backlog(lagOfReceiving(r, v.now), r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined),
-	}
+	st.Receive.Throughput, st.Receive.VersionsRate = v.rates.read, r.Rates.Versions
+	st.Receive.Backlog = backlog(lagOfReceiving(r, v.now), r.BacklogVersions, r.BacklogBytes, r.Pending, r.Quarantined)
 	if !r.Lag.Known { // how long nothing is known says nothing of how much there is
 		st.Receive.Backlog.Versions, st.Receive.Backlog.Bytes = nil, nil
 	}
-	st.Send = &adminpb.DirectionStats{
-		Requests:     v.answered,
-		Versions:     s.Counters.Offered + s.Counters.Scanned,
-		Manifests:    s.Counters.Manifests,
-		Chunks:       s.Counters.Chunks,
-		LogicalBytes: s.Counters.Logical,
-		WireBytes:    v.pulling.Written + v.serving.Written,
-		Throughput:   v.rates.written,
-		VersionsRate: s.Rates.Versions,
-		Backlog:      backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, pendingThere(s), 0),
-	}
+	st.Send.Throughput, st.Send.VersionsRate = v.rates.written, s.Rates.Versions
+	st.Send.Backlog = backlog(s.Lag, s.BacklogVersions, s.BacklogBytes, pendingThere(s), 0)
 	if v.measured {
 		seconds := v.latency.Seconds()
 		st.Receive.LatencySeconds = &seconds
@@ -123,6 +106,14 @@ func judge(service *adminpb.Service, v linkView) *adminpb.ServiceStatus {
 	addDoor(st, v.door)
 	st.NextStep = strings.ReplaceAll(st.GetNextStep(), "NAME", service.GetName())
 	return st
+}
+
+// directionOf has what was counted of a direction; the rest is known of a link that runs.
+func directionOf(c crossed, wire uint64) *adminpb.DirectionStats {
+	return &adminpb.DirectionStats{
+		Requests: c.requests, Versions: c.versions, Manifests: c.manifests, Chunks: c.chunks, ChunksSkipped: c.skipped,
+		LogicalBytes: c.logical, WireBytes: wire, Backlog: &adminpb.Backlog{},
+	}
 }
 
 // addDoor adds why a link's own address is not listened on: that may be the cause

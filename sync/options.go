@@ -225,8 +225,9 @@ type EngineOptions struct {
 	// SilentAfter is how long the far end may send nothing at all, not even a
 	// heartbeat, before the session is dropped; 20 s.
 	SilentAfter time.Duration
-	// LagTarget is the lag above which the link is called lagging; 30 s.
-	LagTarget time.Duration
+	// LagTarget returns the lag above which the link is called lagging, as it is now;
+	// 30 s. It is called often and must be cheap.
+	LagTarget func() time.Duration
 
 	lane int // records of one bucket's log that are queued; laneRecords
 	page int // records asked for in one page of a scan; scanPage
@@ -283,7 +284,9 @@ func (o *EngineOptions) validate() error {
 	setDefault(&o.IdleEvery, 3*time.Second)
 	setDefault(&o.StallAfter, 50*time.Second)
 	setDefault(&o.SilentAfter, 20*time.Second)
-	setDefault(&o.LagTarget, 30*time.Second)
+	if o.LagTarget == nil {
+		o.LagTarget = func() time.Duration { return 30 * time.Second }
+	}
 	setDefault(&o.lane, laneRecords)
 	setDefault(&o.page, scanPage)
 	if o.Window < 1<<20 {

@@ -57,7 +57,7 @@ func (s *session) status(now time.Time) Status {
 	f := facts{
 		connected:  true,
 		buckets:    s.served.both,
-		lagTarget:  s.o.LagTarget,
+		lagTarget:  s.o.LagTarget(),
 		idle:       now.Sub(s.moved),
 		silent:     now.Sub(s.heard),
 		mute:       s.stream.mute(now),
@@ -206,7 +206,7 @@ func (s *session) bucketStatus(b *bucket, now time.Time) BucketStatus {
 		out.State = StatePaused
 	case b.drained():
 		out.State = StateInSync
-	case out.Lag.Age > s.o.LagTarget:
+	case out.Lag.Age > s.o.LagTarget():
 		out.State = StateLagging
 	default:
 		out.State = StateSyncing

@@ -88,6 +88,21 @@ func TestEverySettingOfARunningLink(t *testing.T) {
 	ofA, _ = write()
 	e.has(b, ofA)
 
+	counted := map[string]float64{}
+	goesOn := func(after any) {
+		t.Helper()
+		for name, n := range a.metrics(link) {
+			if !strings.Contains(name, "_total") {
+				continue
+			}
+			if n < counted[name] {
+				t.Errorf("%s went back from %v to %v after %v", name, counted[name], n, after)
+			}
+			counted[name] = n
+		}
+	}
+	goesOn("the start")
+
 	// What needs other connections.
 	for _, edit := range []*adminpb.PlanEditService{
 		{Name: link, Connections: new(uint32(2))},
@@ -98,11 +113,22 @@ func TestEverySettingOfARunningLink(t *testing.T) {
 	} {
 		write()
 		e.edit(a, edit)
+		goesOn(edit)
 		write()
 		e.edit(b, edit)
 		ofA, ofB = write()
 		e.has(b, ofA)
 		e.has(a, ofB)
+		goesOn(edit)
+	}
+	for _, on := range []bool{false, true} {
+		if _, err := a.Admin.Services.SetEnabled(e.Context(), link, on); err != nil {
+			t.Fatal(err)
+		}
+		if !on {
+			e.stands(a, link, adminpb.ServiceState_SERVICE_STATE_DISABLED)
+		}
+		goesOn(fmt.Sprint("enabled ", on))
 	}
 
 	// Parts of the bucket, with deletions held back.

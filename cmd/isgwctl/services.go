@@ -147,9 +147,9 @@ func (a *app) serviceShow() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show a service, and with -s how it does",
 		Long: `Shows the settings and the state of a service, with the cause of the state and
-what to do about it. With -s it also shows the counts of both directions since
-the node started, and every bucket. A dash is a number that is not known. -o
-json has the same numbers.`,
+what to do about it. With -s it also shows every bucket, and the counts of both
+directions since the node started, which go on over changes of the settings. A
+dash is a number that is not known. -o json has the same numbers.`,
 		Example: "isgwctl service show hawaii\nisgwctl service show hawaii -s\nisgwctl service show hawaii -s -o json",
 		Args:    takes("NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *admin.Client, args []string) error {
