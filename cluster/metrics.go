@@ -104,6 +104,7 @@ var (
 	s3Connections = desc("s3_connections", "Connections of S3 clients.")
 	s3TurnedAway  = desc("s3_connections_turned_away_total", "Connections of S3 clients that were one too many.")
 
+	linkInfo        = desc("link_info", "1; the label says how much of objects the link carries.", "service", "peer", "mode")
 	linkState       = desc("link_state", "1 for the state that the link is in.", "service", "peer", "state")
 	linkConnected   = desc("link_connected", "1 while the link has a session.", "service", "peer")
 	linkSynced      = desc("link_synced", "1 while both ends have everything that is served.", "service", "peer")
@@ -113,12 +114,15 @@ var (
 	linkTarget      = desc("link_lag_target_seconds", "Lag above which the link counts as lagging.", "service", "peer")
 	linkInFlight    = desc("link_in_flight_bytes", "Bytes of chunks that were asked for and are not durable yet.", "service", "peer")
 	linkLatency     = desc("link_latency_seconds", "Time that a request to the other end takes; absent when unknown.", "service", "peer")
+	linkDelay       = desc("link_processing_delay_seconds", "Time from the commit of a version at the other site to its commit here, of the last ones; absent when none has come.", "service", "peer")
 	linkSlope       = desc("link_backlog_slope", "Versions by which the backlog of both directions grows in a second, over the last half minute; negative when it drains, absent when unknown.", "service", "peer")
 	linkDrain       = desc("link_drain_seconds", "Time until the backlog is gone at its slope; absent when it does not drain, or the slope is unknown.", "service", "peer")
 	linkBacklog     = desc("link_backlog_versions", "Versions that have not arrived.", "service", "peer", "direction")
 	linkBacklogSize = desc("link_backlog_bytes", "Logical bytes of the versions that have not arrived.", "service", "peer", "direction")
+	linkEstimated   = desc("link_backlog_estimated", "1 while the backlog is a bound and not a count.", "service", "peer", "direction")
 	linkPending     = desc("link_pending_versions", "Versions below the cursor that are not applied yet.", "service", "peer", "direction")
 	linkQuarantine  = desc("link_quarantined_versions", "Pending versions that cannot be applied now; the receiving site alone knows.", "service", "peer", "direction")
+	linkRequests    = desc("link_requests_total", "Requests over the link: of this site to receive, of the other site to be sent something.", "service", "peer", "direction")
 	linkVersions    = desc("link_versions_total", "Versions that crossed the link.", "service", "peer", "direction")
 	linkManifests   = desc("link_manifests_total", "Nodes of manifests that crossed the link.", "service", "peer", "direction")
 	linkChunks      = desc("link_chunks_total", "Data chunks that crossed the link.", "service", "peer", "direction")
@@ -188,6 +192,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		st, _ := s.linkSummary(service)
 		name, peer := service.GetName(), service.GetPeerName()
 		state := strings.ToLower(strings.TrimPrefix(st.GetState().String(), "SERVICE_STATE_"))
+		gauge(linkInfo, 1, name, peer, st.GetMode())
 		gauge(linkState, 1, name, peer, state)
 		gauge(linkConnected, boolean(st.GetConnected()), name, peer)
 		gauge(linkSynced, boolean(st.GetSynced()), name, peer)
@@ -196,6 +201,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(linkInFlight, float64(st.GetInFlightBytes()), name, peer)
 		if latency := st.GetReceive().LatencySeconds; latency != nil {
 			gauge(linkLatency, *latency, name, peer)
+		}
+		if delay := st.GetReceive().ProcessingDelaySeconds; delay != nil {
+			gauge(linkDelay, *delay, name, peer)
 		}
 		if st.Slope != nil {
 			gauge(linkSlope, st.GetSlope(), name, peer)
@@ -215,12 +223,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			if b.Versions != nil {
 				gauge(linkBacklog, float64(b.GetVersions()), labels...)
 				gauge(linkBacklogSize, float64(b.GetBytes()), labels...)
+				gauge(linkEstimated, boolean(b.GetEstimated()), labels...)
 			}
 			gauge(linkPending, float64(b.GetPending()), labels...)
 			if direction == "receive" { // the receiver alone knows
 				gauge(linkQuarantine, float64(b.GetQuarantined()), labels...)
 				counter(linkSkipped, d.GetChunksSkipped(), labels...)
 			}
+			counter(linkRequests, d.GetRequests(), labels...)
 			counter(linkVersions, d.GetVersions(), labels...)
 			counter(linkManifests, d.GetManifests(), labels...)
 			counter(linkChunks, d.GetChunks(), labels...)
