@@ -11,7 +11,8 @@ import (
 
 // boundsOf is what a link may use of its node. The links of a group, which are a server
 // and those that name it, share the server's bounds: its chunk cache is divided equally
-// among them, and its profile is theirs unless one has its own.
+// among them, and its profile is theirs unless one has its own. No link has more than
+// its own limit of memory.
 func boundsOf(cfg *state.Config, service *statepb.Service) objsync.Bounds {
 	site, _, _ := cfg.Site()
 	head, members := service, int64(1)
@@ -35,6 +36,15 @@ func boundsOf(cfg *state.Config, service *statepb.Service) objsync.Bounds {
 			cache = share
 		}
 		cache = min(cache, share)
+	}
+	if limit := int64(service.GetResources().GetLimitMemory()); limit > 0 {
+		if cache == 0 {
+			cache = objsync.PerformanceCache
+			if embedded {
+				cache = objsync.EmbeddedCache
+			}
+		}
+		cache = max(objsync.MinCache, min(cache, limit))
 	}
 	connections := int(service.GetConnections())
 	if connections == 0 && service.GetTunnel() && !embedded {

@@ -40,8 +40,16 @@ func TestProcessBounds(t *testing.T) {
 }
 
 func TestBoundsOfLinks(t *testing.T) {
+	limited := func(name string, cache, memory uint64) *statepb.Service {
+		return &statepb.Service{Name: name, ChunkCache: cache, Resources: &statepb.Resources{LimitMemory: memory, LimitCpu: 100, RequestMemory: 1, RequestCpu: 100}}
+	}
 	cfg := configOf(t, "",
 		&statepb.Service{Name: "plain"},
+		limited("limited", 0, 64<<20),
+		limited("limited1", 32<<20, 64<<20),
+		limited("limited2", 64<<20, 32<<20),
+		limited("limited3", 0, 1<<30),
+		limited("limited4", 0, 1),
 		&statepb.Service{Name: "small", Profile: state.ProfileEmbedded},
 		&statepb.Service{Name: "given", ChunkCache: 32 << 20, Connections: 3},
 		&statepb.Service{Name: "server", ChunkCache: 90 << 20},
@@ -49,12 +57,17 @@ func TestBoundsOfLinks(t *testing.T) {
 		&statepb.Service{Name: "client2", Server: "server", ChunkCache: 20 << 20, Profile: state.ProfileEmbedded},
 	)
 	for name, want := range map[string]objsync.Bounds{
-		"plain":   objsync.BoundsFor(false, 0, 0),
-		"small":   objsync.BoundsFor(true, 0, 0),
-		"given":   objsync.BoundsFor(false, 32<<20, 3),
-		"server":  objsync.BoundsFor(false, 30<<20, 0),
-		"client1": objsync.BoundsFor(false, 30<<20, 0),
-		"client2": objsync.BoundsFor(true, 20<<20, 0),
+		"plain":    objsync.BoundsFor(false, 0, 0),
+		"limited":  objsync.BoundsFor(false, 64<<20, 0),
+		"limited1": objsync.BoundsFor(false, 32<<20, 0),
+		"limited2": objsync.BoundsFor(false, 32<<20, 0),
+		"limited3": objsync.BoundsFor(false, 0, 0),
+		"limited4": objsync.BoundsFor(false, objsync.MinCache, 0),
+		"small":    objsync.BoundsFor(true, 0, 0),
+		"given":    objsync.BoundsFor(false, 32<<20, 3),
+		"server":   objsync.BoundsFor(false, 30<<20, 0),
+		"client1":  objsync.BoundsFor(false, 30<<20, 0),
+		"client2":  objsync.BoundsFor(true, 20<<20, 0),
 	} {
 		service, _, _ := cfg.Service(name)
 		if got := boundsOf(cfg, service); got != want {

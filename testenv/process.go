@@ -69,7 +69,7 @@ func runNode(spec string) int {
 	cluster.LimitMemory()
 	if err := cluster.Run(ctx, cluster.Options{
 		Dir: fields[0], Site: fields[1], Node: fields[2], S3: fields[3], Link: fields[4], Metrics: fields[5],
-		Admin: fields[6], S3Cert: fields[8], S3Key: fields[9], LogKeep: logKeep, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Admin: fields[6], S3Cert: fields[8], S3Key: fields[9], LogKeep: logKeep, OwnProcess: true, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

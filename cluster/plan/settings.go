@@ -218,7 +218,7 @@ var settings = []setting{
 		},
 		value: func(s *statepb.Service) string { return inJSON(ResourceWords(describeResources(s.GetResources()))) },
 		impact: func(*statepb.Service) string {
-			return "The limits of all links together bound the memory and the workers of the node's process."
+			return "The limit of memory bounds its buffers, and the limits of all links together the memory and the threads of the node's process; requests do nothing."
 		},
 	},
 	{

@@ -50,7 +50,7 @@ var eachSetting = []struct {
 	}), `annotations {} → {"team":"it's us"}`, `--annotations '{"team":"it'\''s us"}'`, "--annotations '{}'", ""},
 	{"resources", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) {
 		s.Resources = &adminpb.LinkResources{RequestCpuMillis: 1500, LimitCpuMillis: 2000, LimitMemoryBytes: 4 << 30}
-	}), `resources {} → {"limits":{"cpu":"2","memory":"4Gi"},"requests"…`, `--resources '{"limits":{"cpu":"2","memory":"4Gi"},"requests":{"cpu":"1500m"}}'`, "--resources '{}'", "bound the memory and the workers"},
+	}), `resources {} → {"limits":{"cpu":"2","memory":"4Gi"},"requests"…`, `--resources '{"limits":{"cpu":"2","memory":"4Gi"},"requests":{"cpu":"1500m"}}'`, "--resources '{}'", "the memory and the threads"},
 	{"placement", edit(func(_ *adminpb.PlanEditService, s *adminpb.LinkSettings) {
 		s.Placement = new(`{"tolerations": [{"operator": "Exists"}]}`)
 	}), `placement {} → {"tolerations":[{"operator":"Exists"}]}`, `--placement '{"tolerations":[{"operator":"Exists"}]}'`, "--placement '{}'", ""},

@@ -185,8 +185,9 @@ func (x *LinkAnnotations) GetValues() map[string]string {
 	return nil
 }
 
-// LinkResources are what Kubernetes gives to a container; 0 is unset. Limits
-// bound the memory and the workers of the node's process.
+// LinkResources are what Kubernetes gives to a container; 0 is unset. A limit of memory
+// bounds the link's buffers, and the limits of all links the memory and the threads of
+// the node's process; requests are kept and do nothing.
 type LinkResources struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestCpuMillis   uint64                 `protobuf:"varint,1,opt,name=request_cpu_millis,json=requestCpuMillis,proto3" json:"request_cpu_millis,omitempty"` // thousandths of a core
