@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"edgefog.dev/isgw/cluster/admin/adminpb"
+	objsync "edgefog.dev/isgw/sync"
 )
 
 // edit changes settings of a link by a plan, as the commands do.
@@ -159,4 +160,54 @@ func TestEverySettingOfARunningLink(t *testing.T) {
 		}
 	}
 	e.mustLack(b, fmt.Sprintf("%02d-of-a", n-1)) // the deletion travels now
+}
+
+// TestBoundsOfARunningLink: how many connections a link has, and how much it asks for
+// at once, is as its settings say as soon as they are changed.
+func TestBoundsOfARunningLink(t *testing.T) {
+	t.Parallel()
+	e, a, b, l := twoSites(t, SiteOptions{})
+	l.WaitSynced()
+	const link = "hawaii"
+	n := 0
+	// carry brings a large object to b and returns how many connections b had open
+	// meanwhile, and how many bytes under way.
+	carry := func(edit *adminpb.PlanEditService) (connections uint32, inFlight int64) {
+		t.Helper()
+		for _, s := range l.Sites {
+			e.edit(s, edit)
+		}
+		l.WaitSynced()
+		n++
+		key := fmt.Sprint("large-", n)
+		e.mustPut(a, key, randomBytes(uint64(n), 8<<20))
+		e.Eventually(key+" is at beta", func() bool {
+			st := b.Status(link).GetStatus()
+			connections, inFlight = max(connections, st.GetConnections()), max(inFlight, int64(st.GetInFlightBytes()))
+			_, err := b.Get("Hawaii/Cola", "bk1", key)
+			return err == nil
+		})
+		t.Logf("%v: %d connections, %d bytes under way", edit, connections, inFlight)
+		return connections, inFlight
+	}
+	l.Slow(2000) // KB a second for each connection
+	many, _ := carry(&adminpb.PlanEditService{Name: link, Connections: new(uint32(24))})
+	// Beside those for content, a site has five connections at most.
+	const two = 2 * (5 + 2)
+	if many <= two {
+		t.Errorf("%d connections of 24 for content in each direction are open", many)
+	}
+	few, much := carry(&adminpb.PlanEditService{Name: link, Connections: new(uint32(2))})
+	if few > two {
+		t.Errorf("with two for content in each direction %d connections are open", few)
+	}
+	const cache = 8 << 20
+	bounds := objsync.BoundsFor(false, cache, 2)
+	most := bounds.Window + bounds.Line
+	if much <= most {
+		t.Errorf("%d bytes were under way at most, which %d bytes of cache allow too", much, cache)
+	}
+	if _, little := carry(&adminpb.PlanEditService{Name: link, Settings: &adminpb.LinkSettings{ChunkCache: new(uint64(cache))}}); little > most || little == 0 {
+		t.Errorf("with a cache of %d bytes %d are under way, %d at most are to be", cache, little, most)
+	}
 }
