@@ -67,7 +67,7 @@ func (n nodeFaults) List(_ context.Context, req *adminpb.ListFaultsRequest) (*ad
 }
 
 // pending counts as plan.Facts has it; n is locked.
-func (n nodeFaults) pending(_, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending) {
+func (n nodeFaults) pending(_, bucket string, keys []string) (all plan.Pending, of map[string]plan.Pending, err error) {
 	of = map[string]plan.Pending{}
 	for _, f := range n.list() {
 		if bucket != "" && f.GetBucket() != bucket || len(keys) > 0 && !slices.Contains(keys, f.GetKey()) {
@@ -86,7 +86,7 @@ func (n nodeFaults) pending(_, bucket string, keys []string) (all plan.Pending, 
 		}
 		of[f.GetKey()] = one
 	}
-	return all, of
+	return all, of, nil
 }
 
 func (n nodeFaults) amend(name, bucket string, keys []string, reason string) (*adminpb.FaultsChanged, error) {
