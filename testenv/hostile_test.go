@@ -199,30 +199,25 @@ func unanswered(t *testing.T) string {
 	return ""
 }
 
-// whyWithin waits until a link that cannot work says so, and checks that it takes
-// less than ten seconds, without those by which a busy machine ends a pause too late,
-// and that what it says has one of the words of what is the matter.
+// whyWithin waits until a link that cannot work says so, in the words that are right
+// for it, and checks that it takes less than ten seconds, without those by which a busy
+// machine ends a pause too late.
 func (e *Env) whyWithin(s *Site, service string, began time.Time, words ...string) {
 	e.t.Helper()
-	const between = 50 * time.Millisecond
-	for limit := 10 * time.Second; ; {
-		st := s.Status(service).GetStatus()
-		if state := st.GetState(); state == adminpb.ServiceState_SERVICE_STATE_DOWN || state == adminpb.ServiceState_SERVICE_STATE_STALLED {
-			said := func(w string) bool { return strings.Contains(st.GetCause(), w) }
-			if !slices.ContainsFunc(words, said) || st.GetNextStep() == "" && !strings.Contains(st.GetCause(), ": ") {
-				e.t.Errorf("the link is %s because of %q, and none of %q; next %q", state, st.GetCause(), words, st.GetNextStep())
-			}
-			e.t.Logf("after %s: %s: %s", time.Since(began).Round(100*time.Millisecond), st.GetState(), st.GetCause())
-			return
-		}
-		if took := time.Since(began); took > limit {
-			e.t.Errorf("after %s the link says %s %q", took, st.GetState(), st.GetCause())
-			return
-		}
-		paused := time.Now()
-		pause(between)
-		limit += time.Since(paused) - between
+	var st *adminpb.ServiceStatus
+	took, ok := e.soon(began, 10*time.Second, func() bool {
+		st = s.Status(service).GetStatus()
+		return st.GetState() == adminpb.ServiceState_SERVICE_STATE_DOWN || st.GetState() == adminpb.ServiceState_SERVICE_STATE_STALLED
+	})
+	switch {
+	case !ok:
+		e.t.Errorf("after %s the link says %s %q", took, st.GetState(), st.GetCause())
+	case st.GetCause() == "" || st.GetNextStep() == "" && !strings.Contains(st.GetCause(), ": "):
+		e.t.Errorf("the link is %s without a word why, or what to do", st.GetState())
+	case !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(st.GetCause(), w) }):
+		e.t.Errorf("the link is %s because of %q, and none of %q", st.GetState(), st.GetCause(), words)
 	}
+	e.t.Logf("after %s: %s: %s", took.Round(100*time.Millisecond), st.GetState(), st.GetCause())
 }
 
 // writes puts small objects at two sites at once, for a while, and returns how
