@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -181,6 +183,19 @@ func (l *links) reconcile(ctx context.Context) {
 			delete(l.runners, name)
 		}
 	}
+	l.mu.Unlock()
+	// Before anything starts: two runs of one link would write the same cursors.
+	stopRunners(stop)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range stop {
+		r.book.close(r)
+	}
+	for name := range l.ledgers {
+		if _, _, ok := cfg.Service(name); !ok {
+			l.dropLedger(name)
+		}
+	}
 	for name, w := range want {
 		if l.runners[name] != nil {
 			l.runners[name].refresh(cfg)
@@ -192,20 +207,6 @@ func (l *links) reconcile(ctx context.Context) {
 			continue
 		}
 		l.runners[name] = r
-	}
-	l.mu.Unlock()
-	for _, r := range stop {
-		r.stop()
-		l.mu.Lock()
-		r.book.close(r)
-		l.mu.Unlock()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name := range l.ledgers {
-		if _, _, ok := cfg.Service(name); !ok {
-			l.dropLedger(name)
-		}
 	}
 }
 
@@ -264,9 +265,17 @@ func (l *links) stopAll() {
 	runners := l.runners
 	l.runners = map[string]*runner{}
 	l.mu.Unlock()
+	stopRunners(slices.Collect(maps.Values(runners)))
+}
+
+// stopRunners stops links side by side: each may take seconds where the site's log
+// takes no writes.
+func stopRunners(runners []*runner) {
+	var wg sync.WaitGroup
 	for _, r := range runners {
-		r.stop()
+		wg.Go(r.stop)
 	}
+	wg.Wait()
 }
 
 // sample measures rates, and remembers the peers that were met.
