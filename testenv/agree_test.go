@@ -88,23 +88,6 @@ func (s *Site) scrape() string {
 	return string(raw)
 }
 
-// metric is a number of the node that has no labels.
-func (s *Site) metric(name string) float64 {
-	t := s.env.t
-	t.Helper()
-	for line := range strings.Lines(s.scrape()) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				t.Fatalf("metric %s: %v", line, err)
-			}
-			return v
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
-}
-
 // metrics are the numbers of a link that the node tells Prometheus, by name and
 // what tells them apart: "link_lag_seconds send".
 func (s *Site) metrics(service string) map[string]float64 {
@@ -249,7 +232,7 @@ type moment struct {
 const atWork = 20_000
 
 // What is on the screen is this old at most, when nothing is in the console's way.
-const asOld = 6 * time.Second
+const asOld = 4 * time.Second
 
 // add notes figures and forgets those that are too old.
 func (m *moments) add(f figures) {
@@ -352,6 +335,10 @@ func TestNumbersAgree(t *testing.T) {
 	receiver.shows("Links ▸ hawaii")
 	e.mustPut(a, "first", []byte("value"))
 	l.WaitSynced()
+	// A target that is near, so that the time to drain is of interest soon.
+	if status, out := a.ctl("service", "edit", "hawaii", "--lag-target", "4s"); status != 0 {
+		t.Fatalf("edit: exit status %d\n%s", status, out)
+	}
 	l.Cut() // so that there are errors to be counted
 	c.shows(" X down ")
 	l.Restore()
@@ -359,7 +346,7 @@ func TestNumbersAgree(t *testing.T) {
 
 	// While it works: what only rises, or only falls, is between what was read
 	// before and after. The link is so slow that it works for as long as this takes.
-	l.Slow(30)
+	l.Slow(60)
 	for i := range objects {
 		e.mustPut(a, fmt.Sprintf("key-%03d", i), randomBytes(uint64(i), 100<<10))
 	}
@@ -404,7 +391,7 @@ func TestNumbersAgree(t *testing.T) {
 	e.Eventually("all show the link at rest", func() bool {
 		s, m, r = a.show("hawaii"), a.metrics("hawaii"), c.figures()
 		lag, ok := r["LAG"]
-		return ok && c.has("ok synced") && s.Status.Synced && m["link_synced"] == 1 && lag == 0 && s.Status.Send.Throughput < 2000 && r["OUT/s"] < 4000
+		return ok && c.has("ok synced") && s.Status.Synced && m["link_synced"] == 1 && lag == 0 && s.Status.Send.Throughput < atWork && r["OUT/s"] < atWork
 	})
 	var differ []string
 	same := func(name string, values ...float64) {
@@ -430,12 +417,6 @@ func TestNumbersAgree(t *testing.T) {
 			same("lag "+word, one(d.Backlog.LagSeconds), m["link_lag_seconds "+word])
 			same("backlog "+word, one(d.Backlog.Versions), m["link_backlog_versions "+word])
 			same("backlog bytes "+word, one(d.Backlog.Bytes), m["link_backlog_bytes "+word])
-			estimated := 0.0
-			if d.Backlog.Estimated {
-				estimated = 1
-			}
-			same("estimated "+word, estimated, m["link_backlog_estimated "+word])
-			same("requests "+word, d.Requests, m["link_requests_total "+word])
 			same("pending "+word, d.Backlog.Pending, m["link_pending_versions "+word])
 			same("versions "+word, d.Versions, m["link_versions_total "+word])
 			same("manifests "+word, d.Manifests, m["link_manifests_total "+word])
@@ -444,7 +425,6 @@ func TestNumbersAgree(t *testing.T) {
 		}
 		same("quarantined", st.Receive.Backlog.Quarantined, m["link_quarantined_versions receive"])
 		same("skipped", st.Receive.ChunksSkipped, m["link_chunks_skipped_total receive"])
-		same("processing delay", one(st.Receive.ProcessingDelaySeconds), m["link_processing_delay_seconds"])
 		same("slope", one(st.Slope), m["link_backlog_slope"])
 		same("time to drain", one(st.DrainSeconds), m["link_drain_seconds"], 0)
 		same("backlog on the screen", r["BACKLOG"], one(st.Send.Backlog.Versions)+one(st.Receive.Backlog.Versions))
@@ -452,7 +432,6 @@ func TestNumbersAgree(t *testing.T) {
 		same("local errors", st.LocalIoErrors, m["link_errors_total local"])
 		same("remote errors", st.RemoteIoErrors, m["link_errors_total remote"])
 		same("connections", st.Connections, m["link_connections"])
-		same("the mode "+st.Mode, 1, m["link_info "+st.Mode])
 		same("the state "+st.State, 1, m["link_state "+strings.ToLower(strings.TrimPrefix(st.State, "SERVICE_STATE_"))], m["link_connected"], m["link_synced"])
 		if wire := m["link_wire_bytes_total send"]; !within(wire, s.Status.Send.WireBytes, a.show("hawaii").Status.Send.WireBytes, 0) {
 			differ = append(differ, fmt.Sprintf("bytes sent: %v, and around that %v", wire, s.Status.Send.WireBytes))
