@@ -88,6 +88,23 @@ func (s *Site) scrape() string {
 	return string(raw)
 }
 
+// metric is a number of the node that has no labels.
+func (s *Site) metric(name string) float64 {
+	t := s.env.t
+	t.Helper()
+	for line := range strings.Lines(s.scrape()) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatalf("metric %s: %v", line, err)
+			}
+			return v
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
 // metrics are the numbers of a link that the node tells Prometheus, by name and
 // what tells them apart: "link_lag_seconds send".
 func (s *Site) metrics(service string) map[string]float64 {
@@ -417,6 +434,12 @@ func TestNumbersAgree(t *testing.T) {
 			same("lag "+word, one(d.Backlog.LagSeconds), m["link_lag_seconds "+word])
 			same("backlog "+word, one(d.Backlog.Versions), m["link_backlog_versions "+word])
 			same("backlog bytes "+word, one(d.Backlog.Bytes), m["link_backlog_bytes "+word])
+			estimated := 0.0
+			if d.Backlog.Estimated {
+				estimated = 1
+			}
+			same("estimated "+word, estimated, m["link_backlog_estimated "+word])
+			same("requests "+word, d.Requests, m["link_requests_total "+word])
 			same("pending "+word, d.Backlog.Pending, m["link_pending_versions "+word])
 			same("versions "+word, d.Versions, m["link_versions_total "+word])
 			same("manifests "+word, d.Manifests, m["link_manifests_total "+word])
@@ -425,6 +448,7 @@ func TestNumbersAgree(t *testing.T) {
 		}
 		same("quarantined", st.Receive.Backlog.Quarantined, m["link_quarantined_versions receive"])
 		same("skipped", st.Receive.ChunksSkipped, m["link_chunks_skipped_total receive"])
+		same("processing delay", one(st.Receive.ProcessingDelaySeconds), m["link_processing_delay_seconds"])
 		same("slope", one(st.Slope), m["link_backlog_slope"])
 		same("time to drain", one(st.DrainSeconds), m["link_drain_seconds"], 0)
 		same("backlog on the screen", r["BACKLOG"], one(st.Send.Backlog.Versions)+one(st.Receive.Backlog.Versions))
@@ -432,6 +456,7 @@ func TestNumbersAgree(t *testing.T) {
 		same("local errors", st.LocalIoErrors, m["link_errors_total local"])
 		same("remote errors", st.RemoteIoErrors, m["link_errors_total remote"])
 		same("connections", st.Connections, m["link_connections"])
+		same("the mode "+st.Mode, 1, m["link_info "+st.Mode])
 		same("the state "+st.State, 1, m["link_state "+strings.ToLower(strings.TrimPrefix(st.State, "SERVICE_STATE_"))], m["link_connected"], m["link_synced"])
 		if wire := m["link_wire_bytes_total send"]; !within(wire, s.Status.Send.WireBytes, a.show("hawaii").Status.Send.WireBytes, 0) {
 			differ = append(differ, fmt.Sprintf("bytes sent: %v, and around that %v", wire, s.Status.Send.WireBytes))
