@@ -151,6 +151,9 @@ func TestLongHistory(t *testing.T) {
 				sameCount(t, bk1, "long", c.versions-5, a, b)
 				sameSums(t, bk1, a, b)
 
+				if c.change == nil {
+					return // what follows is shown with fewer versions in less time
+				}
 				got, err := NewVerifier(y.engine, y.local).Verify(context.Background(), bk1, VerifyOptions{}, func(d *Difference) error {
 					t.Errorf("version %s of %s is %s", d.Version, d.Key, d.Kind)
 					return nil
