@@ -480,10 +480,10 @@ func (s *session) begin(v *version, fault string, now time.Time) {
 		s.log.Warn("link: version put in quarantine", "bucket", v.bucket.path, "key", string(v.rec.GetKey()), "dot", v.dot, "cause", fault)
 		return
 	}
-	if m := s.e.failures[v.dot]; m.n > 0 && judge(m.kind, m.n) == verdictQuarantine {
+	if m := s.e.failures[v.key()]; m.n > 0 && judge(m.kind, m.n) == verdictQuarantine {
 		// It broke the sessions before; the next failure counts as a second one.
 		m.n--
-		s.e.failures[v.dot] = m
+		s.e.failures[v.key()] = m
 		v.phase, v.kind, v.cause = phaseFailed, m.kind, m.cause
 		v.bucket.resolve(v)
 		s.log.Warn("link: version put in quarantine", "bucket", v.bucket.path, "key", string(v.rec.GetKey()), "dot", v.dot, "cause", m.cause)

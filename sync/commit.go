@@ -203,7 +203,7 @@ func (s *session) onCommitted(b *bucket, p *plan, cmd *catalogpb.Ingest, entries
 		if v.committed != 0 {
 			s.e.delayed(now.Add(s.skew).Sub(time.Unix(0, v.committed)))
 		}
-		delete(s.e.failures, v.dot)
+		delete(s.e.failures, v.key())
 		s.forget(b, v)
 	}
 	for _, v := range p.settle {

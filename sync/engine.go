@@ -31,7 +31,7 @@ type Engine struct {
 	ctx      context.Context // of Run
 	count    Counters
 	delay    time.Duration // see Status.Delay
-	failures map[dotKey]mishap
+	failures map[versionKey]mishap
 	rates    rateMeter
 	mending  int // requests of Mend under way
 	// absent are the buckets that did not exist at the sender when they were to be
@@ -62,7 +62,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	}
 	e := &Engine{
 		o: o, kick: make(chan struct{}, 1), mends: make(chan mendRequest, maxMends), amend: make(chan *amendOp), over: make(chan struct{}),
-		long: newLongGate(), failures: make(map[dotKey]mishap), absent: make(map[string]bool), lost: make(map[string]loss),
+		long: newLongGate(), failures: make(map[versionKey]mishap), absent: make(map[string]bool), lost: make(map[string]loss),
 	}
 	now := o.Clock()
 	e.status = Status{State: StateConnecting, Since: now, PeerName: o.PeerName, Lag: Lag{Since: now}}
@@ -219,12 +219,12 @@ func (e *Engine) countError(err error) {
 }
 
 // blame remembers a failure of a version and says how often it has failed.
-func (e *Engine) blame(dot dotKey, kind failure, cause string) int {
+func (e *Engine) blame(key versionKey, kind failure, cause string) int {
 	if len(e.failures) >= maxMishaps {
 		clear(e.failures)
 	}
-	m := mishap{n: e.failures[dot].n + 1, kind: kind, cause: cause}
-	e.failures[dot] = m
+	m := mishap{n: e.failures[key].n + 1, kind: kind, cause: cause}
+	e.failures[key] = m
 	return m.n
 }
 

@@ -201,7 +201,7 @@ func (e *Engine) pardon(amended []*catalogpb.Pending, what Amendment) {
 		return
 	}
 	for _, p := range amended {
-		delete(e.failures, keyOf(p.GetRecord().GetDot()))
+		delete(e.failures, versionKey{bucket: what.Bucket, dot: keyOf(p.GetRecord().GetDot())})
 	}
 }
 

@@ -292,6 +292,30 @@ func TestRefusedChunkQuarantinesItsVersion(t *testing.T) {
 	})
 }
 
+// TestQuarantineIsOfOneBucket has a version put in quarantine, and a sound one of another
+// bucket that is as far in that bucket's count: it comes.
+func TestQuarantineIsOfOneBucket(t *testing.T) {
+	const bk2 = "Hawaii/Cola/bk2"
+	pair(t, nil, func(t *testing.T, x, y *half) {
+		x.site.makeBucket(bk1, 1)
+		x.site.makeBucket(bk2, 1)
+		x.serve(bk1, bk2)
+		y.serve(bk1, bk2)
+		x.start()
+		y.start()
+		synced(t, 30*time.Second, x, y)
+		bad := random(7, 3000)
+		x.site.chunks.Plan(chunkstest.Fault{Op: chunkstest.OpGet, ID: chunks.Sum(bad), Times: 2, Err: chunks.ErrCorrupt})
+		x.site.put(bk1, "bad", bad)
+		until(t, 30*time.Second, "in quarantine", func() bool { return reasonOf(y, "bad").GetReason() == quarantined })
+		x.site.put(bk2, "good", []byte("good"))
+		until(t, 30*time.Second, "the version of the other bucket", func() bool { _, ok := y.site.read(bk2, "good"); return ok })
+		if n := y.engine.Status().Quarantined; n != 1 {
+			t.Errorf("%d versions are in quarantine, want 1", n)
+		}
+	})
+}
+
 // TestQuarantineEndsByAnotherLink puts a version in quarantine that its sender cannot
 // read, and brings what replaced it over another link: nothing is left to ask for, so
 // nothing is asked for.

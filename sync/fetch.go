@@ -91,7 +91,7 @@ func (s *session) fetch(task *fetchTask) {
 					// Whatever is wrong came with the answer about this version: when
 					// it is wrong again, the version is put aside.
 					v := task.asked[min(r.pos, len(task.asked)-1)].v
-					s.e.blame(v.dot, failIntegrity, err.Error())
+					s.e.blame(v.key(), failIntegrity, err.Error())
 				}
 				s.end(fmt.Errorf("fetch chunks from %s: %w", s.o.PeerName, err))
 			}

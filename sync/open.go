@@ -435,7 +435,7 @@ func (s *session) restorePending(b *bucket, got *opened, now time.Time) {
 			continue
 		}
 		quarantined := p.GetReason() == catalogpb.PendingReason_PENDING_QUARANTINED
-		if quarantined && s.e.failures[v.dot].n < 2 {
+		if quarantined && s.e.failures[v.key()].n < 2 {
 			// retry begins it when its time has come.
 			v.phase, v.kind, v.cause = phaseFailed, failIntegrity, p.GetCause()
 			continue

@@ -339,7 +339,7 @@ func (s *session) collect(now time.Time) {
 		}
 		for _, v := range ended {
 			s.mark(v.bucket)
-			if v.phase == phaseFailed && judge(v.kind, s.e.blame(v.dot, v.kind, v.cause)) == verdictRetry {
+			if v.phase == phaseFailed && judge(v.kind, s.e.blame(v.key(), v.kind, v.cause)) == verdictRetry {
 				v.rewind()
 				v.restUntil = now.Add(restAfterRefusal)
 				s.resting = append(s.resting, v)

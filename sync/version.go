@@ -25,6 +25,14 @@ func keyOf(d *catalogpb.Dot) dotKey {
 
 func (k dotKey) String() string { return fmt.Sprintf("%s.%d.%d", k.origin, k.epoch, k.seq) }
 
+// versionKey names a version among those of all buckets: each bucket counts its own.
+type versionKey struct {
+	bucket string // path
+	dot    dotKey
+}
+
+func (v *version) key() versionKey { return versionKey{bucket: v.bucket.path, dot: v.dot} }
+
 // phase is how far a version is on its way in.
 type phase uint8
 
