@@ -307,7 +307,7 @@ func (l *Local) peerSeen(s *changeStream) *catalogpb.Vector {
 // heartbeat tells where the buckets stand of which something is left to be sent,
 // and at last that this is all: of the others there is nothing left.
 func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) error) error {
-	batch := &linkpb.ChangeBatch{}
+	batch, look := &linkpb.ChangeBatch{}, lookAt(len(streams))
 	for _, s := range streams {
 		if s.over || !l.lets(s.path) {
 			continue
@@ -321,7 +321,7 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 			Seq:     at.Seq,
 			Backlog: at.Seq - s.after,
 		})
-		l.addBacklog(batch.Heads[len(batch.Heads)-1])
+		l.addBacklog(batch.Heads[len(batch.Heads)-1], look)
 		if len(batch.Heads) == headsBatch {
 			batch.Clock = l.o.Clock().UnixNano()
 			if err := fn(batch); err != nil {
@@ -336,8 +336,8 @@ func (l *Local) heartbeat(streams []*changeStream, fn func(*linkpb.ChangeBatch) 
 
 // addBacklog adds what the peer lacks of a bucket: about how many logical bytes, and
 // since when.
-func (l *Local) addBacklog(h *linkpb.BucketHead) {
-	if b, err := l.o.Catalog.Behind(h.GetPath(), l.o.Peer); err == nil {
+func (l *Local) addBacklog(h *linkpb.BucketHead, look int) {
+	if b, err := l.o.Catalog.Behind(h.GetPath(), l.o.Peer, look); err == nil {
 		h.BacklogBytes, h.Oldest = b.Bytes, b.Oldest
 	}
 }

@@ -13,8 +13,9 @@ func (l *Local) Status() SendStatus {
 	out := SendStatus{Peer: l.o.Peer, InSync: true, Off: l.flow(false).off}
 	out.Lag.Known = true
 	var oldest time.Duration // age of OldestKey
-	for _, path := range l.served() {
-		b := l.bucketStatus(path, now)
+	served := l.served()
+	for _, path := range served {
+		b := l.bucketStatus(path, now, lookAt(len(served)))
 		if out.Off != "" {
 			b.Declined = out.Off
 		}
@@ -78,7 +79,15 @@ func (l *Local) flow(receiving bool) flow {
 	return flowOf(l.o.Settings(), l.peerSet, receiving, l.o.peerName())
 }
 
-func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
+// lookAt is how many log entries the backlog of a bucket is counted from, if it is one of
+// so many: what a link's status costs, which is asked for each second, grows little with
+// the buckets that are behind. What there is beyond is estimated from these.
+func lookAt(buckets int) int {
+	const all, least = 64 << 10, 64
+	return max(least, all/max(1, buckets))
+}
+
+func (l *Local) bucketStatus(path string, now time.Time, look int) SendBucketStatus {
 	out := SendBucketStatus{Path: path}
 	st, err := l.o.Catalog.Bucket(path)
 	if err != nil {
@@ -99,7 +108,7 @@ func (l *Local) bucketStatus(path string, now time.Time) SendBucketStatus {
 		out.Lag = Lag{Known: true}
 		return out
 	}
-	behind, err := l.o.Catalog.BehindFrom(path, l.o.Peer, progress)
+	behind, err := l.o.Catalog.BehindFrom(path, l.o.Peer, progress, look)
 	if err != nil {
 		out.Lag = Lag{Since: time.Unix(0, progress.GetTime())}
 		return out

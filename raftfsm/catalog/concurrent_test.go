@@ -106,7 +106,7 @@ func TestReadersBesideApply(t *testing.T) {
 	reader(func() error {
 		_, err := s.cat.Seen(testPath)
 		if err == nil {
-			_, err = s.cat.Behind(testPath, peer)
+			_, err = s.cat.Behind(testPath, peer, maxBehind)
 		}
 		if err == nil {
 			_, _, err = s.cat.Decide(testPath, []*pb.Record{content(1, 1, dot(2, 1, 5))})

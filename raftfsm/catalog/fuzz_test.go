@@ -132,7 +132,7 @@ func FuzzCommand(f *testing.F) {
 			}
 		}
 		if p, ok := m.(*pb.PeerProgress); ok {
-			if _, err := s.cat.BehindFrom(testPath, siteID(2), p); err != nil {
+			if _, err := s.cat.BehindFrom(testPath, siteID(2), p, maxBehind); err != nil {
 				t.Fatal(err)
 			}
 		}

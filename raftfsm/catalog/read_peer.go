@@ -109,9 +109,9 @@ type Behind struct {
 }
 
 // Behind computes from the progress of a peer that was committed last how far the
-// peer is behind; see [Behind]. It costs a bounded amount of work, and next to
-// none when the peer is not behind.
-func (c *Catalog) Behind(path string, peer state.SiteID) (*Behind, error) {
+// peer is behind; see [Behind]. It looks at most log entries, but no more than 4096,
+// and at next to none when the peer is not behind.
+func (c *Catalog) Behind(path string, peer state.SiteID, most int) (*Behind, error) {
 	v, err := c.view(path)
 	if err != nil {
 		return nil, err
@@ -121,20 +121,20 @@ func (c *Catalog) Behind(path string, peer state.SiteID) (*Behind, error) {
 	if _, err := readMessage(v.rows, progressKey(nil, v.number, peer), p); err != nil {
 		return nil, err
 	}
-	return v.behind(peer, p)
+	return v.behind(peer, p, most)
 }
 
 // BehindFrom is Behind for what a peer told last, committed or not.
-func (c *Catalog) BehindFrom(path string, peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
+func (c *Catalog) BehindFrom(path string, peer state.SiteID, p *pb.PeerProgress, most int) (*Behind, error) {
 	v, err := c.view(path)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	return v.behind(peer, p)
+	return v.behind(peer, p, most)
 }
 
-func (v *view) behind(peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
+func (v *view) behind(peer state.SiteID, p *pb.PeerProgress, most int) (*Behind, error) {
 	cursor := p.GetCursor()
 	after := cursor.GetSeq()
 	out := &Behind{}
@@ -145,7 +145,7 @@ func (v *view) behind(peer state.SiteID, p *pb.PeerProgress) (*Behind, error) {
 	case cursor.GetScan() != nil || !cursor.GetInitialDone() && cursor.GetPart() == "":
 		out.scan(v.state, cursor.GetScan().GetKeysDone())
 	}
-	if err := v.behindLog(out, after, peer, MergeVector(nil, p.GetSeen())); err != nil {
+	if err := v.behindLog(out, after, peer, MergeVector(nil, p.GetSeen()), uint64(min(most, maxBehind))); err != nil {
 		return nil, err
 	}
 	return out, v.behindHolds(out, p.GetHolds())
@@ -178,7 +178,7 @@ func (b *Behind) note(committed int64, key []byte, size uint64) {
 
 // behindLog adds the log entries after a sequence that are offered to the peer.
 // Where no history is kept, only the last entry of a key counts.
-func (v *view) behindLog(out *Behind, after uint64, peer state.SiteID, seen *pb.Vector) error {
+func (v *view) behindLog(out *Behind, after uint64, peer state.SiteID, seen *pb.Vector, most uint64) error {
 	type version struct {
 		committed int64
 		key       string
@@ -188,7 +188,7 @@ func (v *view) behindLog(out *Behind, after uint64, peer state.SiteID, seen *pb.
 	last := make(map[string]int) // key -> index in found
 	reached := after
 	err := scan(v.rows, logKey(nil, v.number, after+1), logKey(nil, v.number, v.state.GetSeq()+1), func(key, value []byte) (bool, error) {
-		if reached-after == maxBehind {
+		if reached-after >= most {
 			return false, nil
 		}
 		reached = binary.BigEndian.Uint64(key[prefixLen:])

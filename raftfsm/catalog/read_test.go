@@ -321,7 +321,7 @@ func TestBehind(t *testing.T) {
 	peer := siteID(7)
 	behind := func(want Behind) {
 		t.Helper()
-		got, err := s.cat.Behind(testPath, peer)
+		got, err := s.cat.Behind(testPath, peer, maxBehind)
 		if err != nil || fmt.Sprintf("%+v", *got) != fmt.Sprintf("%+v", want) {
 			t.Fatalf("behind: %+v %v, want %+v", *got, err, want)
 		}
@@ -380,9 +380,20 @@ func TestBehind(t *testing.T) {
 		s.run(steps...)
 	}
 	behind(Behind{Entries: maxBehind + 512, Bytes: 2*maxBehind + 1024, Oldest: 50, OldestKey: []byte("n0"), Estimated: true})
-	got, err := s.cat.BehindFrom(testPath, peer, &pb.PeerProgress{Cursor: &pb.Cursor{Epoch: 1, Incarnation: s.state().GetIncarnation(), Seq: s.state().GetSeq(), InitialDone: true}})
+	got, err := s.cat.BehindFrom(testPath, peer, &pb.PeerProgress{Cursor: &pb.Cursor{Epoch: 1, Incarnation: s.state().GetIncarnation(), Seq: s.state().GetSeq(), InitialDone: true}}, maxBehind)
 	if err != nil || got.Entries != 0 || got.Estimated {
 		t.Fatalf("behind from what was told now: %+v %v", got, err)
+	}
+	// Fewer are looked at: the rest counts as those do.
+	here := s.state().GetSeq()
+	for i := range 10 {
+		s.must(60, putCmd(fmt.Sprint("m", i), strings.Repeat("x", 1+i/5)))
+	}
+	told := &pb.PeerProgress{Cursor: &pb.Cursor{Epoch: 1, Incarnation: s.state().GetIncarnation(), Seq: here, InitialDone: true}}
+	for most, want := range map[int]uint64{5: 10, 10: 15, maxBehind: 15} {
+		if got, err = s.cat.BehindFrom(testPath, peer, told, most); err != nil || got.Entries != 10 || got.Bytes != want || got.Estimated != (most == 5) {
+			t.Errorf("behind by a look at %d entries: %+v %v, want %d bytes", most, got, err, want)
+		}
 	}
 }
 

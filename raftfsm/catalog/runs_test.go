@@ -45,7 +45,7 @@ func TestGoesOnInAnotherEpoch(t *testing.T) {
 	a.must(1, &pb.PeerProgress{Bucket: testPath, Peer: b.id.Bytes(), Cursor: &pb.Cursor{Epoch: 1, Incarnation: a.state().GetIncarnation(), Seq: 1, InitialDone: true}})
 
 	a.cat.SetSelf(a.id, 8, 1)
-	behind, err := a.cat.Behind(testPath, b.id)
+	behind, err := a.cat.Behind(testPath, b.id, maxBehind)
 	if err != nil || behind.Scan || behind.Entries != 1 {
 		t.Errorf("before it writes, the peer is behind by %+v, %v", behind, err)
 	}
@@ -57,7 +57,7 @@ func TestGoesOnInAnotherEpoch(t *testing.T) {
 	if err != nil || !c.GetInitialDone() {
 		t.Errorf("the cursor is %v, %v", c, err)
 	}
-	if behind, err = a.cat.Behind(testPath, b.id); err != nil || behind.Scan || behind.Entries != 2 {
+	if behind, err = a.cat.Behind(testPath, b.id, maxBehind); err != nil || behind.Scan || behind.Entries != 2 {
 		t.Errorf("the peer is behind by %+v, %v", behind, err)
 	}
 
