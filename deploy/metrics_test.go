@@ -289,6 +289,7 @@ func TestMetricsExist(t *testing.T) {
 	a.Create("Hawaii", "Hawaii/Cola", "Hawaii/Cola/bk1")
 	b.Create("Hawaii", "Hawaii/Cola")
 	link := env.Link("hawaii", a, b, "Hawaii/Cola/bk1")
+	link.WaitSynced() // of what a first copy brings no delay is known
 	if err := a.Put("Hawaii/Cola", "bk1", "key", []byte(strings.Repeat("content", 1000))); err != nil {
 		t.Fatal(err)
 	}
