@@ -60,7 +60,7 @@ type Options struct {
 	// change that was answered. With less, changes are refused with ErrNoSpace.
 	ReserveBytes int64 // default 128 MiB
 
-	CacheBytes    int64  // Pebble's block cache; default 64 MiB
+	CacheBytes    int64  // Pebble's block cache; default 128 MiB
 	MemtableBytes uint64 // one of at most two memtables; default 32 MiB
 
 	fs vfs.FS // tests crash it
@@ -83,7 +83,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ElectionTimeout, o.HeartbeatTimeout)
 	setDefault(&o.LeaderLeaseTimeout, o.HeartbeatTimeout/2)
 	setDefault(&o.ReserveBytes, DefaultReserveBytes)
-	setDefault(&o.CacheBytes, 64<<20)
+	setDefault(&o.CacheBytes, 128<<20)
 	setDefault(&o.MemtableBytes, 32<<20)
 	setDefault(&o.fs, vfs.Default)
 	return o

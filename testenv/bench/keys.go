@@ -127,12 +127,12 @@ func runKeys(ctx context.Context, b *bench, run int) (err error) {
 			_, err := c.put(added(keys, batch, i), data, "")
 			return err
 		}},
-		{"get", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
+		{"get", b.count(4000, 100), func(c *conn, keys, _, _ int) error {
 			j, want := rand.N(keys), make([]byte, keySize)
 			content(j, want)
 			return c.equal(path(j), bytes.NewReader(want), keySize)
 		}},
-		{"head", b.count(1000, 100), func(c *conn, keys, _, _ int) error {
+		{"head", b.count(4000, 100), func(c *conn, keys, _, _ int) error {
 			_, err := c.headObject(path(rand.N(keys)))
 			return err
 		}},
