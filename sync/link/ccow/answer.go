@@ -125,6 +125,25 @@ func newAnswer(c *conn, quantum int) (*answer, error) {
 // release gives the memory back.
 func (a *answer) release() { a.frames.release() }
 
+// each calls fn for the messages of an answer that has one or more, numbered from 0. A
+// payload is valid until fn returns.
+func (a *answer) each(fn func(i int, payload []byte) error) error {
+	for i := 0; ; i++ {
+		payload, err := a.message()
+		switch {
+		case err != nil:
+			return err
+		case payload == nil && i == 0:
+			return protocolErrorf("an answer without a message")
+		case payload == nil:
+			return nil
+		}
+		if err := fn(i, payload); err != nil {
+			return err
+		}
+	}
+}
+
 // message returns the next message, valid until the next call, or nil at the
 // answer's end. The error is a *link.Refused when that is the end.
 func (a *answer) message() ([]byte, error) {

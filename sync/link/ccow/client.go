@@ -165,27 +165,19 @@ func (e *Endpoint) introduce(h *linkpb.Hello, service string) {
 func (c *Client) Served(ctx context.Context) (*linkpb.Served, error) {
 	out := new(linkpb.Served)
 	err := c.exchange(ctx, &c.control, pathServed, nil, func(a *answer) error {
-		for parts := 0; ; parts++ {
-			payload, err := a.message()
-			switch {
-			case err != nil:
-				return err
-			case payload == nil && parts == 0:
-				return protocolErrorf("an answer without a message")
-			case payload == nil:
-				return nil
-			}
+		return a.each(func(i int, payload []byte) error {
 			var part linkpb.Served
 			if err := decode(payload, &part); err != nil {
 				return err
 			}
-			if parts == 0 {
+			if i == 0 {
 				out.Settings = part.GetSettings()
 			}
 			if out.Buckets = append(out.Buckets, part.GetBuckets()...); len(out.Buckets) > maxBuckets {
 				return protocolErrorf("a list of more than %d buckets", maxBuckets)
 			}
-		}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -232,31 +224,22 @@ func (c *Client) page(ctx context.Context, path string, req proto.Message, most 
 		return out, nil
 	}
 	err := c.exchange(ctx, &c.control, path, []proto.Message{req}, func(a *answer) error {
-		for got, parts := 0, 0; ; parts++ {
-			payload, err := a.message()
-			switch {
-			case err != nil:
-				return err
-			case payload == nil && parts == 0:
-				return protocolErrorf("an answer without a message")
-			case payload == nil:
-				return nil
-			}
+		got := 0
+		return a.each(func(i int, payload []byte) error {
 			// Beside the records there is what fits into a message.
 			if got += len(payload); got > int(most)+MaxMessage {
 				return protocolErrorf("a page of more than the %d bytes that were allowed", most)
 			}
-			part := out
-			if parts > 0 {
-				part = new(linkpb.ScanPage)
+			if i == 0 {
+				return decode(payload, out)
 			}
+			part := new(linkpb.ScanPage)
 			if err := decode(payload, part); err != nil {
 				return err
 			}
-			if parts > 0 {
-				out.Records = append(out.Records, part.GetRecords()...)
-			}
-		}
+			out.Records = append(out.Records, part.GetRecords()...)
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
