@@ -120,21 +120,29 @@ func silent(t *testing.T) string {
 	return ln.Addr().String() // the kernel accepts for it
 }
 
-// TestWhyTheConsoleCannotConnect: every way in which a node is not reached has a
-// reason of its own, in one sentence, and none of them holds up the first frame.
-func TestWhyTheConsoleCannotConnect(t *testing.T) {
-	dir := t.TempDir()
+// startNode starts a node that is served over TLS too, and stops it when the test and
+// its parallel parts have ended.
+func startNode(t *testing.T, dir string) *cluster.Node {
+	t.Helper()
 	n, err := cluster.Start(t.Context(), cluster.Options{
-		Dir: filepath.Join(dir, "n"), Site: "alpha", Node: "alpha-1", S3: "127.0.0.1:0", Link: "127.0.0.1:0", Metrics: cluster.None, Admin: "127.0.0.1:0",
+		Dir: dir, Site: "alpha", Node: "alpha-1", S3: "127.0.0.1:0", Link: "127.0.0.1:0", Metrics: cluster.None, Admin: "127.0.0.1:0",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // after the parallel tests below
+	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return n
+}
+
+// TestWhyTheConsoleCannotConnect: every way in which a node is not reached has a
+// reason of its own, in one sentence, and none of them holds up the first frame.
+func TestWhyTheConsoleCannotConnect(t *testing.T) {
+	dir := t.TempDir()
+	n := startNode(t, filepath.Join(dir, "n"))
 	home := map[string]string{connectVariable: "unix:" + n.Socket()}
 	ctl := func(args ...string) string {
 		t.Helper()

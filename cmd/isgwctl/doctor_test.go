@@ -18,7 +18,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"edgefog.dev/isgw/cluster"
 	"edgefog.dev/isgw/cluster/admin"
 	"edgefog.dev/isgw/cluster/admin/adminpb"
 )
@@ -27,17 +26,7 @@ import (
 // failed, why and what to do, goes on no further, and exits as scripts go by.
 func TestDoctor(t *testing.T) {
 	dir := t.TempDir()
-	n, err := cluster.Start(t.Context(), cluster.Options{
-		Dir: filepath.Join(dir, "n"), Site: "alpha", Node: "alpha-1", S3: "127.0.0.1:0", Link: "127.0.0.1:0", Metrics: cluster.None, Admin: "127.0.0.1:0",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // after the parallel tests below
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	n := startNode(t, filepath.Join(dir, "n"))
 	socket := "unix:" + n.Socket()
 	s := &realSite{t, n, map[string]string{"XDG_CONFIG_HOME": filepath.Join(dir, "config"), connectVariable: socket}}
 	if out, _ := s.ctl(8, "doctor"); !strings.Contains(out, "\nfailed   node         node alpha-1 is not initialised\n                      > run `isgwctl system init`\nskipped  clock        not tried, because node failed\n") {
